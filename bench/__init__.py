@@ -1,0 +1,1 @@
+"""The same work done by rederive and by its peers."""

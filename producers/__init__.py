@@ -1,0 +1,1 @@
+"""Outside to units: a module per source."""

@@ -1,0 +1,1 @@
+"""The program: command line, settings, local services, supervision, captures, reports."""

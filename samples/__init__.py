@@ -1,0 +1,1 @@
+"""Real sample data, synthetic data."""

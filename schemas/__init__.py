@@ -1,0 +1,1 @@
+"""What the data is: units, outcomes, captures, plans, table specs, migrations."""

@@ -1,0 +1,71 @@
+"""Table specs: what a derived table looks like and how its rows are merged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """How a capture's rows meet what is stored (docs/merging.md).
+
+    FILL keeps every stored value and fills only what is NULL; SUPERSEDE lets the row of the highest
+    precedence (observed, derivation version, capture number) win column by column.
+    """
+
+    FILL = "fill"
+    SUPERSEDE = "supersede"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its name and Postgres type, and the index of the source that owns it."""
+
+    name: str
+    type: str
+    owner: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A derived table.
+
+    `key` identifies a row. `attributes` describe it (they are merged, but a NULL there is no reason to
+    recompute). `values` are what the domain derives. `observed` names the column that says when the payload was
+    observed. `sources` are the kinds of payload that write rows. Of each of `groups`, all columns are
+    taken from one payload together.
+    """
+
+    name: str
+    key: tuple[Column, ...]
+    attributes: tuple[Column, ...]
+    values: tuple[Column, ...]
+    observed: str
+    policy: Mode
+    sources: tuple[str, ...] = ("",)
+    groups: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Every merged column: attributes, then values."""
+        return self.attributes + self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain: its tables in the order in which they are written, and the version of its formulas.
+
+    `derivation_version` grows by one whenever a formula changes what it computes. `scopes` name sets of value columns
+    that are recomputed together; each domain has `all`.
+    """
+
+    name: str
+    derivation_version: int
+    tables: tuple[Table, ...]
+    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def table(self, name: str) -> Table:
+        """The table of that name; KeyError when the domain has none."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise KeyError(name)

@@ -1,0 +1,1 @@
+"""Rows to Postgres: staging, merge, history, notes; knows table specs, no domain."""
