@@ -1,0 +1,30 @@
+"""What commands print: data on stdout, as a table on request of a person and as JSON on request of a program."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+stdout = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line of stdout; datetimes as ISO 8601 text."""
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE, default=str))
+    sys.stdout.buffer.flush()
+
+
+def print_table(
+    title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[int] = (0,)
+) -> None:
+    """A table on stdout; columns named in `left` are set left, others right. None shows as an empty cell."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index in left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    stdout.print(table)

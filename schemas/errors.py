@@ -1,0 +1,37 @@
+"""Errors that a person reads: what happened, to which record, why, and what to do next.
+
+    RederiveError
+    ├── UsageError      the words of the command are wrong: exit 2
+    └── Failed          the work could not be done or finished with errors: exit 1
+"""
+
+
+class RederiveError(Exception):
+    """A failure to show as one message, without a traceback.
+
+    `what` says what failed and on which record, `why` the cause as far as it is known, `mend` what to do next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
+        super().__init__(what)
+        self.what, self.why, self.mend = what, why, mend
+
+    def __str__(self) -> str:
+        text = self.what
+        if self.why:
+            text += f"\n  why: {self.why}"
+        if self.mend:
+            text += f"\n  do:  {self.mend}"
+        return text
+
+
+class UsageError(RederiveError):
+    """The command cannot mean anything: unknown names, reversed dates."""
+
+    exit_code = 2
+
+
+class Failed(RederiveError):
+    """The work could not be done, or was done with errors."""

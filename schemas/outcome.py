@@ -1,0 +1,73 @@
+"""The outcome: what became of one unit. Every unit has exactly one, with zero rows too (docs/records.md)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """A row of a unit that gave no derived row.
+
+    `reason` is a short word for a skip ("no_metadata") and "error" for an error; `text` says more.
+    """
+
+    key: Key
+    reason: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """Derived rows of one table from one source: values in the order of `columns`, absent columns left out.
+
+    Values are JSON values; a timestamp is ISO 8601 text with its offset.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+    source: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a processor made of a unit: rows, skips and errors, or `dead` with the reason why nothing could be made.
+
+    `read` = derived source rows + len(skips) + len(errors).
+    """
+
+    read: int = 0
+    tables: list[TableRows] = field(default_factory=list)
+    skips: list[RowProblem] = field(default_factory=list)
+    errors: list[RowProblem] = field(default_factory=list)
+    dead: str | None = None
+
+    def encode(self) -> bytes:
+        """As the JSON value of a derived record."""
+        return orjson.dumps(
+            {
+                "read": self.read,
+                "tables": [
+                    {"table": t.table, "source": t.source, "columns": t.columns, "rows": t.rows} for t in self.tables
+                ],
+                "skips": [(p.key, p.reason, p.text) for p in self.skips],
+                "errors": [(p.key, p.reason, p.text) for p in self.errors],
+                "dead": self.dead,
+            }
+        )
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Outcome":
+        """From a derived record's value; ValueError or KeyError when it is none."""
+        body = orjson.loads(value)
+        return cls(
+            read=body["read"],
+            tables=[TableRows(t["table"], tuple(t["columns"]), t["rows"], t["source"]) for t in body["tables"]],
+            skips=[RowProblem(tuple(k), r, t) for k, r, t in body["skips"]],
+            errors=[RowProblem(tuple(k), r, t) for k, r, t in body["errors"]],
+            dead=body["dead"],
+        )
