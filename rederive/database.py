@@ -1,0 +1,150 @@
+"""Connections to Postgres, and the one place where a database error becomes a message for a person.
+
+    with explained("the NULL audit"), connect(url, application="rederive report") as connection:
+        ...
+
+No message of this module holds a password: a connection string is shown as user, host, port and database only, and
+libpq's text is left out where it quotes the string itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from schemas.errors import Failed
+
+CONNECT_SECONDS = 10
+_SET_URL = "set REDERIVE_DATABASE_URL to postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_START = "start Postgres (`rederive local start`), or " + _SET_URL
+_MIGRATE = "run `rederive migrate`"
+
+# libpq gives no SQLSTATE for a connection that never came to be, only text.
+_REFUSALS: tuple[tuple[str, str, str], ...] = (
+    ("password authentication failed", "the user or the password is wrong", "correct them: " + _SET_URL),
+    ("no password supplied", "the server wants a password and none was given", _SET_URL),
+    ("pg_hba.conf", "the server lets this user in from here under no rule", "add a line to the server's pg_hba.conf"),
+    ("connection refused", "nothing answers there", _START),
+    ("no such file or directory", "nothing answers there", _START),
+    ("failed to resolve host", "no such host", _SET_URL),
+    ("timeout expired", f"no answer within {CONNECT_SECONDS} s", _START),
+    ("connection timeout", f"no answer within {CONNECT_SECONDS} s", _START),
+    ("too many clients", "the server has no connection left", "stop what holds them, or raise max_connections"),
+    ("starting up", "the server is still starting", "try again in a moment"),
+    ("shutting down", "the server is shutting down", _START),
+)
+
+# By SQLSTATE, or its class of two characters; the server's own message is the reason.
+_MENDS: dict[str, str] = {
+    "08": _START,
+    "25006": "connect to the primary: this server takes no writes",
+    "28": "correct the user and password: " + _SET_URL,
+    "3D000": "create the database, or " + _SET_URL,
+    "3F000": _MIGRATE,
+    "42501": "connect as the owner of the tables, or GRANT this user what the message names",
+    "42703": _MIGRATE,
+    "42704": _MIGRATE,
+    "42883": _MIGRATE,
+    "42P01": _MIGRATE,
+    "53100": "free disk space on the server",
+    "53300": "stop what holds the connections, or raise max_connections",
+    "55P03": "something else holds the lock: try again when it has ended",
+    "57014": "raise the server's statement_timeout, or narrow the range",
+    "57": "the server stopped: try again when it is back",
+}
+
+
+def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.Connection:
+    """An open connection in UTC that names itself `application` in pg_stat_activity.
+
+    With `autocommit` (the default) a transaction is what `connection.transaction()` encloses. Failed when no connection
+    can be made: nothing answers, a wrong password, no such database, a string that is none.
+    """
+    place = _place(url)
+    try:
+        given = conninfo_to_dict(url)
+        return psycopg.connect(
+            make_conninfo(
+                url,
+                application_name=application,
+                connect_timeout=given.get("connect_timeout") or CONNECT_SECONDS,
+                options=f"{given.get('options') or ''} -c TimeZone=UTC".strip(),
+            ),
+            autocommit=autocommit,
+        )
+    except psycopg.Error as error:
+        raise _refused(error, place) from error
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn any psycopg error inside into Failed; `doing` is a noun phrase that says what was being done.
+
+    A missing table or column names `rederive migrate`. Failed and everything that isn't a database error pass through.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise failure(error, doing) from error
+
+
+def failure(error: psycopg.Error, doing: str) -> Failed:
+    """The message for a database error that came while `doing`."""
+    state = error.sqlstate
+    if state is None:
+        return Failed(f"{doing} failed: the connection to the database is gone", why=_first_line(error), mend=_START)
+    why = error.diag.message_primary or _first_line(error)
+    if error.diag.message_detail and not state.startswith("22"):
+        why += f" ({error.diag.message_detail})"
+    return Failed(f"{doing} failed in the database", why=f"{why} [{state}]", mend=_mend(state))
+
+
+def _refused(error: psycopg.Error, place: str) -> Failed:
+    what = f"no connection to the database {place}"
+    text = str(error)
+    lowered = text.lower()
+    for sign, why, mend in _REFUSALS:
+        if sign in lowered:
+            return Failed(what, why=why, mend=mend)
+    if "does not exist" in lowered:
+        return Failed(what, why=_last_clause(text), mend="create it, or " + _SET_URL)
+    return Failed(what, why=_last_clause(text), mend=_mend(error.sqlstate) if error.sqlstate else _START)
+
+
+def _place(url: str) -> str:
+    """The address without its password: "rederive@localhost:5432/betfair"; Failed when `url` can't be one."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        # The original message quotes the string, password and all.
+        raise Failed(
+            "the database URL can't be read", why="it is no Postgres connection string", mend=_SET_URL
+        ) from None
+    user, host, port, name = (str(parts.get(key) or "") for key in ("user", "host", "port", "dbname"))
+    # libpq cuts at the first @ and /, so the rest of a password that holds one lands in these.
+    torn = "://" in url and "@" in host.lstrip("@") + name
+    if torn or not all(part.isdigit() for part in port.split(",") if part):
+        raise Failed(
+            "the database URL can't be read",
+            why="host, port and database don't come apart: a password with @, / or : must be percent-encoded",
+            mend=_SET_URL,
+        )
+    address = (host or "localhost") + (f":{port}" if port else "")
+    return f"{user}@{address}/{name}" if user else f"{address}/{name}"
+
+
+def _mend(state: str) -> str:
+    return _MENDS.get(state) or _MENDS.get(state[:2], "")
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _last_clause(text: str) -> str:
+    """Of libpq's text what the server said: all after FATAL or ERROR, else its first line."""
+    line = next((line for line in text.splitlines() if "FATAL:" in line or "ERROR:" in line), text.splitlines()[0])
+    for sign in ("FATAL:", "ERROR:"):
+        line = line.rpartition(sign)[2]
+    return line.strip()
