@@ -7,12 +7,13 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """One JSON document on one line of stdout; datetimes as ISO 8601 text."""
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE, default=str))
     sys.stdout.buffer.flush()
@@ -21,10 +22,15 @@ def print_json(value: Any) -> None:
 def print_table(
     title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[int] = (0,)
 ) -> None:
-    """A table on stdout; columns named in `left` are set left, others right. None shows as an empty cell."""
+    """A table on stdout; columns named in `left` are set left, others right. None shows as an empty cell.
+
+    No cell is shortened, however narrow the terminal: a line longer than it wraps there.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index in left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    stdout.print(table)
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    # A cell cut to the width of a terminal, or to 80 where there is none, is data lost.
+    needed = stdout.measure(table, options=stdout.options.update(max_width=100_000)).maximum
+    Console(highlight=False, width=max(stdout.width, needed)).print(table, crop=False)
