@@ -1,0 +1,34 @@
+"""Where Kafka and Postgres answer."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rederive.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """A Kafka bootstrap list and a Postgres URL; the URL carries a password, so it is kept out of `repr`."""
+
+    kafka_bootstrap: str
+    database_url: str = field(repr=False)
+
+
+def resolve(settings: "Settings") -> Endpoints:
+    """The services to work with: those the settings name, and embedded ones for those they don't.
+
+    Embedded services that don't run are started. With both named nothing is started.
+    Raises RederiveError when an embedded service can't start.
+    """
+    bootstrap = settings.kafka_bootstrap
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    if bootstrap and url:
+        return Endpoints(bootstrap, url)
+    from rederive import local
+
+    if bootstrap:
+        return Endpoints(bootstrap, local.start_postgres(settings))
+    if url:
+        return Endpoints(local.start_kafka(settings), url)
+    return local.start(settings)

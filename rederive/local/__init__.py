@@ -1,0 +1,5 @@
+"""Embedded Kafka and Postgres: real ones, without root rights or containers, under one home folder."""
+
+from rederive.local.services import Status, endpoints, start, start_kafka, start_postgres, status, stop
+
+__all__ = ["Status", "endpoints", "start", "start_kafka", "start_postgres", "status", "stop"]

@@ -1,0 +1,167 @@
+"""Settings: environment variables that begin with REDERIVE_, then rederive.toml where one stands, then defaults."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from rederive.endpoints import Endpoints
+from schemas.errors import UsageError
+from schemas.unit import MAX_RECORD_BYTES
+
+PREFIX = "REDERIVE_"
+TOML_FILE = "rederive.toml"
+
+_LEGAL_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")
+_DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
+
+
+class Settings(BaseSettings):
+    """What a deployment decides. Raises UsageError when a value can't be used."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, toml_file=TOML_FILE, extra="forbid", frozen=True
+    )
+
+    home: Path = Path(".rederive")
+    kafka_bootstrap: str | None = None
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_location: Path | None = None
+    database_url: SecretStr | None = None
+    topic_prefix: str = ""
+    workers: int = Field(default=2, ge=1, le=256)
+    batch_rows: int = Field(default=5000, ge=1, le=1_000_000)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    maven_repository: str | None = None
+
+    def __init__(self, **values: object) -> None:
+        try:
+            super().__init__(**cast("dict[str, Any]", values))
+        except ValidationError as error:
+            raise _usage_error(error) from None
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(
+                f"{TOML_FILE} can't be read", why=str(error), mend=f"write valid TOML: {_toml_example()}"
+            ) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What wins: arguments, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute_home(cls, home: Path) -> Path:
+        # services and workers may run in other folders
+        return home.expanduser().absolute()
+
+    @field_validator("log_level", "kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("topic_prefix", mode="after")
+    @classmethod
+    def _legal_topic_prefix(cls, prefix: str) -> str:
+        if not _LEGAL_PREFIX.fullmatch(prefix):
+            raise ValueError("only letters, digits, '.', '_' and '-' may stand in a topic's name, at most 100 of them")
+        return prefix
+
+    @field_validator("database_url", mode="after")
+    @classmethod
+    def _postgres_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        text, found = _DRIVER.subn("postgresql://", url.get_secret_value())
+        if not found:
+            raise ValueError("a Postgres URL is wanted: postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        return SecretStr(text)
+
+    @model_validator(mode="after")
+    def _complete_sasl(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                f"{self.kafka_security_protocol} needs kafka_sasl_mechanism, "
+                "kafka_sasl_username and kafka_sasl_password"
+            )
+        return self
+
+    def at(self, endpoints: Endpoints) -> Self:
+        """The same settings with both services named."""
+        return self.model_copy(
+            update={
+                "kafka_bootstrap": endpoints.kafka_bootstrap,
+                "database_url": SecretStr(endpoints.database_url),
+            }
+        )
+
+    def kafka_config(self) -> dict[str, str]:
+        """How a librdkafka client connects.
+
+        Raises UsageError when no Kafka is named: `at(resolve(settings))` names one.
+        """
+        if not self.kafka_bootstrap:
+            raise UsageError("no Kafka is named", mend=f"set {PREFIX}KAFKA_BOOTSTRAP or start the embedded one")
+        config = {
+            "bootstrap.servers": self.kafka_bootstrap,
+            "security.protocol": self.kafka_security_protocol,
+            "message.max.bytes": str(MAX_RECORD_BYTES),
+        }
+        if self.kafka_security_protocol.startswith("SASL"):
+            config["sasl.mechanism"] = self.kafka_sasl_mechanism or ""
+            config["sasl.username"] = self.kafka_sasl_username or ""
+            config["sasl.password"] = self.kafka_sasl_password.get_secret_value() if self.kafka_sasl_password else ""
+        if self.kafka_ssl_ca_location:
+            config["ssl.ca.location"] = str(self.kafka_ssl_ca_location)
+        return config
+
+    def prefixed(self, name: str) -> str:
+        """A topic's name or a consumer group's id as this deployment has it in a shared cluster."""
+        return self.topic_prefix + name
+
+    def source(self, name: str) -> str:
+        """Where a setting's value came from: an environment variable, the file, or the default."""
+        variable = f"{PREFIX}{name}".upper()
+        if os.environ.get(variable):
+            return variable
+        return TOML_FILE if name in self.model_fields_set else "default"
+
+
+def _usage_error(error: ValidationError) -> UsageError:
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            problems.append(f"{name}: there is no such setting")
+        else:
+            problems.append(
+                f"{_spelled(name)}: {problem['msg'].removeprefix('Value error, ')}" if name else problem["msg"]
+            )
+    return UsageError(
+        "the settings can't be used", why="; ".join(problems), mend=f"mend the variable, or the line in {TOML_FILE}"
+    )
+
+
+def _spelled(name: str) -> str:
+    variable = f"{PREFIX}{name}".upper()
+    return variable if os.environ.get(variable) else name
+
+
+def _toml_example() -> str:
+    return 'workers = 2, kafka_bootstrap = "127.0.0.1:9092"'
