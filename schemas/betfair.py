@@ -1,9 +1,8 @@
 """Betfair match-odds: tables, scopes and payload models (betfair spec, sections 1, 2 and 5.6)."""
 
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from schemas.table import Column, Domain, Mode, Table
 
@@ -11,6 +10,22 @@ ROLES = ("home", "away", "draw")
 DEPTH_LIMIT = 3
 IMPEDANCE_DEPTH = 4
 CALCULATION_VERSION = "imbalance_v1"
+
+# Betfair's price ladder in hundredths: up to that price, in steps of that size.
+_STEPS = ((200, 1), (300, 2), (400, 5), (600, 10), (1000, 20), (2000, 50), (3000, 100), (5000, 200), (10000, 500))
+
+
+def _ticks() -> tuple[float, ...]:
+    price, prices = 101, [1.01]
+    for end, step in (*_STEPS, (100_000, 1000)):
+        while price < end:
+            price += step
+            prices.append(price / 100)
+    return tuple(prices)
+
+
+TICKS: tuple[float, ...] = _ticks()
+"""The 350 prices at which Betfair takes orders, ascending from 1.01 to 1000."""
 
 _L1 = ("best_back_size_l1", "best_lay_size_l1")
 _INPUTS = ("back_stake", "back_odds", "lay_stake", "lay_odds")
@@ -67,9 +82,15 @@ class SelectionIds(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    home: int | None = None
-    away: int | None = None
-    draw: int | None = None
+    home: StrictInt | None = None
+    away: StrictInt | None = None
+    draw: StrictInt | None = None
+
+
+def _only_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be ISO 8601 text with an offset")
+    return value
 
 
 class Snapshot(BaseModel):
@@ -77,8 +98,8 @@ class Snapshot(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    snapshot_id: int
-    snapshot_at: datetime
-    market_id: str
+    snapshot_id: Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+    snapshot_at: Annotated[AwareDatetime, BeforeValidator(_only_text)]
+    market_id: Annotated[str, Field(min_length=1)]
     raw_payload: Any = None
     selection_ids: SelectionIds | None = None

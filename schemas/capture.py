@@ -1,0 +1,71 @@
+"""The capture: one run, minted once in the producer, travelling with every record."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.table import Mode
+
+
+class CaptureState(StrEnum):
+    """Where a capture stands. Only a running one is written; a cancelled one can be resumed."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    ROLLING_BACK = "rolling-back"
+    ROLLED_BACK = "rolled-back"
+
+
+class UnitState(StrEnum):
+    """Where a planned unit stands: `applied` and `dead` are outcomes."""
+
+    PLANNED = "planned"
+    SENT = "sent"
+    APPLIED = "applied"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A capture as every layer needs it.
+
+    `capture_id` is text for people and records, `number` orders captures. `source` says what is re-read ("table", "log").
+    `columns` are the value columns in scope. `topic_id` is Kafka's id of the raw topic that the units were sent to.
+    """
+
+    capture_id: str
+    number: int
+    domain: str
+    source: str
+    mode: Mode
+    dry_run: bool
+    derivation_version: int
+    columns: tuple[str, ...]
+    state: CaptureState
+    topic_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A capture's counts, summed over its units. Rows: processed = updated + unchanged + skipped + errors."""
+
+    units: int
+    units_done: int
+    units_dead: int
+    units_waiting: int
+    rows: int
+    updated: int
+    unchanged: int
+    skipped: int
+    errors: int
+
+    @property
+    def processed(self) -> int:
+        """Rows that have an outcome."""
+        return self.updated + self.unchanged + self.skipped + self.errors
+
+    @property
+    def complete(self) -> bool:
+        """Every planned unit has an outcome."""
+        return self.units_done == self.units

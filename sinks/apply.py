@@ -1,0 +1,188 @@
+"""Apply the results of one capture in one transaction: notes, staging, merge, units."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+import psycopg
+from psycopg import Connection
+
+from schemas.capture import CaptureState
+from schemas.outcome import Outcome
+from schemas.table import Domain, Mode
+from schemas.unit import Origin
+from sinks import notes
+from sinks.merge import Staged, Writer, merge
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A unit's whole outcome as it came from the derived topic; `unit` is None when no plan numbered it."""
+
+    origin: Origin
+    capture_id: str
+    unit: int | None
+    outcome: Outcome
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of a batch of results. `refused` are those that the database would not take, with its reason."""
+
+    applied: int = 0
+    repeated: int = 0
+    discarded: int = 0
+    refused: list[tuple[Result, str]] = field(default_factory=list)
+
+    def __iadd__(self, other: "Applied") -> "Applied":
+        self.applied += other.applied
+        self.repeated += other.repeated
+        self.discarded += other.discarded
+        self.refused += other.refused
+        return self
+
+
+def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result]) -> Applied:
+    """Apply results of one capture; a unit that the database refuses is found by halving and made dead, whole.
+
+    psycopg.Error other than of SQLSTATE classes 22 and 23 passes through with nothing written.
+    """
+    try:
+        return _apply_together(connection, domain, capture_id, results)
+    except (psycopg.DataError, psycopg.IntegrityError, _Unreadable) as error:
+        if len(results) > 1:
+            middle = len(results) // 2
+            done = apply(connection, domain, capture_id, results[:middle])
+            done += apply(connection, domain, capture_id, results[middle:])
+            return done
+        (refused,) = results
+        reason = f"{type(error).__name__}: {error}".strip()
+        given_up = Result(refused.origin, capture_id, refused.unit, Outcome(read=refused.outcome.read, dead=reason))
+        done = _apply_together(connection, domain, capture_id, [given_up])
+        done.refused.append((refused, reason))
+        return done
+
+
+class _Unreadable(Exception):
+    """An outcome whose rows don't fit the table spec."""
+
+
+def _apply_together(connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result]) -> Applied:
+    with connection.transaction():
+        writer = _writer(connection, capture_id)
+        if writer is None:
+            # The records of a run that is cancelled or rolled back end here; resuming sends their units again.
+            return _discard(connection, capture_id, results)
+        known = notes.lock(connection, capture_id, [result.origin for result in results])
+        fresh = _first_of_each_unit(connection, capture_id, [r for r in results if r.origin not in known])
+        alive = [result for result in fresh if result.outcome.dead is None]
+        changed: Counter[int] = Counter()
+        for table in domain.tables:
+            staged = Staged(table)
+            try:
+                for number, result in enumerate(alive):
+                    for block in result.outcome.tables:
+                        if block.table == table.name:
+                            staged.add(number, block)
+            except (ValueError, KeyError, TypeError) as error:
+                raise _Unreadable(str(error)) from error
+            changed += merge(connection, staged, writer)
+        dead = {result.origin for result in results if result.outcome.dead is not None}
+        notes.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
+        _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)])
+        _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None])
+        return Applied(applied=len(fresh), repeated=len(results) - len(fresh))
+
+
+def _writer(connection: Connection, capture_id: str) -> Writer | None:
+    row = connection.execute(
+        """SELECT number, mode, derivation_version, dry_run, state FROM rederive.captures
+           WHERE capture_id = %s FOR SHARE""",
+        [capture_id],
+    ).fetchone()
+    if row is None or row[4] != CaptureState.RUNNING:
+        return None
+    return Writer(capture_id, row[0], Mode(row[1]), row[2], row[3])
+
+
+def _discard(connection: Connection, capture_id: str, results: Sequence[Result]) -> Applied:
+    if connection.execute("SELECT 1 FROM rederive.captures WHERE capture_id = %s", [capture_id]).fetchone():
+        origins = [result.origin for result in results]
+        known = notes.lock(connection, capture_id, origins)
+        notes.add(connection, capture_id, [], [origin for origin in origins if origin not in known])
+    return Applied(discarded=len(results))
+
+
+def _first_of_each_unit(connection: Connection, capture_id: str, results: list[Result]) -> list[Result]:
+    """Leave out results of units that have been applied by another record, or come twice in this batch."""
+    numbers = [result.unit for result in results if result.unit is not None]
+    seen = {
+        row[0]
+        for row in connection.execute(
+            "SELECT unit FROM rederive.units WHERE capture_id = %s AND unit = ANY(%s) AND state = 'applied'",
+            [capture_id, numbers],
+        )
+    }
+    first = []
+    for result in sorted(results, key=lambda result: result.outcome.dead is not None):
+        if result.unit is None:
+            first.append(result)
+        elif result.unit not in seen:
+            seen.add(result.unit)
+            first.append(result)
+    return first
+
+
+def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]]) -> None:
+    """Write units' outcomes and their rows' problems. A planned row that the outcome doesn't count has gone."""
+    planned = [(r, updated) for r, updated in settled if r.unit is not None]
+    if not planned:
+        return
+    units = []
+    problems = []
+    for result, updated in planned:
+        outcome = result.outcome
+        dead = outcome.dead is not None
+        skipped, errors = (0, 0) if dead else (len(outcome.skips), len(outcome.errors))
+        units.append(
+            {
+                "unit": result.unit,
+                "state": "dead" if dead else "applied",
+                "partition": result.origin.partition,
+                "record_offset": result.origin.offset,
+                "read": outcome.read,
+                "updated": updated,
+                "skipped": skipped,
+                "errors": errors,
+                "failure": outcome.dead,
+            }
+        )
+        problems += [
+            {"unit": result.unit, "ordinal": n, "key": p.key, "reason": p.reason, "message": p.text.replace("\0", "")}
+            for n, p in enumerate([] if dead else [*outcome.skips, *outcome.errors])
+        ]
+    numbers = [result.unit for result, _ in planned]
+    connection.execute(
+        "DELETE FROM rederive.problems WHERE capture_id = %s AND unit = ANY(%s)", [capture_id, numbers]
+    )
+    # A dead unit's rows are all errors, however many of them could be read.
+    connection.execute(
+        """UPDATE rederive.units u SET state = v.state, partition = v.partition, record_offset = v.record_offset,
+               updated = v.updated, skipped = v.skipped,
+               errors = CASE WHEN v.state = 'dead' THEN u.rows ELSE v.errors END,
+               unchanged = CASE WHEN v.state = 'dead' THEN 0
+                                ELSE greatest(v.read - v.updated - v.skipped - v.errors, 0) END,
+               failure = v.failure
+           FROM jsonb_to_recordset(%s::jsonb) AS v(unit int, state text, partition int, record_offset int8, read int,
+               updated int, skipped int, errors int, failure text)
+           WHERE u.capture_id = %s AND u.unit = v.unit AND u.state <> 'applied'""",
+        [orjson.dumps(units).decode(), capture_id],
+    )
+    if problems:
+        connection.execute(
+            """INSERT INTO rederive.problems (capture_id, unit, ordinal, key, reason, message)
+               SELECT %s, v.* FROM jsonb_to_recordset(%s::jsonb)
+                   AS v(unit int, ordinal int, key jsonb, reason text, message text)""",
+            [capture_id, orjson.dumps(problems).decode()],
+        )

@@ -1,0 +1,153 @@
+"""Merge one capture's staged rows into one table, inside the caller's transaction (docs/merging.md).
+
+The order is what makes it safe beside other writers: lock the keys in key order, draw the arrival, keep the history,
+then write. The usual merge is one statement; keys that it can't judge are folded again from their history.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from psycopg import Connection
+
+from schemas.outcome import TableRows
+from schemas.table import Mode, Table
+from sinks.statements import Statements
+
+# Joins of a small stage with big tables must go by index; the planner guesses otherwise when the tables are young.
+_PLANNER = """
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;
+    SET LOCAL client_min_messages = warning
+"""
+
+
+@lru_cache
+def statements(table: Table) -> Statements:
+    """The table's statements, built once."""
+    return Statements(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """The capture on whose behalf rows are written."""
+
+    capture_id: str
+    number: int
+    mode: Mode
+    derivation_version: int
+    dry_run: bool = False
+
+
+class Staged:
+    """Rows of one table on their way into the stage, each with its unit's number in this batch."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.rows: list[tuple[Any, ...]] = []
+        self._names = [column.name for column in (*table.key, *table.columns)]
+        self._values = {column.name for column in table.values}
+        self._times = {c.name for c in (*table.key, *table.columns) if c.type == "timestamptz"}
+
+    def add(self, unit: int, block: TableRows) -> None:
+        """Stage a block of derived rows; a row without any value says nothing and is left out.
+
+        ValueError when the block has unknown columns, or rows of another length.
+        """
+        if unknown := set(block.columns) - set(self._names):
+            raise ValueError(f"{self.table.name} has no column {', '.join(sorted(unknown))}")
+        at = {name: index for index, name in enumerate(block.columns)}
+        width = len(block.columns)
+        values = [at[name] for name in block.columns if name in self._values]
+        times = [at[name] for name in block.columns if name in self._times]
+        observed = at[self.table.observed]
+        key = [at[column.name] for column in self.table.key]
+        # A row is put together from its block by position; absent columns take the None appended to it.
+        order = [at.get(column.name, width) for column in self.table.columns]
+        for row in block.rows:
+            if len(row) != width:
+                raise ValueError(f"a row of {self.table.name} has {len(row)} values for {width} columns")
+            if all(row[index] is None for index in values):
+                continue
+            for index in times:
+                if row[index] is not None:
+                    row[index] = datetime.fromisoformat(row[index])
+            row.append(None)
+            self.rows.append(
+                (*[row[i] for i in key], block.source, row[observed], *[row[i] for i in order], unit)
+            )
+
+
+def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
+    """Make the temporary tables that merging needs, once a connection and outside any transaction."""
+    for table in tables:
+        connection.execute(statements(table).make_temporary)
+
+
+def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int]:
+    """Merge the staged rows; return how many rows changed, per unit number.
+
+    With a dry run nothing is written and the changes are counted by a SELECT.
+    """
+    sql = statements(staged.table)
+    if not staged.rows:
+        return Counter()
+    connection.execute(_PLANNER)
+    with connection.cursor() as cursor:
+        with cursor.copy(sql.copy) as copy:
+            copy.set_types(sql.staged_types)
+            for row in staged.rows:
+                copy.write_row(row)
+        cursor.execute(sql.analyse)
+        if writer.dry_run:
+            return Counter(dict(cursor.execute(sql.count_changes(writer.mode)).fetchall()))
+        before, arrival = lock(connection, sql, sql.stage)
+        return _merge_locked(connection, sql, writer, len(staged.rows), before, arrival)
+
+
+def lock(connection: Connection, sql: Statements, keys: str) -> tuple[int, int]:
+    """Lock the keys of the table `keys`, then draw two arrivals: for what had been written outside, and for us."""
+    connection.execute(sql.insert_baseline(keys))
+    connection.execute(sql.lock_baseline(keys))
+    row = connection.execute("SELECT nextval('rederive.arrival'), nextval('rederive.arrival')").fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def _merge_locked(
+    connection: Connection, sql: Statements, writer: Writer, rows: int, before: int, arrival: int
+) -> Counter[int]:
+    parameters = {
+        "capture": writer.capture_id,
+        "version": writer.derivation_version,
+        "number": writer.number,
+        "arrival": arrival,
+    }
+    if connection.execute(sql.insert_history, parameters).rowcount < rows:
+        connection.execute(sql.unstage_repeats, parameters)
+    slow = connection.execute(sql.mark_slow(writer.mode), parameters).rowcount
+    changed: Counter[int] = Counter(dict(connection.execute(sql.upsert(writer.mode), parameters).fetchall()))
+    slow += connection.execute(sql.mark_foreign).rowcount
+    if slow:
+        connection.execute(sql.note_outside(sql.slow), {"before": before})
+        written = refold(connection, sql, sql.slow, writer)
+        unit = {row[:-1]: row[-1] for row in connection.execute(f"SELECT {sql.keys}, unit FROM {sql.stage}")}
+        changed.update(unit[key] for key in written)
+    return changed
+
+
+def refold(connection: Connection, sql: Statements, keys: str, writer: Writer | None) -> list[tuple[Any, ...]]:
+    """Fold the locked keys of the table `keys` again and write what differs; return the keys that changed.
+
+    Without a writer a changed row names the last capture among those left.
+    """
+    connection.execute(sql.refold(keys))
+    connection.execute(sql.delete_folded)
+    parameters = {
+        "capture": writer.capture_id if writer else None,
+        "version": writer.derivation_version if writer else None,
+    }
+    written = connection.execute(sql.write_folded, parameters).fetchall()
+    connection.execute(sql.adopt_folded)
+    return written

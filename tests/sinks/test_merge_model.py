@@ -1,0 +1,255 @@
+"""Merging, rollback and outside writes against an in-memory model, on real Postgres."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from rederive.migrate import migrate
+from schemas.outcome import TableRows
+from schemas.table import Mode, Table
+from sinks.merge import Staged, Writer, merge, prepare
+from sinks.rollback import roll_back
+from tests.sinks.made_tables import ONE_SOURCE, TWO_SOURCES, make, make_capture
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+TABLES = {table.name: table for table in (ONE_SOURCE, TWO_SOURCES)}
+Row = dict[str, Any]
+
+
+@dataclass
+class Entry:
+    """What one capture, or somebody outside (capture None), said of a key."""
+
+    arrival: int
+    source: int
+    capture: int | None
+    observed: int
+    values: Row
+
+
+@dataclass
+class Captured:
+    mode: Mode
+    version: int
+    number: int
+    running: bool = True
+
+
+@dataclass
+class Model:
+    """A table as the rules of docs/merging.md say it, without SQL."""
+
+    table: Table
+    captures: dict[int, Captured]
+    entries: dict[int, list[Entry]] = field(default_factory=dict)
+    base: dict[int, Row | None] = field(default_factory=dict)
+    rows: dict[int, Row | None] = field(default_factory=dict)
+    arrivals: int = 0
+
+    def names(self) -> list[str]:
+        return [column.name for column in self.table.columns]
+
+    def group(self, name: str) -> tuple[str, ...]:
+        return next((group for group in self.table.groups if name in group), (name,))
+
+    def ranked(self, key: int, owner: int) -> list[Row]:
+        """The key's list for the columns of one owner, top first."""
+        ranked: list[tuple[str, Row, tuple[int, ...]]] = [("base", self.base[key] or {}, ())]
+        for entry in sorted(self.entries[key], key=lambda e: (e.arrival, e.observed, e.source)):
+            if entry.capture is None:
+                ranked.insert(0, ("outside", entry.values, ()))
+                continue
+            capture = self.captures[entry.capture]
+            if capture.mode is Mode.FILL:
+                ranked.append(("fill", entry.values, ()))
+                continue
+            rank = (3 if entry.source == owner else 2, entry.observed, capture.version, capture.number)
+            above = [at for at, (kind, _, other) in enumerate(ranked) if kind == "supersede" and other > rank]
+            ranked.insert(above[-1] + 1 if above else 0, ("supersede", entry.values, rank))
+        return [values for _, values, _ in ranked]
+
+    def fold(self, key: int) -> Row | None:
+        if key not in self.base:
+            return self.rows.get(key)
+        if self.base[key] is None and not self.entries[key]:
+            return None
+        folded: Row = {}
+        for column in self.table.columns:
+            group = self.group(column.name)
+            folded[column.name] = next(
+                (
+                    values.get(column.name)
+                    for values in self.ranked(key, column.owner)
+                    if any(values.get(name) is not None for name in group)
+                ),
+                None,
+            )
+        return folded
+
+    def touch(self, key: int) -> None:
+        """First touch keeps the baseline; later ones note what was written from outside."""
+        self.arrivals += 1
+        if key not in self.base:
+            self.base[key] = self.rows.get(key)
+            self.entries[key] = []
+            return
+        row = self.rows.get(key)
+        if row is None:
+            return
+        folded = self.fold(key) or {}
+        said: Row = {}
+        for name, value in row.items():
+            group = self.group(name)
+            if len(group) == 1:
+                if value is not None and value != folded.get(name):
+                    said[name] = value
+            elif any(row[n] is not None for n in group) and any(row[n] != folded.get(n) for n in group):
+                said[name] = value
+        if said:
+            self.entries[key].append(Entry(self.arrivals, -1, None, self.arrivals, said))
+
+
+VALUES = st.one_of(st.none(), st.integers(1, 4).map(float))
+KEYS = st.integers(1, 3)
+
+
+class Merging(RuleBasedStateMachine):
+    connection: psycopg.Connection
+
+    @initialize()
+    def begin(self) -> None:
+        names = ", ".join(
+            f"{name}, rederive.{name}_history, rederive.{name}_baseline" for name in TABLES
+        )
+        self.connection.execute(f"TRUNCATE {names}, rederive.captures CASCADE")
+        self.captures: dict[int, Captured] = {}
+        self.models = {name: Model(table, self.captures) for name, table in TABLES.items()}
+
+    @rule(mode=st.sampled_from(Mode), version=st.integers(1, 2))
+    def capture(self, mode: Mode, version: int) -> None:
+        if len(self.captures) < 5:
+            number = len(self.captures) + 1
+            self.captures[number] = Captured(mode, version, number)
+            make_capture(self.connection, number, mode, version)
+
+    @rule(data=st.data(), name=st.sampled_from(sorted(TABLES)))
+    def apply(self, data: st.DataObject, name: str) -> None:
+        running = [number for number, capture in self.captures.items() if capture.running]
+        if not running:
+            return
+        number = data.draw(st.sampled_from(running))
+        table, model, capture = TABLES[name], self.models[name], self.captures[number]
+        columns = [column.name for column in table.values]
+        drawn: dict[tuple[int, int, int], Row] = data.draw(
+            st.dictionaries(
+                st.tuples(KEYS, st.integers(0, len(table.sources) - 1), st.integers(1, 3)),
+                st.fixed_dictionaries({column: VALUES for column in columns}),
+                min_size=1,
+                max_size=3,
+            )
+        )
+        staged = Staged(table)
+        for (key, source, observed), row in drawn.items():
+            seen = (EPOCH + timedelta(seconds=observed)).isoformat()
+            block = TableRows(name, ("k", "seen", *columns), [[key, seen, *(row[c] for c in columns)]], source)
+            staged.add(0, block)
+            row["seen"] = EPOCH + timedelta(seconds=observed)
+        writer = Writer(f"c{number}", number, capture.mode, capture.version)
+        before = self.stored(name)
+        with self.connection.transaction():
+            changed = merge(self.connection, staged, writer)
+        self.expect(model, number, drawn)
+        after = self.stored(name)
+        assert changed[0] == sum(before.get(key) != after.get(key) for key in after), "changed rows are counted"
+
+    def expect(self, model: Model, number: int, drawn: dict[tuple[int, int, int], Row]) -> None:
+        said = {
+            place: row for place, row in drawn.items() if any(row[c.name] is not None for c in model.table.values)
+        }
+        new = {
+            (key, source, observed): row
+            for (key, source, observed), row in said.items()
+            if not any(
+                entry.capture == number and entry.source == source and entry.observed == observed
+                for entry in model.entries.get(key, [])
+            )
+        }
+        keys = {key for key, _, _ in new}
+        for key in keys:
+            model.touch(key)
+        model.arrivals += 1
+        for (key, source, observed), row in new.items():
+            model.entries[key].append(Entry(model.arrivals, source, number, observed, row))
+        for key in keys:
+            model.rows[key] = model.fold(key)
+
+    @rule(data=st.data())
+    def rollback(self, data: st.DataObject) -> None:
+        running = [number for number, capture in self.captures.items() if capture.running]
+        if not running:
+            return
+        number = data.draw(st.sampled_from(running))
+        self.captures[number].running = False
+        for name, table in TABLES.items():
+            assert all(batch > 0 for batch in roll_back(self.connection, table, f"c{number}"))
+            model = self.models[name]
+            for key in [k for k, found in model.entries.items() if any(e.capture == number for e in found)]:
+                model.touch(key)
+                model.entries[key] = [entry for entry in model.entries[key] if entry.capture != number]
+                if model.rows.get(key) is not None:
+                    model.rows[key] = model.fold(key)
+
+    @rule(name=st.sampled_from(sorted(TABLES)), key=KEYS, data=st.data(), delete=st.integers(0, 9))
+    def write_from_outside(self, name: str, key: int, data: st.DataObject, delete: int) -> None:
+        model = self.models[name]
+        if delete == 0:
+            self.connection.execute(f"DELETE FROM {name} WHERE k = %s", [key])
+            model.rows[key] = None
+            return
+        columns = model.names()
+        row: Row = data.draw(
+            st.dictionaries(st.sampled_from([c for c in columns if c != "seen"]), VALUES, min_size=1)
+        )
+        self.connection.execute(
+            f"""INSERT INTO {name} (k, {", ".join(row)}) VALUES (%s, {", ".join(["%s"] * len(row))})
+                ON CONFLICT (k) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in row)}""",
+            [key, *row.values()],
+        )
+        model.rows[key] = {**dict.fromkeys(columns), **(model.rows.get(key) or {}), **row}
+
+    def stored(self, name: str) -> dict[int, Row]:
+        columns = self.models[name].names()
+        rows = self.connection.execute(f"SELECT k, {', '.join(columns)} FROM {name}")
+        return {row[0]: dict(zip(columns, row[1:], strict=True)) for row in rows}
+
+    @invariant()
+    def serving_is_the_fold(self) -> None:
+        for name, model in getattr(self, "models", {}).items():
+            assert self.stored(name) == {key: row for key, row in model.rows.items() if row is not None}, name
+
+
+@pytest.mark.services
+def test_merging_equals_its_model(database_url: str) -> None:
+    migrate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+        for table in TABLES.values():
+            make(connection, table)
+        prepare(connection, tuple(TABLES.values()))
+
+        class Machine(Merging):
+            pass
+
+        Machine.connection = connection
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            Machine,
+            settings=settings(
+                max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
+        )
