@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from schemas.errors import Failed
@@ -20,15 +20,13 @@ _PORTS = range(20_000, 32_000)
 
 @dataclass(slots=True)
 class State:
-    """What local.json keeps. A pid counts only together with its process' creation time."""
+    """What local.json keeps; losing it costs a restart. A pid counts only with its process' creation time."""
 
     kafka_port: int = 0
     controller_port: int = 0
-    cluster_id: str = ""
     kafka_pid: int = 0
     kafka_created: float = 0.0
     postgres_port: int = 0
-    postgres_password: str = field(default="", repr=False)
     postgres_pid: int = 0
     postgres_created: float = 0.0
 

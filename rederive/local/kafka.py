@@ -21,8 +21,9 @@ from schemas.unit import MAX_RECORD_BYTES
 log = logging.getLogger(__name__)
 
 VERSION = KAFKA_VERSION
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 20
+SILENT_SECONDS = 30
 
 _JVM = [
     "-Xmx512m",
@@ -121,13 +122,13 @@ class Kafka:
             found = client.list_topics(timeout=2)
         except KafkaException:
             return False
-        return bool(found.brokers) and found.cluster_id == state.cluster_id
+        return bool(found.brokers) and found.cluster_id == self._cluster_id()
 
     def start(self, state: State) -> None:
         """Start it unless it runs, and return when it answers. Raises Failed with the end of its log."""
         running = self.find(state)
         if running:
-            if process.wait_until(lambda: self.answers(state), running.is_running, START_SECONDS / 3):
+            if state.kafka_port and process.wait_until(lambda: self.answers(state), running.is_running, SILENT_SECONDS):
                 state.kafka_pid, state.kafka_created = running.pid, running.create_time()
                 return
             log.warning("Kafka runs as process %d but doesn't answer; it is started anew", running.pid)
@@ -178,11 +179,11 @@ class Kafka:
                 why="it was damaged, or isn't Kafka's",
                 mend="move that folder away; topics start empty then, rows in Postgres stay",
             )
-        state.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         properties = self.folder / "format.properties"
         self._write_properties(properties, state, new)
         done = subprocess.run(
-            [*base, "kafka.tools.StorageTool", "format", "-t", state.cluster_id, "-c", str(properties)],
+            [*base, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -194,6 +195,13 @@ class Kafka:
         if self.data.exists():
             self.data.rmdir()
         new.replace(self.data)
+
+    def _cluster_id(self) -> str:
+        for line in (self.data / "meta.properties").read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name == "cluster.id":
+                return value
+        return ""
 
     def _write_properties(self, path: Path, state: State, data: Path) -> None:
         path.write_text(

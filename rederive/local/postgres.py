@@ -21,8 +21,9 @@ from schemas.errors import Failed
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 60
-STOP_SECONDS = 20
+START_SECONDS = 600  # recovery after a kill replays up to max_wal_size
+STOP_SECONDS = 60
+SILENT_SECONDS = 30
 NAME = "rederive"
 
 _ACCOUNT = "pgserver"
@@ -57,10 +58,11 @@ class Postgres:
         self.folder = home.postgres
         self.data = home.postgres / "data"
         self._log = home.postgres / "postgres.log"
+        self._password_file = home.postgres / "password"
 
     def url(self, state: State) -> str:
         """How to connect: user, password, port, database."""
-        return f"postgresql://{NAME}:{state.postgres_password}@127.0.0.1:{state.postgres_port}/{NAME}"
+        return f"postgresql://{NAME}:{self._password()}@127.0.0.1:{state.postgres_port}/{NAME}"
 
     def find(self, state: State) -> psutil.Process | None:
         """Its first process, if it runs."""
@@ -74,7 +76,13 @@ class Postgres:
         try:
             with self._connect(state) as connection:
                 row = connection.execute("SHOW data_directory").fetchone()
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error) and self.find(state):
+                raise Failed(
+                    "the embedded Postgres doesn't know the password that is kept for it",
+                    why=f"{self._password_file} was changed",
+                    mend="put the file back, or move the folder away and start with an empty database",
+                ) from None
             return False
         return row is not None and Path(row[0]).resolve() == self.data.resolve()
 
@@ -87,14 +95,16 @@ class Postgres:
         """Start it unless it runs, and return when it answers. Raises Failed with the end of its log."""
         running = self.find(state)
         if running:
-            if process.wait_until(lambda: self.answers(state), running.is_running, START_SECONDS / 3):
+            if state.postgres_port and process.wait_until(
+                lambda: self.answers(state), running.is_running, SILENT_SECONDS
+            ):
                 state.postgres_pid, state.postgres_created = running.pid, running.create_time()
                 return
             log.warning("Postgres runs as process %d but doesn't answer; it is started anew", running.pid)
         self._end_all(signal.SIGINT)
         account = self._prepare_folders()
         if not (self.data / "PG_VERSION").exists():
-            self._initialise(state, account)
+            self._initialise(account)
         for attempt in range(3):
             log_size = self._log.stat().st_size if self._log.exists() else 0
             if self._launch(state, account):
@@ -130,21 +140,17 @@ class Postgres:
         self._end_all(signal.SIGINT)
         return False
 
-    def _initialise(self, state: State, account: Account | None) -> None:
+    def _initialise(self, account: Account | None) -> None:
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
-        state.postgres_password = secrets.token_urlsafe(24)
-        # kept before the data exists: a start that is killed in between can't lose it
-        self.home.save(state)
-        password = self.folder / "password.new"
-        descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(state.postgres_password)
+            file.write(secrets.token_urlsafe(24))
         if account:
-            os.chown(password, account.uid, account.gid)
+            os.chown(self._password_file, account.uid, account.gid)
         done = subprocess.run(
             [
-                *(str(_bin() / "initdb"), f"--pgdata={new}", f"--username={NAME}", f"--pwfile={password}"),
+                *(str(_bin() / "initdb"), f"--pgdata={new}", f"--username={NAME}", f"--pwfile={self._password_file}"),
                 *("--auth=scram-sha-256", "--encoding=UTF8"),
                 *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
             ],
@@ -157,7 +163,6 @@ class Postgres:
             group=account.gid if account else None,
             extra_groups=[] if account else None,
         )
-        password.unlink()
         if done.returncode:
             raise _died(done.stdout + done.stderr, self._log)
         if self.data.exists():
@@ -174,11 +179,21 @@ class Postgres:
             host="127.0.0.1",
             port=state.postgres_port,
             user=NAME,
-            password=state.postgres_password,
+            password=self._password(),
             dbname="postgres",
             connect_timeout=2,
             autocommit=True,
         )
+
+    def _password(self) -> str:
+        try:
+            return self._password_file.read_text().strip()
+        except FileNotFoundError:
+            raise Failed(
+                "the password of the embedded Postgres is gone",
+                why=f"{self._password_file} isn't there",
+                mend="put the file back, or move the folder away and start with an empty database",
+            ) from None
 
     def _prepare_folders(self) -> Account | None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
