@@ -87,7 +87,7 @@ class SelectionIds(BaseModel):
     draw: StrictInt | None = None
 
 
-def _only_text(value: Any) -> Any:
+def _only_text(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("must be ISO 8601 text with an offset")
     return value

@@ -1,0 +1,47 @@
+"""One line of `rederive compute betfair`: validated by its model, computed, answered as one line."""
+
+import json
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from processors.betfair import derive
+from schemas.betfair import METRICS, Snapshot
+
+
+def compute_line(line: bytes) -> bytes:
+    r"""A snapshot's JSON object to `{"snapshot_id","skip","error","metrics"}` as one JSON line, without newline.
+
+    `metrics` has all 52 columns, or none when the snapshot was skipped or had an error. Never raises.
+    """
+    problem = _problem(line)
+    if problem is not None:
+        return _answer(None, None, problem, {})
+    derived = derive(line)
+    metrics = dict(zip(METRICS, derived.values, strict=True)) if derived.values else {}
+    return _answer(derived.snapshot_id, derived.skip, derived.error, metrics)
+
+
+def _problem(line: bytes) -> str | None:
+    """Why the line is no snapshot, as a person would say it."""
+    try:
+        Snapshot.model_validate(json.loads(line.decode()))
+    except ValidationError as error:
+        # "snapshot_id: Input should be a valid integer", one a field.
+        return _sendable("; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()))
+    except (ValueError, RecursionError) as error:
+        return _sendable(f"not JSON: {error}")
+    return None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location)) or "line"
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _answer(snapshot_id: int | None, skip: str | None, error: str | None, metrics: dict[str, Any]) -> bytes:
+    return orjson.dumps({"snapshot_id": snapshot_id, "skip": skip, "error": error, "metrics": metrics})

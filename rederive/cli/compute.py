@@ -1,0 +1,47 @@
+"""`rederive compute`: raw payloads in, derived rows out, without any service."""
+
+import os
+import sys
+from typing import Literal
+
+import orjson
+
+from processors.registry import PROCESSORS
+from rederive.cli.app import app
+
+
+@app.command
+def compute(domain: Literal["betfair"]) -> int:
+    """Compute derived rows from JSON Lines on stdin to JSON Lines on stdout; no services are needed.
+
+    Each input line gives one output line, in order; blank lines are passed over. An input line of betfair is
+
+    {"snapshot_id", "snapshot_at", "market_id", "raw_payload", "selection_ids": {"home", "away", "draw"} or null}
+
+    and its answer {"snapshot_id", "skip", "error", "metrics"}: all 52 columns, or none and why. A line that can't be
+    read gives an error line and the next is read.
+
+    Exit: 0 done, 1 when any line had an error.
+
+    Parameters
+    ----------
+    domain
+        Whose formulas to use.
+
+    """
+    compute_line = PROCESSORS[domain].compute_line
+    failed = False
+    output = sys.stdout.buffer
+    try:
+        for line in sys.stdin.buffer:
+            if line.isspace():
+                continue
+            answer = compute_line(line)
+            failed = failed or orjson.loads(answer)["error"] is not None
+            output.write(answer + b"\n")
+            # Each answer at once: the reader may be a person, or a program that waits for it.
+            output.flush()
+    except BrokenPipeError:
+        # The reader has seen enough. What is still buffered must not fail when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(failed)
