@@ -1,0 +1,111 @@
+"""The program: runs a command and turns how it ends into a message and an exit code."""
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from schemas.errors import RederiveError
+
+COMMANDS = ("compute", "local", "report")
+"""The modules of rederive.cli that hold commands: imported always, so they import what is heavy only when they run."""
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+_OURS = ("rederive", "producers", "processors", "sinks", "schemas", "samples")
+_CRASH_LOG_LIMIT = 10 * 1024 * 1024
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_stdout()
+        code = BROKEN_PIPE
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code. Messages go to stderr."""
+    import cyclopts
+
+    from rederive.cli.app import app
+
+    try:
+        _set_up_logs()
+        for name in COMMANDS:
+            importlib.import_module(f"rederive.cli.{name}")
+        app.version = _version
+        # ours to report, below
+        app.suppress_keyboard_interrupt = False
+        result = app(arguments, exit_on_error=False, result_action="return_value")
+    except cyclopts.CycloptsError:
+        return 2
+    except RederiveError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; safe to start again\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _close_stdout()
+        return BROKEN_PIPE
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except Exception as error:
+        sys.stderr.write(_unexpected(error))
+        return 1
+    return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _set_up_logs() -> None:
+    level = os.environ.get("REDERIVE_LOG_LEVEL", "").upper()
+    if not level and Path("rederive.toml").exists():
+        from rederive.settings import Settings
+
+        level = Settings().log_level
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
+
+
+def _version() -> str:
+    import tomllib
+    from importlib import metadata
+
+    try:
+        return metadata.version("rederive")
+    except metadata.PackageNotFoundError:
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        return str(tomllib.loads(project.read_text())["project"]["version"])
+
+
+def _unexpected(error: Exception) -> str:
+    text = "".join(traceback.format_exception(error))
+    log_file = Path(os.environ.get("REDERIVE_HOME") or ".rederive").expanduser().absolute() / "rederive.log"
+    try:
+        log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if log_file.exists() and log_file.stat().st_size > _CRASH_LOG_LIMIT:
+            log_file.replace(log_file.with_suffix(".old.log"))
+        with log_file.open("a") as file:
+            file.write(f"{datetime.now(UTC).isoformat()} rederive {' '.join(sys.argv[1:])}\n{text}\n")
+    except OSError:
+        return text
+    return f"unexpected {type(error).__name__}: {error}\n  do:  report it with the traceback in {log_file}\n"
+
+
+def _close_stdout() -> None:
+    # the interpreter flushes once more at its end and would complain
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()
