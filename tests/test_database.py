@@ -1,0 +1,104 @@
+import psycopg
+import pytest
+
+from rederive.database import connect, explained
+from schemas.errors import Failed
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql://nobody:secret@127.0.0.1:1/nowhere", "nothing answers there"),
+        ("postgresql://nobody:secret@nowhere.invalid:5432/nowhere", "no such host"),
+        ("postgresql://nobody:secret@/nowhere?host=/no/such/folder", "nothing answers there"),
+        ("mysql://nobody:secret@localhost/nowhere", "it is no Postgres connection string"),
+        ("postgresql://nobody:secret%zz@localhost/nowhere", "it is no Postgres connection string"),
+        ("postgresql://nobody:is@secret@localhost/nowhere", "percent-encoded"),
+        ("postgresql://nobody:12/secret@localhost/nowhere", "percent-encoded"),
+        ("postgresql://nobody:is@sec:secret@localhost/nowhere", "percent-encoded"),
+    ],
+)
+def test_a_connection_that_cannot_be_made(url: str, why: str) -> None:
+    with pytest.raises(Failed) as caught:
+        connect(url, application="tests")
+    text = str(caught.value)
+    assert why in text
+    assert "REDERIVE_DATABASE_URL" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            'connection to server at "db", port 5432 failed: FATAL:  password authentication failed for user "nobody"',
+            "the user or the password is wrong",
+        ),
+        (
+            'connection to server at "127.0.0.1", port 5432 failed: FATAL:  database "nowhere" does not exist',
+            'database "nowhere" does not exist',
+        ),
+        ("connection failed: fe_sendauth: no password supplied", "the server wants a password and none was given"),
+        ("connection timeout expired", "no answer within 10 s"),
+        (
+            'connection to server at "127.0.0.1", port 5432 failed: FATAL:  sorry, too many clients already',
+            "the server has no connection left",
+        ),
+    ],
+)
+def test_what_a_server_says_to_a_newcomer(said: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError(said)
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(Failed) as caught:
+        connect("postgresql://nobody:secret@127.0.0.1:5432/nowhere", application="tests")
+    assert caught.value.why == why
+    assert caught.value.mend
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.services
+def test_a_connection_is_named_and_in_utc(database_url: str) -> None:
+    with connect(database_url, application="a test") as connection:
+        row = connection.execute("SELECT current_setting('application_name'), current_setting('TimeZone')").fetchone()
+    assert row == ("a test", "UTC")
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("statement", "why", "mend"),
+    [
+        ("SELECT * FROM missing", 'relation "missing" does not exist', "run `rederive migrate`"),
+        ("SELECT missing FROM pg_class", 'column "missing" does not exist', "run `rederive migrate`"),
+        ("SELECT * FROM rederive_absent.t", "rederive_absent", "run `rederive migrate`"),
+        ("DO $$ BEGIN RAISE insufficient_privilege; END $$", "insufficient_privilege", "GRANT"),
+        ("SET statement_timeout = 10; SELECT pg_sleep(5)", "statement timeout", "statement_timeout"),
+        ("SELECT 1 / 0", "division by zero", ""),
+    ],
+)
+def test_a_database_error_names_its_mend(database_url: str, statement: str, why: str, mend: str) -> None:
+    with (
+        connect(database_url, application="tests") as connection,
+        pytest.raises(Failed, match="the test failed") as caught,
+        explained("the test"),
+    ):
+        connection.execute(statement.encode())
+    assert why in caught.value.why
+    assert mend in caught.value.mend
+
+
+@pytest.mark.services
+def test_a_connection_that_is_cut_off(database_url: str) -> None:
+    with connect(database_url, application="tests") as connection, connect(database_url, application="other") as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+        with pytest.raises(Failed) as caught, explained("the test"):
+            connection.execute("SELECT 1")
+    assert caught.value.mend
+
+
+def test_other_errors_pass_through() -> None:
+    with pytest.raises(KeyError), explained("the test"):
+        raise KeyError("x")
+    with pytest.raises(Failed, match="as it was"), explained("the test"):
+        raise Failed("as it was")
