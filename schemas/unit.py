@@ -34,13 +34,15 @@ class UnitHeaders:
     """What a raw record says of itself unopened.
 
     `capture` and `unit` (the unit's number in the capture's plan) are None on records of an outside ingester. `columns`
-    are the value columns to derive; empty means all. `key_range` and `observed` are for people.
+    are the value columns to derive; empty means all. `rows` is how many source rows were planned, None when nobody
+    planned. `key_range` and `observed` are for people.
     """
 
     kind: str
     capture: str | None = None
     unit: int | None = None
     columns: tuple[str, ...] = ()
+    rows: int | None = None
     key_range: str = ""
     observed: str = ""
 
@@ -53,6 +55,8 @@ class UnitHeaders:
             pairs.append(("rederive-unit", str(self.unit)))
         if self.columns:
             pairs.append(("rederive-columns", ",".join(self.columns)))
+        if self.rows is not None:
+            pairs.append(("rederive-rows", str(self.rows)))
         if self.key_range:
             pairs.append(("rederive-range", self.key_range))
         if self.observed:
@@ -68,12 +72,14 @@ class UnitHeaders:
         found = texts(headers)
         check_format(found)
         unit = found.get("rederive-unit")
+        rows = found.get("rederive-rows")
         columns = found.get("rederive-columns", "")
         return cls(
             kind=found.get("rederive-kind", default_kind),
             capture=found.get("rederive-capture"),
             unit=None if unit is None else int(unit),
             columns=tuple(columns.split(",")) if columns else (),
+            rows=None if rows is None else int(rows),
             key_range=found.get("rederive-range", ""),
             observed=found.get("rederive-observed", ""),
         )
@@ -81,12 +87,12 @@ class UnitHeaders:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A raw record to be sent: where it stands in the plan, its key and value."""
+    """A raw record to be sent; `partition` None: any."""
 
     headers: UnitHeaders
-    key: bytes
+    key: bytes | None
     value: bytes
-    rows: int
+    partition: int | None = None
 
 
 def texts(headers: Iterable[tuple[str, bytes]] | None) -> dict[str, str]:

@@ -1,0 +1,109 @@
+"""From a raw record to the messages that answer it: pure, and the same for every domain."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from schemas.lane import Lane
+from schemas.outcome import Outcome, RowProblem, TableRows
+from schemas.unit import Origin, UnitHeaders, texts
+
+MAX_RESULT_BYTES = 1024 * 1024
+"""A larger result goes in parts, merged with the last."""
+
+Process = Callable[[bytes, Sequence[str]], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record to send; `partition` None lets the broker's client choose."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def answer(
+    process: Process,
+    lane: Lane,
+    origin: Origin,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Iterable[tuple[str, bytes]] | None,
+) -> list[Message]:
+    """Everything to deliver for one raw record: its outcome, and the record itself to the DLQ when it is dead."""
+    given = list(headers or ())
+    try:
+        said = UnitHeaders.decode(given, default_kind=lane.domain)
+        outcome = process(value or b"", said.columns)
+        if said.rows is not None and said.rows > outcome.read:
+            _add_gone(outcome, said.rows)
+    except (ValueError, KeyError, TypeError) as error:
+        outcome = Outcome(dead=f"{type(error).__name__}: {error}")
+    messages = list(_results(lane, origin, key, given, outcome))
+    if outcome.dead is not None:
+        messages.append(dead_letter(lane, origin, key, value or b"", given, "agent", outcome.dead))
+    return messages
+
+
+def _add_gone(outcome: Outcome, planned: int) -> None:
+    """Planned rows that the source no longer had when the unit was read."""
+    for _ in range(planned - outcome.read):
+        outcome.skips.append(RowProblem((), "gone", "the planned row is no longer in the source"))
+    outcome.read = planned
+
+
+def dead_letter(
+    lane: Lane,
+    origin: Origin,
+    key: bytes | None,
+    value: bytes,
+    headers: Iterable[tuple[str, bytes]],
+    stage: str,
+    reason: str,
+) -> Message:
+    """The record for the DLQ: bytes, key and headers untouched, with where it stood and what failed added."""
+    added = {
+        "rederive-origin-topic": origin.topic,
+        "rederive-origin-partition": str(origin.partition),
+        "rederive-origin-offset": str(origin.offset),
+        "rederive-failed-stage": stage,
+        "rederive-failure": reason,
+    }
+    return Message(lane.dlq, None, key, value, [*headers, *((name, text.encode()) for name, text in added.items())])
+
+
+def _results(
+    lane: Lane, origin: Origin, key: bytes | None, given: list[tuple[str, bytes]], outcome: Outcome
+) -> Iterator[Message]:
+    found = texts(given)
+    copied = [(name, found[name].encode()) for name in ("rederive-capture", "rederive-unit") if name in found]
+    parts = _parts(outcome)
+    for number, part in enumerate(parts, start=1):
+        headers = [
+            ("rederive-format", b"1"),
+            ("rederive-kind", b"outcome"),
+            *copied,
+            ("rederive-origin-topic", origin.topic.encode()),
+            ("rederive-origin-partition", str(origin.partition).encode()),
+            ("rederive-origin-offset", str(origin.offset).encode()),
+            ("rederive-part", f"{number}/{len(parts)}".encode()),
+        ]
+        yield Message(lane.derived, origin.partition, key, part, headers)
+
+
+def _parts(outcome: Outcome) -> list[bytes]:
+    """The encoded outcome, in parts when it is large; all but rows stand in the last part."""
+    whole = outcome.encode()
+    if len(whole) <= MAX_RESULT_BYTES:
+        return [whole]
+    pieces: list[TableRows] = []
+    for block in outcome.tables:
+        size = max(1, len(block.rows) * MAX_RESULT_BYTES // len(whole))
+        pieces += [
+            TableRows(block.table, block.columns, block.rows[at : at + size], block.source)
+            for at in range(0, len(block.rows), size)
+        ]
+    last = Outcome(read=outcome.read, skips=outcome.skips, errors=outcome.errors, dead=outcome.dead)
+    return [*(Outcome(tables=[piece]).encode() for piece in pieces), last.encode()]

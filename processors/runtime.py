@@ -1,0 +1,172 @@
+"""The agent: the one module that imports faust.
+
+One shape: raw bytes in, a few units at a time, everything delivered before anything is acknowledged. `take` acknowledges
+its batch however the body is left, by an exception too, and a stopping app commits what is acknowledged. So nothing may
+leave the body but success: whatever else happens, cancellation included, ends the process at once.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import ssl
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from faust.auth import SASLCredentials, SSLCredentials
+from mode.supervisors import CrashingSupervisor
+
+from processors.engine import Process, answer
+from schemas.lane import Lane
+from schemas.unit import MAX_RECORD_BYTES, Origin
+
+log = logging.getLogger("rederive.agent")
+
+EXIT_BATCH_FAILED = 70
+_TAKE_UNITS = 4
+_TAKE_SECONDS = 0.02
+_STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """How an agent connects and who it is; `member` is its static id within the consumer group.
+
+    `kafka` are librdkafka settings, of which faust's own are made.
+    """
+
+    lane: Lane
+    member: str
+    kafka: Mapping[str, str]
+    commit_seconds: float = 1.0
+
+
+def run_agent(config: AgentConfig, process: Process, stop: threading.Event) -> int:
+    """Run one agent until `stop` is set; return the exit code. Blocks."""
+    with tempfile.TemporaryDirectory(prefix="rederive-agent-") as folder:
+        return asyncio.run(_run(config, process, stop, folder))
+
+
+async def _run(config: AgentConfig, process: Process, stop: threading.Event, folder: str) -> int:
+    app = make_app(config, folder)
+    add_agent(app, config.lane, process)
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.ensure_future(loop.run_in_executor(None, stop.wait))
+    await app.start()
+    # Everything imported so far lives as long as the process; scanning it again and again costs more than the work.
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
+    log.info("agent %s reads %s", config.member, config.lane.raw)
+    ended = asyncio.ensure_future(app.wait_until_stopped())
+    await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        log.error("the agent's app ended by itself: %r", getattr(app, "crash_reason", None))
+        _leave(EXIT_BATCH_FAILED)
+    try:
+        await asyncio.wait_for(app.stop(), _STOP_SECONDS)
+    except (TimeoutError, RuntimeError) as error:
+        # Killing is safe: what isn't committed comes again.
+        log.warning("the agent did not stop in order: %r", error)
+        _leave(0)
+    return 0
+
+
+def make_app(config: AgentConfig, folder: str) -> faust.App:
+    """The faust app of one agent process; everything that faust would read from the environment is said here."""
+    return faust.App(
+        config.lane.agents,
+        broker=[f"aiokafka://{server}" for server in config.kafka["bootstrap.servers"].split(",")],
+        broker_credentials=_credentials(config.kafka),
+        env_prefix="REDERIVE_FAUST_",
+        datadir=folder,
+        store="memory://",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        agent_supervisor=CrashingSupervisor,
+        processing_guarantee="at_least_once",
+        consumer_group_instance_id=config.member,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=2.0,
+        broker_commit_interval=config.commit_seconds,
+        broker_commit_every=100,
+        broker_max_poll_records=16,
+        stream_buffer_maxsize=16,
+        stream_wait_empty=True,
+        consumer_max_fetch_size=MAX_RECORD_BYTES + 1024 * 1024,
+        producer_max_request_size=MAX_RECORD_BYTES,
+        producer_compression_type="zstd",
+        producer_acks=-1,
+    )
+
+
+def add_agent(app: faust.App, lane: Lane, process: Process) -> None:
+    """Wire the domain's function to the lane's raw topic."""
+    raw = app.topic(lane.raw, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    outlets: dict[str, Any] = {
+        name: app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        for name in (lane.derived, lane.dlq)
+    }
+
+    async def deliver(event: Any) -> list[Any]:
+        message = event.message
+        origin = Origin(message.topic, message.partition, message.offset)
+        pending = []
+        for out in answer(process, lane, origin, message.key, message.value, _headers(message.headers)):
+            pending.append(
+                await outlets[out.topic].send(
+                    key=out.key, value=out.value, partition=out.partition, headers=out.headers, force=True
+                )
+            )
+        return pending
+
+    async def derive(stream: Any) -> AsyncIterable[None]:
+        async for events in stream.take_events(_TAKE_UNITS, within=_TAKE_SECONDS):
+            try:
+                pending = [sent for event in events for sent in await deliver(event)]
+                for delivery in pending:
+                    await delivery
+            except BaseException:
+                log.critical("a batch failed; nothing of it is acknowledged", exc_info=True)
+                _leave(EXIT_BATCH_FAILED)
+            yield
+
+    app.agent(raw, concurrency=1, supervisor_strategy=CrashingSupervisor, name="derive")(derive)
+
+
+def _headers(headers: Any) -> list[tuple[str, bytes]]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    return [(name, bytes(value or b"")) for name, value in pairs]
+
+
+def _credentials(kafka: Mapping[str, str]) -> SASLCredentials | SSLCredentials | None:
+    protocol = kafka.get("security.protocol", "PLAINTEXT").upper()
+    if protocol == "PLAINTEXT":
+        return None
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=kafka.get("ssl.ca.location"))
+    if protocol == "SSL":
+        return SSLCredentials(context)
+    return SASLCredentials(
+        mechanism=kafka["sasl.mechanism"],
+        username=kafka["sasl.username"],
+        password=kafka["sasl.password"],
+        ssl_context=context,
+    )
+
+
+def _leave(code: int) -> None:
+    """End the process now: no handler, no acknowledgement, no commit."""
+    logging.shutdown()
+    sys.stderr.flush()
+    if code == EXIT_BATCH_FAILED:
+        os._exit(code)
+    os.kill(os.getpid(), signal.SIGKILL)

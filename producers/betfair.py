@@ -1,0 +1,214 @@
+"""Betfair's stored snapshots as a source: `market_book_snapshots` with the roles of `market_event_metadata`."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from psycopg import Connection
+
+from producers.source import Found, Refusal, Request
+from schemas.betfair import BETFAIR, METRICS_TABLE
+from schemas.errors import Failed
+from schemas.plan import Plan, PlannedUnit
+from schemas.unit import MAX_RECORD_BYTES, TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit, UnitHeaders
+
+KIND = "betfair.snapshots"
+PAGE_ROWS = 20_000
+# What a record carries besides its value: headers with all 52 column names, and the batch around it.
+_ENVELOPE_BYTES = 16 * 1024
+# Postgres compresses wide rows; what is stored small may be this many times larger as text.
+_COMPRESSED_FROM, _COMPRESSION = 1_800, 4
+
+_Place = tuple[datetime, int]
+
+
+class SnapshotTable:
+    """Snapshots in (snapshot_at, snapshot_id) order, in keyset pages; payloads pass through as text, never parsed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def plan(self, request: Request, found: Found) -> Plan:
+        """The rows to recompute now, cut into units of at most 128 rows and about 256 KiB."""
+        self._check_markets(request.keys)
+        units: list[PlannedUnit] = []
+        slice_: list[tuple[_Place, int]] = []
+        total = size = 0
+        for place, weight in self._picked(request, found):
+            if slice_ and (len(slice_) == TARGET_UNIT_ROWS or size + weight > TARGET_UNIT_BYTES):
+                units.append(_unit(len(units), [p for p, _ in slice_]))
+                slice_, size = [], 0
+            slice_.append((place, weight))
+            size += weight
+            total += 1
+        if slice_:
+            units.append(_unit(len(units), [p for p, _ in slice_]))
+        return Plan(
+            domain=BETFAIR.name,
+            source="table",
+            mode=request.mode,
+            derivation_version=BETFAIR.derivation_version,
+            columns=request.columns,
+            request=request.describe(),
+            found=total,
+            nulls=self._count_nulls(request, units),
+            units=tuple(units),
+        ).sealed()
+
+    def _check_markets(self, markets: tuple[str, ...]) -> None:
+        known = {
+            row[0]
+            for row in self._connection.execute(
+                "SELECT market_id FROM market_event_metadata WHERE market_id = ANY(%s)", [list(markets)]
+            )
+        }
+        if missing := [market for market in markets if market not in known]:
+            raise Failed(
+                f"unknown market {', '.join(missing)}",
+                why="market_event_metadata has no such market_id",
+                mend="`rederive report spot-check` shows the ids of the newest markets",
+            )
+
+    def _picked(self, request: Request, found: Found) -> Iterator[tuple[_Place, int]]:
+        after: _Place | None = None
+        total = 0
+        while True:
+            wanted = PAGE_ROWS if request.limit is None else min(PAGE_ROWS, request.limit - total)
+            if wanted <= 0:
+                return
+            page = self._connection.execute(
+                f"""SELECT s.snapshot_at, s.snapshot_id, pg_column_size(s.raw_payload)
+                    FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
+                    WHERE {_where(request)} AND (%(after_at)s::timestamptz IS NULL
+                        OR (s.snapshot_at, s.snapshot_id) > (%(after_at)s, %(after_id)s))
+                    ORDER BY s.snapshot_at, s.snapshot_id LIMIT %(wanted)s""",
+                {
+                    **_parameters(request),
+                    "after_at": after[0] if after else None,
+                    "after_id": after[1] if after else None,
+                    "wanted": wanted,
+                },
+            ).fetchall()
+            for at, snapshot_id, stored in page:
+                size = stored or 0
+                yield (at, snapshot_id), size * _COMPRESSION if size >= _COMPRESSED_FROM else size
+            total += len(page)
+            found(total)
+            if len(page) < wanted:
+                return
+            after = (page[-1][0], page[-1][1])
+
+    def _count_nulls(self, request: Request, units: list[PlannedUnit]) -> dict[str, int]:
+        counts = ", ".join(f"count(*) - count(d.{name})" for name in request.columns)
+        totals = [0] * len(request.columns)
+        for at in range(0, len(units), 256):
+            ids = [key for unit in units[at : at + 256] for key in unit.picked["ids"]]
+            row = self._connection.execute(
+                f"""SELECT {counts} FROM unnest(%s::int8[]) AS picked(snapshot_id)
+                    LEFT JOIN market_derived_metrics d USING (snapshot_id)""",
+                [ids],
+            ).fetchone()
+            assert row is not None
+            totals = [total + here for total, here in zip(totals, row, strict=True)]
+        return dict(zip(request.columns, totals, strict=True))
+
+    def stale(self, connection: Connection, plan: Plan) -> str | None:
+        """Picked rows that are gone, or that have been filled meanwhile where rows were picked by what is NULL."""
+        complete = " AND ".join(f"d.{name} IS NOT NULL" for name in plan.columns)
+        gone = filled = 0
+        for unit in plan.units:
+            row = connection.execute(
+                f"""SELECT count(*) FILTER (WHERE s.snapshot_id IS NULL), count(*) FILTER (WHERE {complete})
+                    FROM unnest(%s::int8[]) AS picked(snapshot_id)
+                    LEFT JOIN market_book_snapshots s USING (snapshot_id)
+                    LEFT JOIN market_derived_metrics d USING (snapshot_id)""",
+                [unit.picked["ids"]],
+            ).fetchone()
+            assert row is not None
+            gone += row[0]
+            filled += 0 if plan.request["all_rows"] else row[1]
+        if gone:
+            return f"{gone:,} of its {plan.found:,} snapshots are gone"
+        if filled:
+            return f"{filled:,} of its {plan.found:,} rows have been filled since"
+        return None
+
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
+        """The unit's snapshots as JSON Lines, in the plan's order."""
+        ids = unit.picked["ids"]
+        rows = self._connection.execute(
+            """SELECT s.snapshot_id, s.snapshot_at, s.market_id, s.raw_payload::text,
+                      m.home_selection_id, m.away_selection_id, m.draw_selection_id
+               FROM unnest(%s::int8[]) WITH ORDINALITY AS picked(snapshot_id, place)
+               JOIN market_book_snapshots s USING (snapshot_id)
+               LEFT JOIN market_event_metadata m ON m.market_id = s.market_id
+               ORDER BY place""",
+            [ids],
+            prepare=True,
+        ).fetchall()
+        value = b"\n".join(_line(row) for row in rows)
+        if len(value) + _ENVELOPE_BYTES > MAX_RECORD_BYTES:
+            if len(ids) > 1:
+                middle = len(ids) // 2
+                return Refusal(unit, "too large for one record", (ids[:middle], ids[middle:]))
+            return Refusal(
+                unit,
+                f"snapshot {ids[0]}: its payload of {len(value):,} bytes is over the limit of "
+                f"{MAX_RECORD_BYTES - _ENVELOPE_BYTES:,} bytes a record",
+            )
+        headers = UnitHeaders(
+            kind=KIND,
+            capture=capture_id,
+            unit=unit.unit,
+            columns=columns,
+            rows=unit.rows,
+            key_range=unit.key_range,
+            observed=_utc(rows[0][1]) if rows else "",
+        )
+        return Unit(headers, str(ids[0]).encode(), value)
+
+
+def _where(request: Request) -> str:
+    parts = ["true"]
+    if request.start:
+        parts.append("s.snapshot_at >= %(start)s")
+    if request.end:
+        parts.append("s.snapshot_at < %(end)s")
+    if request.keys:
+        parts.append("s.market_id = ANY(%(markets)s)")
+    if not request.all_rows:
+        names = ", ".join(f"d.{name}" for name in request.columns)
+        parts.append(f"(d.{METRICS_TABLE.key[0].name} IS NULL OR num_nulls({names}) > 0)")
+    return " AND ".join(parts)
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    return {"start": request.start, "end": request.end, "markets": list(request.keys)}
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
+
+
+def _unit(number: int, places: list[_Place]) -> PlannedUnit:
+    (first_at, first), (last_at, last) = places[0], places[-1]
+    return PlannedUnit(
+        unit=number,
+        key_range=f"{_utc(first_at)}/{first}..{_utc(last_at)}/{last}",
+        picked={"ids": [key for _, key in places]},
+        rows=len(places),
+    )
+
+
+def _line(row: tuple[Any, ...]) -> bytes:
+    snapshot_id, at, market_id, payload, home, away, draw = row
+    return orjson.dumps(
+        {
+            "snapshot_id": snapshot_id,
+            "snapshot_at": at,
+            "market_id": market_id,
+            "selection_ids": {"home": home, "away": away, "draw": draw},
+            "raw_payload": None if payload is None else orjson.Fragment(payload),
+        }
+    )

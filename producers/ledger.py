@@ -1,0 +1,167 @@
+"""The producer's side of captures: minting them with their plan, and the states of units on their way out."""
+
+from collections.abc import Sequence
+
+import orjson
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from producers.sender import Delivered
+from producers.source import Refusal
+from schemas.capture import Capture, CaptureState, Progress
+from schemas.plan import Plan, PlannedUnit
+from schemas.table import Mode
+
+_COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_id"
+
+
+def mint(connection: Connection, plan: Plan, *, who: str, reason: str, dry_run: bool) -> Capture:
+    """Make a capture with its plan frozen: both are there, or neither."""
+    with connection.transaction(), connection.cursor() as cursor:
+        row = cursor.execute(
+            f"""WITH minted AS (SELECT nextval('rederive.capture_number') AS number)
+                INSERT INTO rederive.captures (capture_id, number, domain, source, mode, dry_run, derivation_version,
+                    columns, request, digest, reason, who, state)
+                SELECT %(domain)s || '-' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD') || '-' || number, number,
+                       %(domain)s, %(source)s, %(mode)s, %(dry_run)s, %(version)s, %(columns)s, %(request)s,
+                       %(digest)s, %(reason)s, %(who)s, 'running' FROM minted
+                RETURNING {_COLUMNS}""",
+            {
+                "domain": plan.domain,
+                "source": plan.source,
+                "mode": plan.mode.value,
+                "dry_run": dry_run,
+                "version": plan.derivation_version,
+                "columns": list(plan.columns),
+                "request": Jsonb(plan.request),
+                "digest": plan.digest,
+                "reason": reason,
+                "who": who,
+            },
+        ).fetchone()
+        assert row is not None
+        capture = _capture(row)
+        with cursor.copy("COPY rederive.units (capture_id, unit, key_range, picked, rows) FROM STDIN") as copy:
+            for unit in plan.units:
+                copy.write_row(
+                    (capture.capture_id, unit.unit, unit.key_range, orjson.dumps(unit.picked).decode(), unit.rows or 0)
+                )
+    return capture
+
+
+def find(connection: Connection, capture_id: str) -> Capture | None:
+    """The capture of that id, or None."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM rederive.captures WHERE capture_id = %s", [capture_id]
+    ).fetchone()
+    return None if row is None else _capture(row)
+
+
+def _capture(row: tuple[object, ...]) -> Capture:
+    capture_id, number, domain, source, mode, dry_run, version, columns, state, topic_id = row
+    return Capture(
+        capture_id=str(capture_id),
+        number=int(str(number)),
+        domain=str(domain),
+        source=str(source),
+        mode=Mode(str(mode)),
+        dry_run=bool(dry_run),
+        derivation_version=int(str(version)),
+        columns=tuple(columns),  # type: ignore[arg-type]
+        state=CaptureState(str(state)),
+        topic_id=None if topic_id is None else str(topic_id),
+    )
+
+
+def progress(connection: Connection, capture_id: str) -> Progress:
+    """The capture's counts so far."""
+    row = connection.execute(
+        """SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead')), count(*) FILTER (WHERE state = 'dead'),
+                  count(*) FILTER (WHERE state = 'planned'), coalesce(sum(rows), 0)::int8,
+                  coalesce(sum(updated), 0)::int8, coalesce(sum(unchanged), 0)::int8, coalesce(sum(skipped), 0)::int8,
+                  coalesce(sum(errors), 0)::int8
+           FROM rederive.units WHERE capture_id = %s""",
+        [capture_id],
+    ).fetchone()
+    assert row is not None
+    return Progress(*row)
+
+
+def planned(connection: Connection, capture_id: str, limit: int) -> list[PlannedUnit]:
+    """The next units to send, in order."""
+    rows = connection.execute(
+        """SELECT unit, key_range, picked, rows FROM rederive.units
+           WHERE capture_id = %s AND state = 'planned' ORDER BY unit LIMIT %s""",
+        [capture_id, limit],
+    )
+    return [PlannedUnit(unit=u, key_range=r, picked=p, rows=n or None) for u, r, p, n in rows]
+
+
+def mark_sent(connection: Connection, capture_id: str, delivered: Sequence[Delivered]) -> None:
+    """Note where delivered units stand; a unit that the sink was faster with keeps its outcome."""
+    if delivered:
+        units, partitions, offsets = zip(*delivered, strict=True)
+        connection.execute(
+            """UPDATE rederive.units u SET state = 'sent', partition = v.partition, record_offset = v.record_offset
+               FROM unnest(%s::int4[], %s::int4[], %s::int8[]) AS v(unit, partition, record_offset)
+               WHERE u.capture_id = %s AND u.unit = v.unit AND u.state = 'planned'""",
+            [list(units), list(partitions), list(offsets), capture_id],
+        )
+
+
+def refuse(connection: Connection, capture_id: str, refusal: Refusal) -> None:
+    """Split a unit that is too large in two, or make one that can't be sent dead with its reason."""
+    unit = refusal.unit
+    with connection.transaction():
+        if refusal.halves is None:
+            connection.execute(
+                """UPDATE rederive.units SET state = 'dead', failure = %s, errors = greatest(rows, 1)
+                   WHERE capture_id = %s AND unit = %s""",
+                [refusal.reason, capture_id, unit.unit],
+            )
+            return
+        first, second = refusal.halves
+        connection.execute(
+            """UPDATE rederive.units SET picked = %s, rows = %s WHERE capture_id = %s AND unit = %s""",
+            [Jsonb({"ids": first}), len(first), capture_id, unit.unit],
+        )
+        connection.execute(
+            """INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows)
+               SELECT %(capture)s, max(unit) + 1, %(range)s, %(picked)s, %(rows)s
+               FROM rederive.units WHERE capture_id = %(capture)s""",
+            {"capture": capture_id, "range": unit.key_range, "picked": Jsonb({"ids": second}), "rows": len(second)},
+        )
+
+
+def set_topic(connection: Connection, capture: Capture, topic_id: str, kept: dict[int, tuple[int, int]]) -> int:
+    """Say which topic the capture's units stand on; return how many sent units must be sent again.
+
+    `kept` holds, per partition of that topic, the offsets [low, high) that are still there. When the topic was made
+    anew, old origins mean other records now: notes of the old topic are dropped, history makes repeats harmless.
+    """
+    with connection.transaction():
+        if capture.topic_id not in (None, topic_id):
+            connection.execute("DELETE FROM rederive.notes WHERE capture_id = %s", [capture.capture_id])
+            kept = {}
+        lost = connection.execute(
+            """UPDATE rederive.units SET state = 'planned' WHERE capture_id = %s AND state = 'sent'
+                 AND NOT EXISTS (SELECT FROM unnest(%s::int4[], %s::int8[], %s::int8[]) AS k(partition, low, high)
+                                 WHERE k.partition = units.partition AND record_offset >= low AND record_offset < high)""",
+            [capture.capture_id, list(kept), [low for low, _ in kept.values()], [high for _, high in kept.values()]],
+        ).rowcount
+        connection.execute(
+            "UPDATE rederive.captures SET topic_id = %s WHERE capture_id = %s", [topic_id, capture.capture_id]
+        )
+    return lost
+
+
+def finish(connection: Connection, capture_id: str) -> bool:
+    """Complete a running capture of which every unit has an outcome; whether it is complete now."""
+    connection.execute(
+        """UPDATE rederive.captures c SET state = 'complete', finished_at = now()
+           WHERE capture_id = %s AND state = 'running' AND NOT EXISTS (
+               SELECT FROM rederive.units u WHERE u.capture_id = c.capture_id AND u.state NOT IN ('applied', 'dead'))""",
+        [capture_id],
+    )
+    row = connection.execute("SELECT state FROM rederive.captures WHERE capture_id = %s", [capture_id]).fetchone()
+    return row is not None and row[0] == CaptureState.COMPLETE

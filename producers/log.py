@@ -1,0 +1,145 @@
+"""A domain's log as a source: records of a range of send times, read again by offset."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
+from psycopg import Connection
+
+from producers.source import Found, Refusal, Request
+from producers.topics import partitions_of, unreachable
+from schemas.errors import Failed
+from schemas.plan import Plan, PlannedUnit
+from schemas.table import Domain
+from schemas.unit import MAX_RECORD_BYTES, Unit, UnitHeaders
+
+_SECONDS = 10.0
+_READ_SECONDS = 30.0
+
+
+class LogSource:
+    """One raw topic. Each record is already a unit; the end is what the log had when the plan was made."""
+
+    def __init__(self, domain: Domain, topic: str, kafka: Mapping[str, str]) -> None:
+        self._domain, self._topic, self._kafka = domain, topic, kafka
+        self._next: TopicPartition | None = None
+        self._consumer = Consumer(
+            {
+                **kafka,
+                # Positions are assigned, nothing is ever committed; the name is only for the broker's logs.
+                "group.id": f"rederive.read.{topic}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "fetch.message.max.bytes": MAX_RECORD_BYTES + 1024 * 1024,
+                "queued.max.messages.kbytes": 32 * 1024,
+            }
+        )
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def plan(self, request: Request, found: Found) -> Plan:
+        """A unit per record sent in [start, end). Failed when the log doesn't exist or the broker doesn't answer."""
+        partitions = partitions_of(self._kafka, self._topic)
+        if not partitions:
+            raise Failed(
+                f"there is no topic {self._topic}",
+                why="nothing has been sent to this domain's log yet",
+                mend="replay from the table instead: `rederive replay " + self._domain.name + "`",
+            )
+        units: list[PlannedUnit] = []
+        notes: list[str] = []
+        for partition in partitions:
+            low, first, last = self._range(partition, request)
+            if first == low > 0:
+                notes.append(f"{self._topic}[{partition}]: retention has dropped what stood before offset {low:,}")
+            units += [
+                PlannedUnit(
+                    unit=len(units) + at,
+                    key_range=f"{self._topic}[{partition}]@{offset}",
+                    picked={"partition": partition, "offset": offset},
+                    rows=None,
+                )
+                for at, offset in enumerate(range(first, last))
+            ]
+            found(len(units))
+        units = units[: request.limit]
+        return Plan(
+            domain=self._domain.name,
+            source="log",
+            mode=request.mode,
+            derivation_version=self._domain.derivation_version,
+            columns=request.columns,
+            request={**request.describe(), "topic": self._topic},
+            found=len(units),
+            nulls={},
+            units=tuple(units),
+            notes=tuple(notes),
+        ).sealed()
+
+    def _range(self, partition: int, request: Request) -> tuple[int, int, int]:
+        """(first offset kept, first offset wanted, one past the last wanted)."""
+        place = TopicPartition(self._topic, partition)
+        try:
+            low, high = self._consumer.get_watermark_offsets(place, timeout=_SECONDS)
+            first = self._at(partition, request.start, low, high)
+            last = self._at(partition, request.end, high, high)
+        except KafkaException as error:
+            raise unreachable(self._kafka, error.args[0]) from error
+        return low, first, last
+
+    def _at(self, partition: int, moment: datetime | None, default: int, high: int) -> int:
+        """The first offset sent at or after `moment`; `high` when there is none."""
+        if moment is None:
+            return default
+        asked = TopicPartition(self._topic, partition, int(moment.timestamp() * 1000))
+        (answer,) = self._consumer.offsets_for_times([asked], timeout=_SECONDS)
+        return high if answer.offset in (OFFSET_END, -1) else min(answer.offset, high)
+
+    def stale(self, connection: Connection, plan: Plan) -> str | None:  # noqa: ARG002
+        """Planned records that retention has dropped meanwhile."""
+        gone = 0
+        for partition in partitions_of(self._kafka, self._topic):
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
+            offsets = [unit.picked["offset"] for unit in plan.units if unit.picked["partition"] == partition]
+            gone += sum(not low <= offset < high for offset in offsets)
+        return f"{gone:,} of its {plan.found:,} records are no longer in {self._topic}" if gone else None
+
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
+        """The record's own bytes under the new capture's headers, for the partition that it came from."""
+        place = TopicPartition(self._topic, unit.picked["partition"], unit.picked["offset"])
+        message = self._message(place)
+        if message is None:
+            return Refusal(unit, f"{self._topic}[{place.partition}]@{place.offset}: the record is no longer there")
+        said = UnitHeaders.decode(message.headers(), default_kind=self._domain.name)  # type: ignore[arg-type]
+        _, sent = message.timestamp()
+        headers = UnitHeaders(
+            kind=said.kind,
+            capture=capture_id,
+            unit=unit.unit,
+            columns=columns,
+            rows=said.rows,
+            key_range=said.key_range or unit.key_range,
+            observed=said.observed or datetime.fromtimestamp(sent / 1000, UTC).isoformat(),
+        )
+        return Unit(headers, message.key(), message.value() or b"", place.partition)
+
+    def _message(self, place: TopicPartition) -> Message | None:
+        if self._next is None or (self._next.partition, self._next.offset) != (place.partition, place.offset):
+            self._consumer.assign([place])
+        message = self._consumer.poll(_READ_SECONDS)
+        error = message.error() if message is not None else None
+        self._next = None
+        if message is None or error is not None:
+            if error is not None and not error.retriable():
+                return None
+            raise Failed(
+                f"{self._topic}[{place.partition}]@{place.offset} can't be read",
+                why=str(error or f"no answer in {_READ_SECONDS:.0f} s"),
+                mend="see that the broker is up, then resume the capture",
+            )
+        if message.offset() != place.offset:
+            return None
+        self._next = TopicPartition(self._topic, place.partition, place.offset + 1)
+        return message

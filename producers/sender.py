@@ -1,0 +1,86 @@
+"""Send units to a raw topic: idempotent, every delivery known."""
+
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from schemas.errors import Failed
+from schemas.unit import MAX_RECORD_BYTES, Unit
+
+Delivered = tuple[int, int, int]
+"""A unit's number in the plan, and the partition and offset where it stands."""
+
+
+class Sender:
+    """A producer to one topic. `delivered` collects what the broker has acknowledged, until it is taken."""
+
+    def __init__(self, kafka: Mapping[str, str], topic: str, partitions: list[int]) -> None:
+        self._topic, self._partitions = topic, partitions
+        self._delivered: list[Delivered] = []
+        self._failure: KafkaError | None = None
+        self._producer = Producer(
+            {
+                **kafka,
+                "enable.idempotence": True,
+                "compression.type": "zstd",
+                "linger.ms": 20,
+                "message.max.bytes": MAX_RECORD_BYTES,
+                "queue.buffering.max.kbytes": 64 * 1024,
+                # Bounded by the run's own patience: it asks for what isn't delivered.
+                "message.timeout.ms": 300_000,
+            }
+        )
+
+    def send(self, unit: Unit) -> None:
+        """Queue a unit; waits while the queue is full. Failed when an earlier delivery has failed."""
+        number = unit.headers.unit
+        assert number is not None
+        wanted = number if unit.partition is None else unit.partition
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._failure = error
+            else:
+                self._delivered.append((number, message.partition() or 0, message.offset() or 0))
+
+        while True:
+            self._check()
+            try:
+                self._producer.produce(
+                    self._topic,
+                    key=unit.key,
+                    value=unit.value,
+                    headers=unit.headers.encode(),
+                    partition=self._partitions[wanted % len(self._partitions)],
+                    on_delivery=on_delivery,
+                )
+            except BufferError:
+                self._producer.poll(0.5)
+                continue
+            self._producer.poll(0)
+            return
+
+    def poll(self) -> list[Delivered]:
+        """What has been delivered since the last call. Failed when a delivery has failed."""
+        self._producer.poll(0)
+        self._check()
+        taken, self._delivered = self._delivered, []
+        return taken
+
+    def flush(self, seconds: float) -> list[Delivered]:
+        """Wait for all deliveries, at most so long; what is not delivered then is simply sent again some day."""
+        self._producer.flush(seconds)
+        taken, self._delivered = self._delivered, []
+        return taken
+
+    def drop(self) -> None:
+        """Forget what is queued, so that closing doesn't wait for a broker that is gone."""
+        self._producer.purge()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise Failed(
+                f"units can't be delivered to {self._topic}",
+                why=self._failure.str(),
+                mend="see that the broker is up and takes records of 16 MiB, then resume the capture",
+            )

@@ -1,0 +1,54 @@
+"""Lanes: the topics and consumer groups of one domain's live log or of its replays."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+_DAY_MS = 24 * 3600 * 1000
+UNLIMITED = -1
+
+
+class LaneName(StrEnum):
+    """What arrives for the first time goes through the log, what is read again through the replay lane."""
+
+    LOG = "log"
+    REPLAY = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Names of one lane; `prefix` keeps deployments on one cluster apart."""
+
+    domain: str
+    name: LaneName
+    prefix: str = ""
+
+    @property
+    def raw(self) -> str:
+        """Topic of raw records."""
+        return f"{self.prefix}{self.domain}.{self.name}"
+
+    @property
+    def derived(self) -> str:
+        """Topic of outcomes; partition n answers partition n of the raw topic."""
+        return f"{self.raw}.derived"
+
+    @property
+    def dlq(self) -> str:
+        """Topic of what could not be computed or written; one a domain."""
+        return f"{self.prefix}{self.domain}.dlq"
+
+    @property
+    def agents(self) -> str:
+        """Consumer group of the agents."""
+        return f"{self.prefix}rederive.{self.domain}.{self.name}.agents"
+
+    @property
+    def sinks(self) -> str:
+        """Consumer group of the sinks."""
+        return f"{self.prefix}rederive.{self.domain}.{self.name}.sinks"
+
+    def retention_ms(self) -> dict[str, int]:
+        """How long each topic keeps its records, in milliseconds."""
+        log = 30 * _DAY_MS if self.domain == "betfair" else UNLIMITED
+        raw = log if self.name is LaneName.LOG else 3 * _DAY_MS
+        return {self.raw: raw, self.derived: 3 * _DAY_MS, self.dlq: UNLIMITED}

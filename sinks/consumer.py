@@ -1,0 +1,245 @@
+"""The sink: reads outcomes, applies them in batches, then commits the offsets that are safe."""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import psycopg
+import stamina
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from schemas.errors import Failed
+from schemas.lane import Lane
+from schemas.outcome import Outcome
+from schemas.table import Domain
+from schemas.unit import MAX_RECORD_BYTES, Origin, check_format, texts
+from sinks.apply import Applied, Result, apply
+from sinks.merge import prepare
+
+log = logging.getLogger("rederive.sink")
+
+_POLL_SECONDS = 0.05
+_LINGER_SECONDS = 0.3
+_RETRY_CLASSES = ("40", "08", "53", "57")
+_CONNECT_ATTEMPT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class SinkConfig:
+    """How a sink connects and who it is; `member` is its static id within the consumer group."""
+
+    lane: Lane
+    domain: Domain
+    member: str
+    kafka: Mapping[str, str]
+    connect: Callable[[], psycopg.Connection]
+    batch_rows: int
+
+
+@dataclass(slots=True)
+class _Partition:
+    """Where a partition of the derived topic stands: unfinished results by origin, and the next offset to read."""
+
+    next_offset: int = 0
+    parts: dict[Origin, list[tuple[int, bytes]]] = field(default_factory=dict)
+
+    def safe_offset(self) -> int:
+        """The offset that may be committed once all finished results are in the database."""
+        return min([self.next_offset, *(parts[0][0] for parts in self.parts.values())])
+
+
+class Sink:
+    """One sink process: `run` blocks until `stopping` answers True."""
+
+    def __init__(self, config: SinkConfig) -> None:
+        self.config = config
+        self._partitions: dict[int, _Partition] = {}
+        self._results: list[Result] = []
+        self._connection: psycopg.Connection | None = None
+        self._consumer = Consumer(
+            {
+                **config.kafka,
+                "group.id": config.lane.sinks,
+                "group.instance.id": config.member,
+                "client.id": config.member,
+                "session.timeout.ms": 6000,
+                "heartbeat.interval.ms": 2000,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.message.max.bytes": MAX_RECORD_BYTES + 1024 * 1024,
+                "fetch.max.bytes": MAX_RECORD_BYTES + 2 * 1024 * 1024,
+                "queued.max.messages.kbytes": 32 * 1024,
+            }
+        )
+        self._dead_letters = Producer({**config.kafka, "compression.type": "zstd", "enable.idempotence": True})
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Read, apply and commit until asked to stop. Failed when only a person can mend it."""
+        self._consumer.subscribe([self.config.lane.derived], on_assign=self._assigned, on_revoke=self._revoked)
+        log.info("sink %s reads %s", self.config.member, self.config.lane.derived)
+        try:
+            while not stopping():
+                self._gather(stopping)
+                self._flush()
+        finally:
+            self._consumer.close()
+            if self._connection is not None:
+                self._connection.close()
+
+    def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        # Positions start from what is committed: whatever was gathered before comes again.
+        self._results.clear()
+        self._partitions = {part.partition: _Partition() for part in partitions}
+
+    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._results.clear()
+        for part in partitions:
+            self._partitions.pop(part.partition, None)
+
+    def _gather(self, stopping: Callable[[], bool]) -> None:
+        """Read results until there are enough rows, none wait, or the first has waited long enough."""
+        started = time.monotonic()
+        rows = 0
+        while not stopping():
+            messages = self._consumer.consume(num_messages=32, timeout=_POLL_SECONDS)
+            for message in messages:
+                rows += self._take(message)
+            waited = time.monotonic() - started
+            if rows >= 2 * self.config.batch_rows or (self._results and (not messages or waited > _LINGER_SECONDS)):
+                return
+            if not self._results:
+                started = time.monotonic()
+
+    def _take(self, message: Message) -> int:
+        """Keep a message; return the rows of the result that it finishes."""
+        error = message.error()
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                log.warning("reading %s: %s", self.config.lane.derived, error)
+            return 0
+        place = self._partitions.setdefault(message.partition() or 0, _Partition())
+        offset = message.offset() or 0
+        place.next_offset = offset + 1
+        try:
+            result = self._finish(place, message, offset)
+        except (ValueError, KeyError, TypeError) as failure:
+            log.error(
+                "%s[%s]@%d is no outcome and is passed over: %s",
+                self.config.lane.derived, message.partition(), offset, failure,
+            )
+            return 0
+        if result is None:
+            return 0
+        self._results.append(result)
+        return sum(len(block.rows) for block in result.outcome.tables) or 1
+
+    def _finish(self, place: _Partition, message: Message, offset: int) -> Result | None:
+        found = texts(message.headers() or ())  # type: ignore[arg-type]
+        check_format(found)
+        origin = Origin(
+            found["rederive-origin-topic"],
+            int(found["rederive-origin-partition"]),
+            int(found["rederive-origin-offset"]),
+        )
+        number, _, parts = found.get("rederive-part", "1/1").partition("/")
+        value = message.value() or b""
+        if parts == "1":
+            outcome = Outcome.decode(value)
+        else:
+            if number == "1":
+                # An agent that died midway begins its result anew; what it had sent counts no more.
+                place.parts[origin] = []
+            kept = place.parts.get(origin)
+            if kept is None or len(kept) != int(number) - 1:
+                return None
+            kept.append((offset, value))
+            if number != parts:
+                return None
+            decoded = [Outcome.decode(part) for _, part in place.parts.pop(origin)]
+            outcome = decoded[-1]
+            outcome.tables = [block for part in decoded for block in part.tables]
+        unit = found.get("rederive-unit")
+        return Result(origin, found["rederive-capture"], None if unit is None else int(unit), outcome)
+
+    def _flush(self) -> None:
+        """Apply what was gathered, capture by capture, then commit."""
+        if not self._results:
+            return
+        by_capture: dict[str, list[Result]] = defaultdict(list)
+        for result in self._results:
+            by_capture[result.capture_id].append(result)
+        for capture_id, results in by_capture.items():
+            done = self._apply(capture_id, results)
+            if done.discarded:
+                log.warning("%d records of %s are discarded: it isn't running", done.discarded, capture_id)
+            self._bury(done)
+        self._results.clear()
+        offsets = [
+            TopicPartition(self.config.lane.derived, partition, place.safe_offset())
+            for partition, place in self._partitions.items()
+            if place.next_offset
+        ]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            log.warning("offsets are not committed, their records will come again: %s", error)
+
+    def _apply(self, capture_id: str, results: list[Result]) -> Applied:
+        """Apply with patience: what passes by itself is tried again, what needs a person stops the sink."""
+        for attempt in stamina.retry_context(
+            on=_passes, attempts=None, timeout=_CONNECT_ATTEMPT_SECONDS, wait_initial=0.05, wait_max=10.0
+        ):
+            with attempt:
+                try:
+                    return apply(self._connected(), self.config.domain, capture_id, results)
+                except psycopg.Error as error:
+                    if self._connection is not None and self._connection.broken:
+                        self._connection = None
+                    if _passes(error):
+                        raise
+                    raise Failed(
+                        f"rows of {capture_id} can't be written",
+                        why=f"{error} [{error.sqlstate}]",
+                        mend="run `rederive migrate`, then `rederive captures resume " + capture_id + "`",
+                    ) from error
+        raise AssertionError("unreachable")
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            connection = self.config.connect()
+            prepare(connection, self.config.domain.tables)
+            self._connection = connection
+        return self._connection
+
+    def _bury(self, done: Applied) -> None:
+        """Send refused outcomes to the DLQ and wait for their delivery."""
+        for result, reason in done.refused:
+            log.error("unit %s of %s is dead: %s", result.unit, result.capture_id, reason)
+            self._dead_letters.produce(
+                self.config.lane.dlq,
+                value=result.outcome.encode(),
+                headers=[
+                    ("rederive-format", b"1"),
+                    ("rederive-kind", b"outcome"),
+                    ("rederive-capture", result.capture_id.encode()),
+                    ("rederive-unit", str(result.unit).encode()),
+                    ("rederive-origin-topic", result.origin.topic.encode()),
+                    ("rederive-origin-partition", str(result.origin.partition).encode()),
+                    ("rederive-origin-offset", str(result.origin.offset).encode()),
+                    ("rederive-failed-stage", b"sink"),
+                    ("rederive-failure", reason.encode()),
+                ],
+            )
+        if done.refused and self._dead_letters.flush(60):
+            raise Failed("dead letters can't be delivered", why=f"{self.config.lane.dlq} doesn't take them in 60 s")
+
+
+def _passes(error: Exception) -> bool:
+    """Whether trying again may help: the connection is gone, or the SQLSTATE's class is 40, 08, 53 or 57."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate[:2] in _RETRY_CLASSES
