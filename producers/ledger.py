@@ -87,12 +87,12 @@ def progress(connection: Connection, capture_id: str) -> Progress:
     return Progress(*row)
 
 
-def planned(connection: Connection, capture_id: str, limit: int) -> list[PlannedUnit]:
-    """The next units to send, in order."""
+def planned(connection: Connection, capture_id: str, after: int, limit: int) -> list[PlannedUnit]:
+    """The next units to send, in order, of those numbered above `after`."""
     rows = connection.execute(
         """SELECT unit, key_range, picked, rows FROM rederive.units
-           WHERE capture_id = %s AND state = 'planned' ORDER BY unit LIMIT %s""",
-        [capture_id, limit],
+           WHERE capture_id = %s AND state = 'planned' AND unit > %s ORDER BY unit LIMIT %s""",
+        [capture_id, after, limit],
     )
     return [PlannedUnit(unit=u, key_range=r, picked=p, rows=n or None) for u, r, p, n in rows]
 

@@ -8,15 +8,15 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rederive import logs
 from schemas.errors import RederiveError
 
-COMMANDS = ("compute", "local", "report")
+COMMANDS = ("replay", "captures", "program", "report", "compute", "local", "worker")
 """The modules of rederive.cli that hold commands: imported always, so they import what is heavy only when they run."""
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-_OURS = ("rederive", "producers", "processors", "sinks", "schemas", "samples")
 _CRASH_LOG_LIMIT = 10 * 1024 * 1024
 
 
@@ -70,10 +70,10 @@ def _set_up_logs() -> None:
         from rederive.settings import Settings
 
         level = Settings().log_level
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in _OURS:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logs.formatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for name in logs.OURS:
         logging.getLogger(name).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
 
 

@@ -131,9 +131,15 @@ class Settings(BaseSettings):
             config["ssl.ca.location"] = str(self.kafka_ssl_ca_location)
         return config
 
-    def prefixed(self, name: str) -> str:
-        """A topic's name or a consumer group's id as this deployment has it in a shared cluster."""
-        return self.topic_prefix + name
+    def environment(self) -> dict[str, str]:
+        """These settings as variables, secrets included: what a child process needs to have the same."""
+        found = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is not None:
+                text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+                found[f"{PREFIX}{name}".upper()] = text
+        return found
 
     def source(self, name: str) -> str:
         """Where a setting's value came from: an environment variable, the file, or the default."""

@@ -166,11 +166,12 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
     connection.execute(
         "DELETE FROM rederive.problems WHERE capture_id = %s AND unit = ANY(%s)", [capture_id, numbers]
     )
-    # A dead unit's rows are all errors, however many of them could be read.
+    # A dead unit's rows are all errors, however many of them could be read. Of a log's record nobody knew the rows.
     connection.execute(
         """UPDATE rederive.units u SET state = v.state, partition = v.partition, record_offset = v.record_offset,
                updated = v.updated, skipped = v.skipped,
-               errors = CASE WHEN v.state = 'dead' THEN u.rows ELSE v.errors END,
+               rows = CASE WHEN u.rows = 0 THEN v.read ELSE u.rows END,
+               errors = CASE WHEN v.state = 'dead' THEN greatest(u.rows, 1) ELSE v.errors END,
                unchanged = CASE WHEN v.state = 'dead' THEN 0
                                 ELSE greatest(v.read - v.updated - v.skipped - v.errors, 0) END,
                failure = v.failure

@@ -1,0 +1,187 @@
+"""What people do with captures: look at them, cancel, take up again, roll back."""
+
+import getpass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from producers import ledger
+from schemas.capture import Capture, CaptureState
+from schemas.errors import Failed
+from schemas.registry import DOMAINS
+from sinks.rollback import preview, roll_back
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A capture with its counts, as `captures list` shows it. Times are aware; rows count source rows."""
+
+    capture_id: str
+    state: str
+    mode: str
+    dry_run: bool
+    created_at: datetime
+    finished_at: datetime | None
+    who: str
+    reason: str
+    units: int
+    units_done: int
+    units_dead: int
+    rows: int
+    updated: int
+    unchanged: int
+    skipped: int
+    errors: int
+
+
+def who() -> str:
+    """Who runs this, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def find(connection: Connection, capture_id: str) -> Capture:
+    """The capture; Failed with near ones when there is none of that id."""
+    capture = ledger.find(connection, capture_id)
+    if capture is None:
+        newest = [one.capture_id for one in listed(connection, limit=3)]
+        raise Failed(
+            f"there is no capture {capture_id}",
+            why=f"the newest are {', '.join(newest)}" if newest else "none has been made yet",
+            mend="`rederive captures list` shows all",
+        )
+    return capture
+
+
+def listed(
+    connection: Connection, *, limit: int, capture_id: str | None = None, state: CaptureState | None = None
+) -> list[Listed]:
+    """The newest captures first."""
+    rows = connection.execute(
+        """SELECT c.capture_id, c.state, c.mode, c.dry_run, c.created_at, c.finished_at, c.who, c.reason, u.*
+           FROM rederive.captures c CROSS JOIN LATERAL (
+               SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead')),
+                      count(*) FILTER (WHERE state = 'dead'), coalesce(sum(rows), 0)::int8,
+                      coalesce(sum(updated), 0)::int8, coalesce(sum(unchanged), 0)::int8,
+                      coalesce(sum(skipped), 0)::int8, coalesce(sum(errors), 0)::int8
+               FROM rederive.units WHERE capture_id = c.capture_id) u
+           WHERE (%(id)s::text IS NULL OR c.capture_id = %(id)s) AND (%(state)s::text IS NULL OR c.state = %(state)s)
+           ORDER BY c.number DESC LIMIT %(limit)s""",
+        {"id": capture_id, "state": state, "limit": limit},
+    )
+    return [Listed(*row) for row in rows]
+
+
+def unfinished(connection: Connection, domain: str) -> list[str]:
+    """Ids of the domain's running captures, newest first."""
+    rows = connection.execute(
+        "SELECT capture_id FROM rederive.captures WHERE domain = %s AND state = 'running' ORDER BY number DESC",
+        [domain],
+    )
+    return [row[0] for row in rows]
+
+
+def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
+    """Everything about one capture: what was asked, counts, problems by reason with examples, dead units."""
+    capture = find(connection, capture_id)
+    (counts,) = listed(connection, limit=1, capture_id=capture_id)
+    request = connection.execute(
+        "SELECT request, digest FROM rederive.captures WHERE capture_id = %s", [capture_id]
+    ).fetchone()
+    assert request is not None
+    return {
+        **asdict(counts),
+        "number": capture.number,
+        "domain": capture.domain,
+        "source": capture.source,
+        "derivation_version": capture.derivation_version,
+        "columns": capture.columns,
+        "request": request[0],
+        "digest": request[1],
+        "problems": problems(connection, capture_id),
+        "dead": [
+            {"unit": unit, "range": key_range, "failure": failure}
+            for unit, key_range, failure in connection.execute(
+                """SELECT unit, key_range, failure FROM rederive.units
+                   WHERE capture_id = %s AND state = 'dead' ORDER BY unit LIMIT 20""",
+                [capture_id],
+            )
+        ],
+    }
+
+
+def problems(connection: Connection, capture_id: str) -> list[dict[str, Any]]:
+    """Skips and errors by reason, each with its count and its first five rows."""
+    rows = connection.execute(
+        """SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5], (array_agg(message))[1]
+           FROM rederive.problems WHERE capture_id = %s GROUP BY reason ORDER BY count(*) DESC, reason""",
+        [capture_id],
+    )
+    return [{"reason": reason, "count": count, "keys": keys, "message": text} for reason, count, keys, text in rows]
+
+
+def cancel(connection: Connection, capture_id: str) -> int:
+    """End a running capture: what is merged stays, the rest is not done. Return the units given up."""
+    find(connection, capture_id)
+    with connection.transaction():
+        changed = connection.execute(
+            "UPDATE rederive.captures SET state = 'cancelled', finished_at = now() "
+            "WHERE capture_id = %s AND state = 'running'",
+            [capture_id],
+        ).rowcount
+        if not changed:
+            raise Failed(f"{capture_id} is not running", mend=f"see `rederive captures show {capture_id}`")
+        return connection.execute(
+            "UPDATE rederive.units SET state = 'cancelled' WHERE capture_id = %s AND state IN ('planned', 'sent')",
+            [capture_id],
+        ).rowcount
+
+
+def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
+    """Make a capture runnable again: cancelled units planned, and with `dead` the dead ones too. Failed when it can't be."""
+    capture = find(connection, capture_id)
+    if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
+        raise Failed(f"{capture_id} is {capture.state}", mend="start a new replay over the same range")
+    states = ["cancelled", "dead"] if dead else ["cancelled"]
+    with connection.transaction():
+        connection.execute(
+            """UPDATE rederive.units SET state = 'planned', failure = NULL, errors = 0
+               WHERE capture_id = %s AND state = ANY(%s)""",
+            [capture_id, states],
+        )
+        connection.execute(
+            """UPDATE rederive.captures SET state = 'running', finished_at = NULL WHERE capture_id = %s
+                 AND EXISTS (SELECT FROM rederive.units WHERE capture_id = %s AND state IN ('planned', 'sent'))""",
+            [capture_id, capture_id],
+        )
+    return find(connection, capture_id)
+
+
+def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[str, int]]:
+    """Per table what a rollback would do; reads only."""
+    capture = find(connection, capture_id)
+    return {
+        table.name: preview(connection, table, capture_id) for table in DOMAINS[capture.domain].tables
+    }
+
+
+def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int]]:
+    """Take the capture back, batch by batch; yields (table, keys done). Stopped midway, the same words go on."""
+    capture = find(connection, capture_id)
+    # The sinks hold the capture's row while they write: once this is committed, nothing of it is written any more.
+    connection.execute(
+        "UPDATE rederive.captures SET state = 'rolling-back' WHERE capture_id = %s AND state <> 'rolled-back'",
+        [capture_id],
+    )
+    # Other way round than they were written, for foreign keys between them.
+    for table in reversed(DOMAINS[capture.domain].tables):
+        for keys in roll_back(connection, table, capture_id):
+            yield table.name, keys
+    connection.execute(
+        "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() WHERE capture_id = %s", [capture_id]
+    )

@@ -1,0 +1,168 @@
+"""`rederive captures`: what ran, what became of it, and what can be done with it now."""
+
+import sys
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter, validators
+
+from rederive.cli.app import app
+from rederive.cli.replay import Agents, BatchSize
+
+captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
+app.command(captures)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="JSON on stdout instead of text.")]
+CaptureId = Annotated[str, Parameter(help="As `rederive captures list` shows it, such as betfair-20260213-7.")]
+
+
+@captures.command(name="list")
+def list_captures(
+    *, limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="The newest so many.")] = 20,
+    json: Json = False,
+) -> None:
+    """List captures, the newest first, with their counts."""
+    from dataclasses import asdict
+
+    from rederive import captures as ledger
+    from rederive.cli.output import print_json, print_table
+
+    with _replayer().connected("list of captures") as connection:
+        found = ledger.listed(connection, limit=limit)
+    if json:
+        print_json([asdict(one) for one in found])
+        return
+    print_table(
+        "Captures",
+        ["capture", "state", "mode", "made (UTC)", "units", "rows", "updated", "unchanged", "skipped", "errors"],
+        [
+            (
+                one.capture_id, one.state, one.mode + (" (dry run)" if one.dry_run else ""),
+                f"{one.created_at:%Y-%m-%d %H:%M:%S}", f"{one.units_done}/{one.units}", one.rows, one.updated,
+                one.unchanged, one.skipped, one.errors,
+            )
+            for one in found
+        ],
+        left=(0, 1, 2, 3),
+    )  # fmt: skip
+
+
+@captures.command
+def show(capture: CaptureId, *, json: Json = False) -> None:
+    """Show one capture: what was asked, its counts, problems by reason with examples, dead units."""
+    from rederive import captures as ledger
+    from rederive.cli.output import print_json, stdout
+
+    with _replayer().connected("capture") as connection:
+        found = ledger.shown(connection, capture)
+    if json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        if name in ("problems", "dead"):
+            for item in value:
+                stdout.print(f"{name.rstrip('s'):20}{', '.join(f'{k} {v}' for k, v in item.items())}", markup=False)
+        elif name == "columns":
+            stdout.print(f"{name:20}{len(value)}: {', '.join(value)}", markup=False)
+        else:
+            stdout.print(f"{name:20}{'' if value is None else value}", markup=False)
+
+
+@captures.command
+def resume(capture: CaptureId, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
+    """Go on with a capture that was interrupted, killed or cancelled. Units that have an outcome are not done again."""
+    return _run_again(capture, workers, batch_size, dead=False, json=json)
+
+
+@captures.command
+def retry(capture: CaptureId, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
+    """Do the dead units of a capture again, once what killed them is mended, and nothing else."""
+    return _run_again(capture, workers, batch_size, dead=True, json=json)
+
+
+@captures.command
+def cancel(capture: CaptureId, *, json: Json = False) -> None:
+    """End a running capture: what it has merged stays, the rest is given up until `resume`."""
+    from rederive import captures as ledger
+    from rederive.cli.output import print_json, stdout
+
+    with _replayer().connected("cancelling") as connection:
+        given_up = ledger.cancel(connection, capture)
+    if json:
+        print_json({"capture_id": capture, "state": "cancelled", "units_given_up": given_up})
+    else:
+        stdout.print(f"{capture} is cancelled, {given_up} units are given up")
+
+
+@captures.command
+def rollback(
+    capture: CaptureId,
+    *,
+    dry_run: Annotated[bool, Parameter(negative="", help="Only say what would change, per table.")] = False,
+    yes: Annotated[bool, Parameter(negative="", help="Don't ask.")] = False,
+    json: Json = False,
+) -> int:
+    """Take back what a capture wrote: every row it touched becomes what it would be without it.
+
+    What other captures and writers outside have said since stays. Stopped midway, the same words go on.
+    """
+    from collections import Counter
+
+    from rich.prompt import Confirm
+
+    from rederive import captures as ledger
+    from rederive.cli.output import print_json, print_table, stderr
+    from schemas.errors import UsageError
+
+    replayer = _replayer()
+    with replayer.connected("rollback") as connection:
+        expected = ledger.rollback_preview(connection, capture)
+        if dry_run:
+            _show_rollback(expected, json=json)
+            return 0
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("a rollback changes rows", mend="say --yes, or look first with --dry-run")
+            print_table(f"Rollback of {capture}", *_rollback_table(expected))
+            if not Confirm.ask("go on?", console=stderr, default=False):
+                return 1
+        done: Counter[str] = Counter()
+        for table, keys in ledger.rollback(connection, capture):
+            done[table] += keys
+            stderr.print(f"{table}: {done[table]} keys folded")
+    if json:
+        print_json({"capture_id": capture, "state": "rolled-back", "tables": expected})
+    else:
+        print_table(f"Rolled back: {capture}", *_rollback_table(expected))
+    return 0
+
+
+def _rollback_table(expected: dict[str, dict[str, int]]) -> tuple[list[str], list[tuple[object, ...]]]:
+    headings = ["table", "entries taken out", "rows changed", "rows deleted"]
+    return headings, [(name, *counts.values()) for name, counts in expected.items()]
+
+
+def _show_rollback(expected: dict[str, dict[str, int]], *, json: bool) -> None:
+    from rederive.cli.output import print_json, print_table
+
+    if json:
+        print_json({"dry_run": True, "tables": expected})
+    else:
+        print_table("A rollback would do", *_rollback_table(expected))
+
+
+def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool, json: bool) -> int:
+    from rederive import captures as ledger
+    from rederive.cli.replay import run
+
+    replayer = _replayer()
+    with replayer.connected("capture") as connection:
+        found = ledger.reopen(connection, capture, dead=dead)
+    return run(replayer, found, batch_size, workers, json=json)
+
+
+def _replayer():  # noqa: ANN202
+    from rederive.replay import Replayer
+    from rederive.settings import Settings
+
+    return Replayer.of(Settings())

@@ -1,0 +1,68 @@
+"""`rederive status`, `logs` and `migrate`: how the deployment is."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from rederive.cli.app import app
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of text.")]
+
+
+@app.command
+def migrate(*, json: Json = False) -> None:
+    """Make the tables, or bring existing ones up to date. Existing Betfair tables are adopted; no value is touched."""
+    from rederive.cli.output import print_json, stdout
+    from rederive.endpoints import resolve
+    from rederive.migrate import migrate as run_migrations
+    from rederive.settings import Settings
+
+    before, after = run_migrations(resolve(Settings()).database_url)
+    if json:
+        print_json({"before": before, "after": after})
+    else:
+        stdout.print(f"at {after} already" if before == after else f"migrated from {before or 'nothing'} to {after}")
+
+
+@app.command
+def status(*, json: Json = False) -> int:
+    """Show what runs: services, unfinished captures, and what waits in the topics. Exit 1 when a service is away."""
+    from rederive.cli.output import print_json, print_table, stdout
+    from rederive.settings import Settings
+    from rederive.status import look
+
+    found = look(Settings())
+    if json:
+        print_json(found.describe())
+        return found.exit_code
+    print_table("Services", ["service", "state", "where"], found.services, left=(0, 1, 2))
+    print_table(
+        "Unfinished captures", ["capture", "units", "rows", "updated", "skipped", "errors"],
+        [(c.capture_id, f"{c.units_done}/{c.units}", c.rows, c.updated, c.skipped, c.errors) for c in found.captures],
+    )  # fmt: skip
+    print_table("Lag", ["group", "records behind", "members"], found.lag)
+    if not found.captures:
+        stdout.print("no capture is running")
+    return found.exit_code
+
+
+@app.command
+def logs(
+    capture: Annotated[str | None, Parameter(help="Whose log; by default the one written last.")] = None,
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="", help="Go on as lines come.")] = False,
+    last: Annotated[int, Parameter(validator=validators.Number(gte=0), help="Begin with so many lines.")] = 50,
+) -> None:
+    """Show the log of a run: its producer, agents and sinks."""
+    from rederive import logs as files
+    from rederive.settings import Settings
+    from schemas.errors import Failed
+
+    home = Settings().home
+    path = files.run_log(home, capture) if capture else files.newest(home)
+    if not path.exists():
+        raise Failed(f"there is no log of {capture}", why=f"{path} does not exist", mend="`rederive captures list`")
+    for line in files.lines(path, follow=follow, last=last):
+        sys.stdout.write(line)
+        sys.stdout.flush()

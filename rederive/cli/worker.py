@@ -1,0 +1,115 @@
+"""`rederive worker`: one agent or one sink; replays start these themselves, more machines may run more of them."""
+
+import logging
+import signal
+import sys
+import threading
+from typing import Literal
+
+import cyclopts
+
+from rederive.cli.app import app
+from schemas.errors import RederiveError
+
+worker = cyclopts.App(name="worker", help="One agent or sink process of a lane (replays start their own).")
+app.command(worker)
+
+log = logging.getLogger("rederive.worker")
+
+Domain = Literal["betfair"]
+LaneChoice = Literal["replay"]
+
+
+def _until_stopped() -> threading.Event:
+    """Set on SIGTERM, or when the process that holds the other end of our stdin is gone; Ctrl+C is that one's."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait_for_parent() -> None:
+        sys.stdin.buffer.read()
+        stop.set()
+
+    if not sys.stdin.isatty():
+        threading.Thread(target=wait_for_parent, daemon=True).start()
+    return stop
+
+
+@worker.command
+def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
+    """Read raw records, compute, send outcomes.
+
+    Parameters
+    ----------
+    domain
+        Whose records.
+    lane
+        Which lane's topics.
+    member
+        Static id within the consumer group, unique among all running agents.
+
+    """
+    from processors.registry import PROCESSORS
+    from processors.runtime import AgentConfig, run_agent
+    from rederive.endpoints import resolve
+    from rederive.settings import Settings
+    from schemas.lane import Lane, LaneName
+
+    settings = Settings()
+    config = AgentConfig(
+        Lane(domain, LaneName(lane), settings.topic_prefix), member, settings.at(resolve(settings)).kafka_config()
+    )
+    _quiet("faust", "aiokafka", "mode")
+    return run_agent(config, PROCESSORS[domain].process, _until_stopped())
+
+
+@worker.command
+def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
+    """Read outcomes, merge them into Postgres.
+
+    Parameters
+    ----------
+    domain
+        Whose outcomes.
+    lane
+        Which lane's topics.
+    member
+        Static id within the consumer group, unique among all running sinks.
+
+    """
+    import psycopg
+
+    from rederive.endpoints import resolve
+    from rederive.settings import Settings
+    from rederive.workers import NEEDS_A_PERSON
+    from schemas.lane import Lane, LaneName
+    from schemas.registry import DOMAINS
+    from sinks.consumer import Sink, SinkConfig
+
+    settings = Settings()
+    endpoints = resolve(settings)
+    config = SinkConfig(
+        lane=Lane(domain, LaneName(lane), settings.topic_prefix),
+        domain=DOMAINS[domain],
+        member=member,
+        kafka=settings.at(endpoints).kafka_config(),
+        connect=lambda: psycopg.connect(
+            endpoints.database_url, autocommit=True, connect_timeout=10, application_name=f"rederive sink {member}"
+        ),
+        batch_rows=settings.batch_rows,
+    )
+    stop = _until_stopped()
+    try:
+        Sink(config).run(stop.is_set)
+    except RederiveError as error:
+        log.critical("%s", error)
+        sys.stdout.write(str(error))
+        return NEEDS_A_PERSON
+    return 0
+
+
+def _quiet(*names: str) -> None:
+    for name in names:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+

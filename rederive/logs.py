@@ -1,0 +1,66 @@
+"""Logs: `YYYY-MM-DD HH:MM:SS [LEVEL] text` in UTC, on stderr and in a file per run under REDERIVE_HOME/logs."""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from schemas.errors import Failed
+
+FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
+DATES = "%Y-%m-%d %H:%M:%S"
+OURS = ("rederive", "producers", "processors", "sinks", "schemas", "samples")
+
+
+def formatter() -> logging.Formatter:
+    """The one shape of a log line."""
+    made = logging.Formatter(FORMAT, DATES)
+    made.converter = time.gmtime
+    return made
+
+
+def folder(home: Path) -> Path:
+    """Where logs are; made when missing, for the user's eyes only."""
+    found = home / "logs"
+    found.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
+
+
+def run_log(home: Path, capture_id: str) -> Path:
+    """The log of a capture's runs: its producer, agents and sinks all append to it."""
+    return folder(home) / f"{capture_id}.log"
+
+
+def also_to(path: Path) -> logging.Handler:
+    """Write the program's own log lines to `path` too."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(formatter())
+    for name in OURS:
+        logging.getLogger(name).addHandler(handler)
+    return handler
+
+
+def no_longer_to(handler: logging.Handler) -> None:
+    """Undo `also_to`."""
+    for name in OURS:
+        logging.getLogger(name).removeHandler(handler)
+    handler.close()
+
+
+def newest(home: Path) -> Path:
+    """The log written last; Failed when there is none."""
+    found = sorted(folder(home).glob("*.log"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise Failed(f"no logs in {folder(home)}", mend="a replay writes one: `rederive replay betfair`")
+    return found[-1]
+
+
+def lines(path: Path, *, follow: bool, last: int) -> Iterator[str]:
+    """The last lines of a log, and with `follow` whatever is added, until the caller stops asking."""
+    with path.open(errors="replace") as file:
+        yield from file.readlines()[-last:]
+        while follow:
+            if line := file.readline():
+                yield line
+            else:
+                time.sleep(0.2)

@@ -1,0 +1,69 @@
+"""Progress of a run for a person: a bar on a terminal, lines every few seconds elsewhere."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from rederive.run import Listener
+from schemas import capture
+
+log = logging.getLogger(__name__)
+
+LINE_SECONDS = 3.0
+
+
+def counts(progress: capture.Progress) -> str:
+    """`500/7881 processed, 500 updated, 0 skipped, 0 errors`, with what was unchanged where there is any."""
+    total = max(progress.rows, progress.processed)
+    unchanged = f", {progress.unchanged} unchanged" if progress.unchanged else ""
+    return (
+        f"{progress.processed}/{total} processed, {progress.updated} updated{unchanged}, "
+        f"{progress.skipped} skipped, {progress.errors} errors"
+    )
+
+
+@contextmanager
+def shown(console: Console, batch_size: int) -> Iterator[Listener]:
+    """A listener that shows progress on stderr; lines come at most every 3 s and every `batch_size` rows."""
+    if console.is_terminal:
+        with _bar(console) as listener:
+            yield listener
+        return
+    last_line, last_rows = time.monotonic(), 0
+
+    def line(progress: capture.Progress) -> None:
+        nonlocal last_line, last_rows
+        due = time.monotonic() - last_line >= LINE_SECONDS and progress.processed - last_rows >= batch_size
+        if due and not progress.complete:
+            log.info("Progress: %s", counts(progress))
+            last_line, last_rows = time.monotonic(), progress.processed
+
+    yield line
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Listener]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("replay", total=None, counts="")
+
+        def update(progress: capture.Progress) -> None:
+            bar.update(
+                task,
+                total=max(progress.units, 1),
+                completed=progress.units_done,
+                counts=f"units, {progress.updated} updated, {progress.skipped} skipped, {progress.errors} errors",
+            )
+
+        yield update

@@ -1,0 +1,164 @@
+"""Replays: say what will be done, do it, say what was done. Every command that runs a capture ends up here."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from producers import ledger
+from producers.log import LogSource
+from producers.registry import TABLES
+from producers.source import Request, Source
+from rederive import captures
+from rederive.database import connect, explained
+from rederive.endpoints import resolve
+from rederive.logs import also_to, no_longer_to, run_log
+from rederive.progress import counts
+from rederive.run import Listener, Run
+from rederive.settings import Settings
+from schemas.capture import Capture, CaptureState, Progress
+from schemas.errors import Failed, UsageError
+from schemas.lane import Lane, LaneName
+from schemas.plan import Plan
+from schemas.registry import DOMAINS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did; `problems` are skips and errors by reason."""
+
+    capture_id: str
+    mode: str
+    dry_run: bool
+    progress: Progress
+    problems: list[dict[str, Any]]
+    dead: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 without errors, 1 with."""
+        return int(self.progress.errors > 0 or self.dead > 0)
+
+    def describe(self) -> dict[str, Any]:
+        """As one JSON object."""
+        p = self.progress
+        return {
+            "capture_id": self.capture_id,
+            "mode": self.mode,
+            "dry_run": self.dry_run,
+            "processed": p.processed,
+            "updated": p.updated,
+            "unchanged": p.unchanged,
+            "skipped": p.skipped,
+            "errors": p.errors,
+            "units": p.units,
+            "dead_units": self.dead,
+            "problems": self.problems,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Replayer:
+    """Plans and runs captures against one Kafka and one Postgres."""
+
+    settings: Settings
+    database_url: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Replayer":
+        """With the services that the settings name, or the embedded ones, started where they don't run."""
+        endpoints = resolve(settings)
+        return cls(settings.at(endpoints), endpoints.database_url)
+
+    @contextmanager
+    def connected(self, doing: str) -> Iterator[psycopg.Connection]:
+        """A connection whose errors are explained."""
+        with connect(self.database_url, application=f"rederive {doing}") as connection, explained(f"the {doing}"):
+            yield connection
+
+    def plan(self, request: Request, source: str = "table") -> Plan:
+        """What the request means now."""
+        with self.connected("plan") as connection, self._source(connection, request.domain, source) as opened:
+            return opened.plan(request, lambda found: log.debug("%d rows found so far", found))
+
+    def check(self, plan: Plan) -> None:
+        """Failed when the plan was made by other formulas, was altered, or no longer fits what is stored."""
+        mend = "make a new plan"
+        if plan.digest != plan.computed_digest():
+            raise Failed("the plan can't be applied", why="its digest doesn't fit: it was altered", mend=mend)
+        if plan.domain not in DOMAINS:
+            raise UsageError(f"the plan's domain {plan.domain} is unknown", mend=f"known are {', '.join(DOMAINS)}")
+        version = DOMAINS[plan.domain].derivation_version
+        if plan.derivation_version != version:
+            why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
+            raise Failed("the plan is stale", why=why, mend=mend)
+        with self.connected("plan") as connection, self._source(connection, plan.domain, plan.source) as opened:
+            if why_stale := opened.stale(connection, plan):
+                raise Failed("the plan is stale, nothing was sent", why=why_stale, mend=mend)
+
+    @contextmanager
+    def _source(self, connection: psycopg.Connection, domain: str, source: str) -> Iterator[Source]:
+        if source == "table":
+            yield TABLES[domain](connection)
+            return
+        opened = LogSource(
+            DOMAINS[domain], Lane(domain, LaneName.LOG, self.settings.topic_prefix).raw, self.settings.kafka_config()
+        )
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    def mint(self, plan: Plan, *, dry_run: bool, reason: str) -> Capture:
+        """Freeze the plan under a new capture."""
+        with self.connected("plan") as connection:
+            for other in captures.unfinished(connection, plan.domain):
+                log.warning("%s is unfinished; `rederive captures resume %s` goes on with it", other, other)
+            return ledger.mint(connection, plan, who=captures.who(), reason=reason, dry_run=dry_run)
+
+    def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
+        """Run a capture until it is complete, and report."""
+        handler = also_to(run_log(self.settings.home, capture.capture_id))
+        try:
+            if capture.state is CaptureState.RUNNING:
+                log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
+                self._run(capture, listener, agents or self.settings.workers)
+            with self.connected("report") as connection:
+                progress = ledger.progress(connection, capture.capture_id)
+                problems = captures.problems(connection, capture.capture_id)
+            for problem in problems:
+                log.warning(
+                    "%d × %s, first %s: %s", problem["count"], problem["reason"],
+                    ", ".join(str(key[0]) if len(key) == 1 else str(key) for key in problem["keys"]),
+                    problem["message"] or problem["reason"],
+                )
+            log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
+            return Report(
+                capture.capture_id, capture.mode.value, capture.dry_run, progress, problems, progress.units_dead
+            )
+        finally:
+            no_longer_to(handler)
+
+    def _run(self, capture: Capture, listener: Listener, agents: int) -> None:
+        # One log source serves the whole run; a table's lives as long as its connection.
+        with self._log_source(capture) as opened:
+
+            def open_source(connection: psycopg.Connection) -> Source:
+                return opened or TABLES[capture.domain](connection)
+
+            with explained("the replay"):
+                Run(self.settings, self.database_url, capture, open_source, listener, agents)()
+
+    @contextmanager
+    def _log_source(self, capture: Capture) -> Iterator[Source | None]:
+        if capture.source == "table":
+            yield None
+            return
+        with self.connected("replay") as connection, self._source(connection, capture.domain, "log") as opened:
+            yield opened
+

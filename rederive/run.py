@@ -1,0 +1,218 @@
+"""A run: send a capture's units, watch its agents and sinks, until every unit has an outcome.
+
+Progress is what the units table says, so a run can be killed and resumed at any moment.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from producers import ledger
+from producers.sender import Delivered, Sender
+from producers.source import Refusal, Source
+from producers.topics import ensure_topics, partitions_of, unreachable
+from rederive.database import failure
+from rederive.logs import run_log
+from rederive.settings import Settings
+from rederive.workers import Workers
+from schemas.capture import Capture, CaptureState, Progress
+from schemas.errors import Failed
+from schemas.lane import Lane, LaneName
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[Progress], None]
+OpenSource = Callable[[psycopg.Connection], Source]
+
+WINDOW_UNITS = 1_000
+"""Units on their way at most: what stands in the queue is bounded however much is replayed."""
+
+_SEND_AT_ONCE = 32
+_PROGRESS_SECONDS = 0.25
+_PATIENCE_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class Run:
+    """One process's work on a capture. `database_url` and `settings` name services that answer."""
+
+    settings: Settings
+    database_url: str
+    capture: Capture
+    open_source: OpenSource
+    listener: Listener
+    agents: int
+
+    def __call__(self) -> Progress:
+        """Work until the capture is complete. Failed when it was cancelled, or when nothing moves for 5 minutes.
+
+        KeyboardInterrupt leaves everything such that `captures resume` goes on.
+        """
+        lane = Lane(self.capture.domain, LaneName.REPLAY, self.settings.topic_prefix)
+        kafka = self.settings.kafka_config()
+        topic_id = ensure_topics(kafka, lane, self.agents)
+        log_file = run_log(self.settings.home, self.capture.capture_id)
+        with self._connected() as connection:
+            kept = _kept(self.settings, lane.raw)
+            if lost := ledger.set_topic(connection, self.capture, topic_id, kept):
+                log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
+        sender = Sender(kafka, lane.raw, sorted(kept))
+        try:
+            with Workers(self.settings, lane, self.agents, log_file) as workers:
+                return self._until_complete(sender, workers)
+        finally:
+            delivered = sender.flush(2.0)
+            sender.drop()
+            self._note_delivered(delivered)
+
+    def _note_delivered(self, delivered: list[Delivered]) -> None:
+        try:
+            with psycopg.connect(self.database_url, autocommit=True, connect_timeout=5) as connection:
+                ledger.mark_sent(connection, self.capture.capture_id, delivered)
+        except psycopg.Error as error:
+            log.warning("the last deliveries are not noted and will be sent again: %s", error)
+
+    def _until_complete(self, sender: Sender, workers: Workers) -> Progress:
+        """Step until complete; a database that goes away is waited for."""
+        step = _Steps(self.capture, sender, self.listener)
+        moved = time.monotonic()
+        while True:
+            try:
+                with self._connected() as connection:
+                    step.begin(connection, self.open_source(connection))
+                    while not step.complete:
+                        workers.check()
+                        if step.advance():
+                            moved = time.monotonic()
+                        _give_up_after(moved, step.progress)
+                    return step.progress
+            except psycopg.OperationalError as error:
+                log.warning("the database went away, trying again: %s", str(error).splitlines()[0])
+                if time.monotonic() - moved > _PATIENCE_SECONDS:
+                    raise failure(error, "the replay") from error
+                threading.Event().wait(1.0)
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection]:
+        """A connection that holds the capture: nobody else may run it meanwhile."""
+        name = f"rederive replay {self.capture.capture_id}"
+        with psycopg.connect(
+            self.database_url, autocommit=True, connect_timeout=10, application_name=name
+        ) as connection:
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(hashtext('rederive.run'), %s)", [self.capture.number]
+            ).fetchone()
+            if row is None or not row[0]:
+                raise Failed(
+                    f"{self.capture.capture_id} is being run by another process",
+                    mend="watch it with `rederive captures show " + self.capture.capture_id + "`",
+                )
+            yield connection
+
+
+class _Steps:
+    """Sending and counting, a little at a time."""
+
+    def __init__(self, capture: Capture, sender: Sender, listener: Listener) -> None:
+        self.capture, self.sender, self.listener = capture, sender, listener
+        self.complete = False
+        self.progress = Progress(0, 0, 0, 0, 0, 0, 0, 0, 0)
+        self._connection: psycopg.Connection | None = None
+        self._source: Source | None = None
+        self._pending: list[Delivered] = []
+        self._after = -1
+        self._sent = 0
+        self._done_before: int | None = None
+        self._all_sent = False
+        self._looked = 0.0
+
+    def begin(self, connection: psycopg.Connection, source: Source) -> None:
+        """Go on with a new connection."""
+        self._connection, self._source = connection, source
+
+    def advance(self) -> bool:
+        """Send some, count sometimes; whether an outcome has come since the last count."""
+        assert self._connection is not None
+        sent = self._send(self._connection) if self._room() else 0
+        self._pending += self.sender.poll()
+        if len(self._pending) >= _SEND_AT_ONCE or not sent:
+            ledger.mark_sent(self._connection, self.capture.capture_id, self._pending)
+            self._pending = []
+        if time.monotonic() - self._looked >= _PROGRESS_SECONDS:
+            return self._look(self._connection)
+        if not sent:
+            threading.Event().wait(0.02)
+        return False
+
+    def _room(self) -> bool:
+        done = self.progress.units_done - (self._done_before or 0)
+        return not self._all_sent and self._sent - done < WINDOW_UNITS
+
+    def _send(self, connection: psycopg.Connection) -> int:
+        assert self._source is not None
+        units = ledger.planned(connection, self.capture.capture_id, self._after, _SEND_AT_ONCE)
+        for unit in units:
+            read = self._source.read(self.capture.capture_id, self.capture.columns, unit)
+            if isinstance(read, Refusal):
+                ledger.refuse(connection, self.capture.capture_id, read)
+                log.log(
+                    logging.INFO if read.halves else logging.ERROR,
+                    "unit %d (%s): %s", unit.unit, unit.key_range, read.reason,
+                )
+                if read.halves is not None:
+                    # The first half keeps the number; it comes next.
+                    return 1
+            else:
+                self.sender.send(read)
+                self._sent += 1
+            self._after = unit.unit
+        self._all_sent = not units
+        return len(units)
+
+    def _look(self, connection: psycopg.Connection) -> bool:
+        before = self.progress
+        self.progress = ledger.progress(connection, self.capture.capture_id)
+        if self._done_before is None:
+            self._done_before = self.progress.units_done
+        self._looked = time.monotonic()
+        self.listener(self.progress)
+        if self.progress.complete:
+            self.complete = ledger.finish(connection, self.capture.capture_id)
+        if not self.complete:
+            found = ledger.find(connection, self.capture.capture_id)
+            if found is None or found.state is not CaptureState.RUNNING:
+                raise Failed(
+                    f"{self.capture.capture_id} is {found.state if found else 'gone'}: somebody ended it meanwhile",
+                    mend="`rederive captures resume` takes up a cancelled one",
+                )
+        return self.progress.units_done > before.units_done
+
+
+def _give_up_after(moved: float, progress: Progress) -> None:
+    if time.monotonic() - moved > _PATIENCE_SECONDS:
+        raise Failed(
+            f"no unit has been finished for {_PATIENCE_SECONDS:.0f} s, {progress.units_done} of {progress.units} are",
+            why="the broker, an agent or a sink doesn't get on; `rederive logs` says which",
+            mend="mend it, then resume the capture",
+        )
+
+
+def _kept(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    """Offsets [low, high) that each partition of the topic holds."""
+    kafka = settings.kafka_config()
+    consumer = Consumer({**kafka, "group.id": f"rederive.look.{topic}", "enable.auto.commit": False})
+    try:
+        return {
+            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+            for partition in partitions_of(kafka, topic)
+        }
+    except KafkaException as error:
+        raise unreachable(kafka, error.args[0]) from error
+    finally:
+        consumer.close()

@@ -1,0 +1,107 @@
+"""What runs now: services, unfinished captures, lag of the consumer groups."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from rederive import captures, local
+from rederive.settings import Settings
+from schemas.capture import CaptureState
+from schemas.lane import Lane, LaneName
+from schemas.registry import DOMAINS
+
+_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Services as (name, state, where), running captures, and per group (id, records behind, members)."""
+
+    services: list[tuple[str, str, str]]
+    captures: list[captures.Listed]
+    lag: list[tuple[str, int, int]]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when both services answer."""
+        return int(any(state != "running" for _, state, _ in self.services))
+
+    def describe(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return {
+            "services": [dict(zip(("service", "state", "where"), one, strict=True)) for one in self.services],
+            "captures": [asdict(one) for one in self.captures],
+            "lag": [dict(zip(("group", "records_behind", "members"), one, strict=True)) for one in self.lag],
+        }
+
+
+def look(settings: Settings) -> Status:
+    """How everything is; starts nothing, and what doesn't answer is said, not raised."""
+    embedded = local.endpoints(settings)
+    bootstrap = settings.kafka_bootstrap or (embedded.kafka_bootstrap if embedded else None)
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    url = url or (embedded.database_url if embedded else None)
+    lag: list[tuple[str, int, int]] | None = None
+    if bootstrap:
+        named = settings.model_copy(update={"kafka_bootstrap": bootstrap})
+        try:
+            lag = _lags(named)
+        except KafkaException:
+            lag = None
+    running, database = _running(url)
+    place = f"{psycopg.conninfo.conninfo_to_dict(url).get('host', '')}" if url else ""
+    return Status(
+        [
+            ("kafka", "away" if lag is None else "running", bootstrap or "not started"),
+            ("postgres", database, place or "not started"),
+        ],
+        running,
+        lag or [],
+    )
+
+
+def _running(url: str | None) -> tuple[list[captures.Listed], str]:
+    if url is None:
+        return [], "away"
+    try:
+        with psycopg.connect(url, connect_timeout=int(_SECONDS)) as connection:
+            if connection.execute("SELECT to_regclass('rederive.captures')").fetchone() == (None,):
+                return [], "not migrated"
+            return captures.listed(connection, limit=20, state=CaptureState.RUNNING), "running"
+    except psycopg.OperationalError:
+        return [], "away"
+
+
+def _lags(settings: Settings) -> list[tuple[str, int, int]]:
+    kafka = settings.kafka_config()
+    admin = AdminClient(kafka)
+    topics = admin.list_topics(timeout=_SECONDS).topics
+    found = []
+    for domain in DOMAINS:
+        lane = Lane(domain, LaneName.REPLAY, settings.topic_prefix)
+        for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
+            if topic in topics:
+                places = [TopicPartition(topic, number) for number in topics[topic].partitions]
+                found.append((group, _lag(admin, kafka, group, places), _members(admin, group)))
+    return found
+
+
+def _lag(admin: AdminClient, kafka: dict[str, str], group: str, places: list[TopicPartition]) -> int:
+    asked = ConsumerGroupTopicPartitions(group, places)
+    committed = admin.list_consumer_group_offsets([asked])[group].result(_SECONDS).topic_partitions
+    consumer = Consumer({**kafka, "group.id": f"{group}.look", "enable.auto.commit": False})
+    try:
+        behind = 0
+        for place in committed:
+            low, high = consumer.get_watermark_offsets(place, timeout=_SECONDS)
+            behind += high - max(place.offset, low)
+        return behind
+    finally:
+        consumer.close()
+
+
+def _members(admin: AdminClient, group: str) -> int:
+    return len(admin.describe_consumer_groups([group])[group].result(_SECONDS).members)

@@ -1,0 +1,167 @@
+"""Agents and sinks of one lane: started, watched, started again, stopped."""
+
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal
+
+from rederive.settings import Settings
+from schemas.errors import Failed
+from schemas.lane import Lane
+
+log = logging.getLogger(__name__)
+
+Role = Literal["agent", "sink"]
+NEEDS_A_PERSON = 78
+"""Exit code of a worker that starting again won't help; its message is on its stdout."""
+
+_STOP_SECONDS = 25.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+_HEALTHY_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class _Worker:
+    role: Role
+    member: str
+    slot: IO[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause: float = _FIRST_PAUSE
+    start_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Workers:
+    """The worker processes of one run; a context manager that leaves none behind.
+
+    A worker watches its stdin: when this process dies, however it dies, the pipe closes and the worker stops.
+    """
+
+    settings: Settings
+    lane: Lane
+    agents: int
+    log_file: Path
+    sinks: int = 1
+    _workers: list[_Worker] = field(default_factory=list)
+    restarts: int = 0
+
+    def __enter__(self) -> "Workers":
+        try:
+            wanted: list[Role] = [*["agent"] * self.agents, *["sink"] * self.sinks]  # type: ignore[list-item]
+            for role in wanted:
+                worker = self._take_slot(role)
+                self._workers.append(worker)
+                self._start(worker)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def pids(self, role: Role) -> list[int]:
+        """Process ids of the workers of a role that run now."""
+        return [w.process.pid for w in self._workers if w.role == role and w.process and w.process.poll() is None]
+
+    def check(self) -> None:
+        """Start again what has died, later each time. Failed when a worker says that only a person can mend it."""
+        for worker in self._workers:
+            if worker.process is not None and worker.process.poll() is not None:
+                self._buried(worker, worker.process)
+            if worker.process is None and time.monotonic() >= worker.start_at:
+                self.restarts += 1
+                self._start(worker)
+
+    def stop(self) -> None:
+        """Stop all in order, and by force what takes longer than 25 s."""
+        running = [worker.process for worker in self._workers if worker.process and worker.process.poll() is None]
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("worker %d does not stop and is killed; its work comes again", process.pid)
+                process.kill()
+                process.wait()
+        for worker in self._workers:
+            if worker.process and worker.process.stdout:
+                worker.process.stdout.close()
+            worker.slot.close()
+        self._workers.clear()
+
+    def _buried(self, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdin.close()
+        said = process.stdout.read().decode("utf-8", "replace").strip()
+        process.stdout.close()
+        worker.process = None
+        if process.returncode == NEEDS_A_PERSON:
+            raise Failed(said or f"{worker.role} {worker.member} stopped")
+        if time.monotonic() - worker.started > _HEALTHY_SECONDS:
+            worker.pause = _FIRST_PAUSE
+        log.warning(
+            "%s %s ended with %d and is started again in %.1f s (%s says why)",
+            worker.role, worker.member, process.returncode, worker.pause, self.log_file,
+        )
+        worker.start_at = time.monotonic() + worker.pause
+        worker.pause = min(worker.pause * 2, _LONGEST_PAUSE)
+
+    def _take_slot(self, role: Role) -> _Worker:
+        """A place in the consumer group that no other process of this machine holds.
+
+        A static member id must not be used twice; the lock goes with the worker, which inherits it.
+        """
+        folder = self.settings.home / "run"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        group = self.lane.agents if role == "agent" else self.lane.sinks
+        number = 0
+        while True:
+            slot = (folder / f"{group}-{number}.lock").open("w")
+            try:
+                fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                slot.close()
+                number += 1
+                continue
+            return _Worker(role, f"{machine_id(self.settings.home)}-{group}-{number}", slot)
+
+    def _start(self, worker: _Worker) -> None:
+        command = [
+            sys.executable, "-m", "rederive", "worker", worker.role,
+            "--domain", self.lane.domain, "--lane", self.lane.name, "--member", worker.member,
+        ]  # fmt: skip
+        with self.log_file.open("ab") as log_file:
+            worker.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                env={**os.environ, **self.settings.environment()},
+                pass_fds=[worker.slot.fileno()],
+                start_new_session=True,
+            )
+        worker.started = time.monotonic()
+
+
+def machine_id(home: Path) -> str:
+    """A name for this machine's part in consumer groups, made once per home."""
+    path = home / "machine-id"
+    try:
+        with path.open("x") as file:
+            file.write(uuid.uuid4().hex[:12])
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
