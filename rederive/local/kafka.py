@@ -3,7 +3,6 @@
 import base64
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -171,8 +170,6 @@ class Kafka:
         return False
 
     def _format(self, base: list[str], state: State) -> None:
-        new = self.folder / "data.new"
-        shutil.rmtree(new, ignore_errors=True)
         if self.data.exists() and any(self.data.iterdir()):
             raise Failed(
                 f"Kafka's data folder has no meta.properties: {self.data}",
@@ -180,21 +177,21 @@ class Kafka:
                 mend="move that folder away; topics start empty then, rows in Postgres stay",
             )
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-        properties = self.folder / "format.properties"
-        self._write_properties(properties, state, new)
-        done = subprocess.run(
-            [*base, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        properties.unlink()
-        if done.returncode:
-            raise _died(done.stdout + done.stderr, self._log)
-        if self.data.exists():
-            self.data.rmdir()
-        new.replace(self.data)
+        with process.staging(self.folder) as new:
+            properties = new / "format.properties"
+            self._write_properties(properties, state, new / "data")
+            done = subprocess.run(
+                [*base, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise _died(done.stdout + done.stderr, self._log)
+            if self.data.exists():
+                self.data.rmdir()
+            (new / "data").replace(self.data)
 
     def _cluster_id(self) -> str:
         for line in (self.data / "meta.properties").read_text().splitlines():

@@ -29,7 +29,7 @@ NAME = "rederive"
 _ACCOUNT = "pgserver"
 
 # Bulk merges on a small machine: few checkpoints, little write-ahead log; a crash still loses nothing.
-_OPTIONS = {
+OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
@@ -123,7 +123,7 @@ class Postgres:
 
     def _launch(self, state: State, account: Account | None) -> bool:
         state.postgres_port = free_port(state.postgres_port, {state.kafka_port, state.controller_port})
-        options = {**_OPTIONS, "port": str(state.postgres_port)}
+        options = {**OPTIONS, "port": str(state.postgres_port)}
         if shutil.disk_usage("/dev/shm").total < _SHARED_MEMORY_WANTED:
             # parallel queries fail in the 64 MB that containers give
             options["dynamic_shared_memory_type"] = "mmap"
@@ -141,33 +141,34 @@ class Postgres:
         return False
 
     def _initialise(self, account: Account | None) -> None:
-        new = self.folder / "data.new"
-        shutil.rmtree(new, ignore_errors=True)
         descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(24))
         if account:
             os.chown(self._password_file, account.uid, account.gid)
-        done = subprocess.run(
-            [
-                *(str(_bin() / "initdb"), f"--pgdata={new}", f"--username={NAME}", f"--pwfile={self._password_file}"),
-                *("--auth=scram-sha-256", "--encoding=UTF8"),
-                *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.folder,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
-        if done.returncode:
-            raise _died(done.stdout + done.stderr, self._log)
-        if self.data.exists():
-            self.data.rmdir()
-        new.replace(self.data)
+        with process.staging(self.folder) as new:
+            if account:
+                os.chown(new, account.uid, account.gid)
+            done = subprocess.run(
+                [
+                    *(str(_bin() / "initdb"), f"--pgdata={new / 'data'}"),
+                    *(f"--username={NAME}", f"--pwfile={self._password_file}", "--auth=scram-sha-256"),
+                    *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
+                ],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=self.folder,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+            )
+            if done.returncode:
+                raise _died(done.stdout + done.stderr, self._log)
+            if self.data.exists():
+                self.data.rmdir()
+            (new / "data").replace(self.data)
 
     def _create_database(self, state: State) -> None:
         with self._connect(state) as connection:

@@ -3,9 +3,13 @@
 import contextlib
 import logging
 import os
+import shutil
+import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +17,7 @@ import psutil
 
 log = logging.getLogger(__name__)
 
+_STAGING = "new-"
 _LOG_LIMIT = 10 * 1024 * 1024
 
 
@@ -87,6 +92,23 @@ def end(processes: Sequence[psutil.Process], seconds: float, ask: int | None) ->
 def _signal(process: psutil.Process, number: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A place under `folder` where data is made before it is moved to where it counts.
+
+    What a killed start left there is ended and removed; the place is a new one, since that may still be writing.
+    """
+    left = str(folder / _STAGING)
+    end(search(lambda process: any(left in word for word in process.cmdline())), 5, signal.SIGTERM)
+    for old in folder.glob(f"{_STAGING}*"):
+        shutil.rmtree(old, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(dir=folder, prefix=_STAGING))
+    try:
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def tail(path: Path, lines: int = 15, since: int = 0) -> str:

@@ -1,0 +1,71 @@
+import secrets
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+from psycopg import sql
+
+from rederive.endpoints import Endpoints
+from rederive.settings import Settings
+from tests.services import services
+
+
+def pytest_configure() -> None:
+    def terminated(_number: int, _frame: FrameType | None) -> None:
+        pytest.exit("terminated", returncode=143)
+
+    signal.signal(signal.SIGTERM, terminated)
+
+
+@pytest.fixture(scope="session")
+def endpoints() -> Iterator[Endpoints]:
+    """Kafka and Postgres, shared by the whole run."""
+    with services() as running:
+        yield running
+
+
+@pytest.fixture
+def database_url(endpoints: Endpoints) -> Iterator[str]:
+    """A database of the test's own, empty, dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(endpoints.database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield _with_database(endpoints.database_url, name)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def settings(endpoints: Endpoints, database_url: str, tmp_path: Path) -> Iterator[Settings]:
+    """Settings for both services: the test's own database, topics and groups under a prefix of its own."""
+    own = Settings(
+        home=tmp_path / "home",
+        kafka_bootstrap=endpoints.kafka_bootstrap,
+        database_url=database_url,
+        topic_prefix=f"test-{secrets.token_hex(6)}.",
+    )
+    yield own
+    admin = AdminClient({**own.kafka_config()})
+    topics = [name for name in admin.list_topics(timeout=10).topics if name.startswith(own.topic_prefix)]
+    if topics:
+        for deleted in admin.delete_topics(topics, operation_timeout=30).values():
+            deleted.result()
+    groups = [
+        group.group_id
+        for group in admin.list_consumer_groups().result().valid
+        if group.group_id.startswith(own.topic_prefix)
+    ]
+    if groups:
+        for gone in admin.delete_consumer_groups(groups).values():
+            # a member that is leaving may still hold it
+            gone.exception()
+
+
+def _with_database(url: str, name: str) -> str:
+    head, _, tail = url.partition("?")
+    return f"{head.rsplit('/', 1)[0]}/{name}{'?' + tail if tail else ''}"

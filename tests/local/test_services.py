@@ -1,0 +1,206 @@
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from tests.services import ROOT
+from tests.wait import until
+
+pytestmark = pytest.mark.services
+
+
+@dataclass
+class Place:
+    """A home folder, and the command line on it."""
+
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("REDERIVE_")}
+        return kept | {"REDERIVE_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        # output is captured by a pipe: this returns only when nothing holds it any more
+        return subprocess.run(
+            [sys.executable, "-m", "rederive", "local", *words],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def start(self) -> dict[str, Any]:
+        done = self.run("start", "--json")
+        assert done.returncode == 0, done.stderr
+        services: dict[str, Any] = json.loads(done.stdout)
+        assert {one["state"] for one in services.values()} == {"running"}
+        return services
+
+    def endpoints(self) -> tuple[str, str]:
+        lines = self.run("env").stdout.splitlines()
+        variables = dict(line.split("=", 1) for line in lines)
+        return variables["REDERIVE_KAFKA_BOOTSTRAP"], variables["REDERIVE_DATABASE_URL"]
+
+    def processes(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if any(str(self.home) in word for word in [*process.cmdline(), process.cwd()]):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [process for process in found if process.pid != os.getpid()]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    here = Place(tmp_path_factory.mktemp("local") / "home")
+    yield here
+    here.run("stop")
+    assert here.processes() == []
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Place]:
+    there = Place(tmp_path / "other")
+    yield there
+    there.run("stop")
+
+
+def test_a_second_start_reuses_what_runs(place: Place) -> None:
+    assert place.start() == place.start()
+
+
+def test_env_lines_connect(place: Place) -> None:
+    place.start()
+    bootstrap, url = place.endpoints()
+    assert AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=5).brokers
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SHOW fsync").fetchone() == ("on",)
+
+
+def test_a_shell_reads_env(place: Place) -> None:
+    place.start()
+    script = f'set -eua; . <("{sys.executable}" -m rederive local env); echo "$REDERIVE_KAFKA_BOOTSTRAP"'
+    done = subprocess.run(
+        ["bash", "-c", script], env=place.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == place.endpoints()[0], done.stderr
+
+
+@pytest.mark.parametrize("killed", [["kafka"], ["postgres"], ["kafka", "postgres"]], ids="+".join)
+def test_start_heals_what_was_killed(place: Place, killed: list[str]) -> None:
+    before = place.start()
+    bootstrap, url = place.endpoints()
+    topic = "kept-" + "-".join(killed)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(topic, 1)])[topic].result(10)
+    with psycopg.connect(url) as connection:
+        connection.execute(f'CREATE TABLE "{topic}" ()')
+    for name in killed:
+        os.kill(before[name]["pid"], signal.SIGKILL)
+    after = place.start()
+    assert place.endpoints() == (bootstrap, url), "addresses are kept"
+    assert {name for name in after if after[name]["pid"] != before[name]["pid"]} == set(killed)
+    assert topic in admin.list_topics(timeout=5).topics
+    with psycopg.connect(url) as connection:
+        connection.execute(f'SELECT FROM "{topic}"')
+
+
+def test_a_statement_that_outlives_a_killed_server_does_not_block_the_next(place: Place) -> None:
+    before = place.start()
+    _, url = place.endpoints()
+    with psycopg.connect(url, autocommit=True) as connection:
+        # nothing in a tight loop of the server notices that its parent is gone
+        busy = subprocess.Popen([sys.executable, "-c", _BUSY, url], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(
+            lambda: connection.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'DO%'").fetchone(),
+            20,
+            "the statement does not run",
+        )
+    os.kill(before["postgres"]["pid"], signal.SIGKILL)
+    assert place.start()["postgres"]["pid"] != before["postgres"]["pid"]
+    busy.wait(20)
+
+
+_BUSY = """\
+import psycopg, sys
+with psycopg.connect(sys.argv[1], autocommit=True) as connection:
+    connection.execute("DO $$ BEGIN LOOP END LOOP; END $$")
+"""
+
+
+def test_a_lost_state_file_costs_only_the_ports(place: Place) -> None:
+    place.start()
+    (place.home / "local.json").unlink()
+    place.start()
+    with psycopg.connect(place.endpoints()[1]):
+        pass
+    assert len([p for p in place.processes() if p.name() == "java"]) == 1
+
+
+def test_two_homes_run_side_by_side(place: Place, other: Place) -> None:
+    first, second = place.start(), other.start()
+    assert {one["port"] for one in first.values()}.isdisjoint(one["port"] for one in second.values())
+    other.run("stop")
+    assert place.run("status").returncode == 0
+
+
+def test_starts_at_once_share_one_pair(other: Place) -> None:
+    command = [sys.executable, "-m", "rederive", "local", "start", "--json"]
+    racing = [subprocess.Popen(command, env=other.environment, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(3)]
+    answers = {process.communicate(timeout=120)[0] for process in racing}
+    assert len(answers) == 1
+
+
+def test_a_start_that_was_killed_leaves_nothing_in_the_way(other: Place) -> None:
+    command = [sys.executable, "-m", "rederive", "local", "start"]
+    starting = subprocess.Popen(command, env=other.environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+    until(other.processes, 30, "nothing was started")
+    starting.kill()
+    starting.wait()
+    other.start()
+    assert len([p for p in other.processes() if p.name() == "java"]) == 1
+
+
+def test_secrets_are_closed_to_others(place: Place) -> None:
+    place.start()
+    for name in ("local.json", "postgres/password"):
+        assert stat.S_IMODE((place.home / name).stat().st_mode) == 0o600
+    for name in ("", "kafka", "postgres"):
+        assert not (place.home / name).stat().st_mode & (stat.S_IRWXG | stat.S_IROTH | stat.S_IWOTH)
+
+
+def test_stop_leaves_no_process_and_status_says_so(other: Place) -> None:
+    other.start()
+    assert other.run("status").returncode == 0
+    assert other.run("stop").returncode == 0
+    assert other.processes() == []
+    status = other.run("status", "--json")
+    assert status.returncode == 1
+    assert {one["state"] for one in json.loads(status.stdout).values()} == {"stopped"}
+    assert other.run("stop").returncode == 0
+    assert other.run("env").returncode == 1
+
+
+def test_a_home_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = Place(tmp_path / "file" / "home").run("start")
+    assert done.returncode == 1
+    assert "REDERIVE_HOME" in done.stderr
+    assert "Traceback" not in done.stderr

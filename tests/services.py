@@ -1,0 +1,123 @@
+"""Kafka and Postgres for the tests: the named ones, containers where Docker answers, embedded ones elsewhere."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rederive import local
+from rederive.endpoints import Endpoints
+from rederive.local.home import free_port
+from rederive.local.kafka import VERSION as KAFKA_VERSION
+from rederive.local.postgres import OPTIONS
+from rederive.settings import Settings
+from schemas.unit import MAX_RECORD_BYTES
+from tests.wait import until
+
+ROOT = Path(__file__).parents[1]
+
+
+@contextmanager
+def services() -> Iterator[Endpoints]:
+    """Both services for as long as the block runs; nothing that was started here outlives it."""
+    named = Settings()
+    if named.kafka_bootstrap and named.database_url:
+        yield Endpoints(named.kafka_bootstrap, named.database_url.get_secret_value())
+    elif docker_answers():
+        with containers() as endpoints:
+            yield endpoints
+    else:
+        with embedded() as endpoints:
+            yield endpoints
+
+
+@contextmanager
+def embedded() -> Iterator[Endpoints]:
+    """The embedded services in a folder of their own."""
+    home = Path(tempfile.mkdtemp(prefix="rederive-test-"))
+    settings = Settings(home=home)
+    # ends the services also when this process is killed: it sees its stdin close
+    guard = subprocess.Popen(
+        [sys.executable, "-m", "tests.services", str(home)],
+        stdin=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    try:
+        yield local.start(settings)
+    finally:
+        guard.communicate()
+
+
+def docker_answers() -> bool:
+    """Whether a Docker engine can be used."""
+    import docker
+
+    try:
+        return bool(docker.from_env(timeout=5).ping())
+    except docker.errors.DockerException:
+        return False
+
+
+@contextmanager
+def containers() -> Iterator[Endpoints]:
+    """Both services in containers, with the settings of the embedded ones."""
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.postgres import PostgresContainer
+
+    port = free_port(0, set())
+    kafka = DockerContainer(f"apache/kafka:{KAFKA_VERSION}").with_bind_ports(9092, port)
+    host = kafka.get_container_host_ip()
+    for name, value in {
+        "PROCESS_ROLES": "broker,controller",
+        "NODE_ID": "1",
+        "CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "ADVERTISED_LISTENERS": f"PLAINTEXT://{host}:{port}",
+        "LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "INTER_BROKER_LISTENER_NAME": "PLAINTEXT",
+        "MESSAGE_MAX_BYTES": str(MAX_RECORD_BYTES + 1024 * 1024),
+        "REPLICA_FETCH_MAX_BYTES": str(MAX_RECORD_BYTES + 1024 * 1024),
+        "AUTO_CREATE_TOPICS_ENABLE": "false",
+        "OFFSETS_RETENTION_MINUTES": "525600",
+        "OFFSETS_TOPIC_NUM_PARTITIONS": "4",
+        "OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
+    }.items():
+        kafka = kafka.with_env(f"KAFKA_{name}", value)
+    local_only = ("listen_addresses", "unix_socket_directories")
+    options = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items() if name not in local_only)
+    postgres = PostgresContainer("postgres:18", driver=None).with_command(f"postgres {options}")
+    with kafka, postgres:
+        bootstrap = f"{host}:{port}"
+        until(lambda: _has_broker(bootstrap), 60, "Kafka's container does not answer")
+        yield Endpoints(bootstrap, postgres.get_connection_url())
+
+
+def _has_broker(bootstrap: str) -> bool:
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    try:
+        return bool(AdminClient({"bootstrap.servers": bootstrap, "log_level": "0"}).list_topics(timeout=2).brokers)
+    except KafkaException:
+        return False
+
+
+def _guard(home: Path) -> None:
+    sys.stdin.buffer.read()
+    local.stop(Settings(home=home))
+    shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    _guard(Path(sys.argv[1]))

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from rederive.endpoints import Endpoints, resolve
+from rederive.settings import Settings
+from schemas.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"REDERIVE_{name}".upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_home_is_absolute_wherever_a_command_goes_on_to_run(bare: Path) -> None:
+    assert Settings().home == bare / ".rederive"
+
+
+def test_the_environment_wins_over_the_file(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "rederive.toml").write_text("workers = 3\nbatch_rows = 10\n")
+    monkeypatch.setenv("REDERIVE_WORKERS", "4")
+    settings = Settings()
+    assert (settings.workers, settings.batch_rows) == (4, 10)
+    assert [settings.source(name) for name in ("workers", "batch_rows", "home")] == [
+        "REDERIVE_WORKERS",
+        "rederive.toml",
+        "default",
+    ]
+
+
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDERIVE_KAFKA_BOOTSTRAP", "")
+    assert Settings().kafka_bootstrap is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WORKERS", "none", "REDERIVE_WORKERS"),
+        ("WORKERS", "0", "REDERIVE_WORKERS"),
+        ("TOPIC_PREFIX", "a b", "REDERIVE_TOPIC_PREFIX"),
+        ("DATABASE_URL", "mysql://u:hunter2@h/d", "postgresql://USER"),
+        ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL", "kafka_sasl_mechanism"),
+    ],
+)
+def test_a_bad_variable_is_named_and_its_value_kept_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"REDERIVE_{name}", value)
+    with pytest.raises(UsageError, match=said) as caught:
+        Settings()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "said"), [("wrokers = 3", "wrokers"), ("workers = ", "rederive.toml")])
+def test_a_bad_file_is_named(bare: Path, text: str, said: str) -> None:
+    (bare / "rederive.toml").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        Settings()
+
+
+def test_a_secured_cluster_reaches_librdkafka() -> None:
+    settings = Settings(
+        kafka_bootstrap="kafka:9093",
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_mechanism="SCRAM-SHA-512",
+        kafka_sasl_username="u",
+        kafka_sasl_password="hunter2",
+        kafka_ssl_ca_location="/ca.pem",
+    )
+    config = settings.kafka_config()
+    assert config["sasl.password"] == "hunter2"
+    assert config["ssl.ca.location"] == "/ca.pem"
+    assert config["message.max.bytes"] == "16777216"
+    assert "hunter2" not in repr(settings)
+
+
+def test_named_services_start_nothing(bare: Path) -> None:
+    url = "postgresql+psycopg://u:p@h/d"
+    found = resolve(Settings(kafka_bootstrap="kafka:9092", database_url=url))
+    assert found == Endpoints("kafka:9092", "postgresql://u:p@h/d")
+    assert not (bare / ".rederive").exists()
+
+
+def test_no_kafka_is_a_message() -> None:
+    with pytest.raises(UsageError, match="no Kafka"):
+        Settings().kafka_config()
