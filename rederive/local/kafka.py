@@ -36,7 +36,7 @@ _JVM = [
 
 _BROKER_MAX_BYTES = MAX_RECORD_BYTES + 1024 * 1024
 
-_PROPERTIES = f"""\
+PROPERTIES = f"""\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{{controller_port}}
@@ -202,7 +202,7 @@ class Kafka:
 
     def _write_properties(self, path: Path, state: State, data: Path) -> None:
         path.write_text(
-            _PROPERTIES.format(
+            PROPERTIES.format(
                 port=state.kafka_port, controller_port=state.controller_port, data=str(data).replace("\\", "\\\\")
             )
         )
