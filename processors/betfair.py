@@ -60,8 +60,8 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
 
     `columns` are the value columns to emit, in the order of METRICS whatever theirs is; empty means all 52.
     Snapshots that are skipped or fail have the key (snapshot_id,), or (None,) when the line didn't say it; whatever is
-    wrong with a row stays with this row. ValueError when nothing can be made of the unit: unknown columns, an empty
-    value, bytes that aren't text.
+    wrong with a row stays with this row. An empty value is a unit of no rows. ValueError when nothing can be made of
+    the unit: unknown columns, or bytes of which no line is text.
     """
     chosen, pick = _selection(columns)
     version = CALCULATION_VERSION if _RISKS.intersection(chosen) else None
@@ -94,9 +94,7 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
                     *(derived.values if pick is None else pick(derived.values)),
                 ]
             )
-    if not outcome.read:
-        raise ValueError("the unit's value is empty: expected one JSON object a line")
-    if not readable:
+    if outcome.read and not readable:
         _check_text(value)
     keys = (*METRICS_TABLE.key, *METRICS_TABLE.attributes)
     outcome.tables.append(TableRows(METRICS_TABLE.name, (*(column.name for column in keys), *chosen), rows))
@@ -182,6 +180,8 @@ def _identity(row: dict[str, Any]) -> tuple[int, str, str]:
 
 def _told(error: Exception) -> str:
     """An error as one line; characters that can't be sent are escaped."""
+    if isinstance(error, ArithmeticError):
+        return "a figure leaves the range of decimal arithmetic"
     text = str(error) or type(error).__name__
     if not isinstance(error, ValueError):
         text = f"{type(error).__name__}: {text}"

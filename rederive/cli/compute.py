@@ -1,12 +1,10 @@
 """`rederive compute`: raw payloads in, derived rows out, without any service."""
 
-import os
 import sys
 from typing import Literal
 
 import orjson
 
-from processors.registry import PROCESSORS
 from rederive.cli.app import app
 
 
@@ -29,19 +27,17 @@ def compute(domain: Literal["betfair"]) -> int:
         Whose formulas to use.
 
     """
+    from processors.registry import PROCESSORS
+
     compute_line = PROCESSORS[domain].compute_line
     failed = False
     output = sys.stdout.buffer
-    try:
-        for line in sys.stdin.buffer:
-            if line.isspace():
-                continue
-            answer = compute_line(line)
-            failed = failed or orjson.loads(answer)["error"] is not None
-            output.write(answer + b"\n")
-            # Each answer at once: the reader may be a person, or a program that waits for it.
-            output.flush()
-    except BrokenPipeError:
-        # The reader has seen enough. What is still buffered must not fail when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for line in sys.stdin.buffer:
+        if line.isspace():
+            continue
+        answer = compute_line(line)
+        failed = failed or orjson.loads(answer)["error"] is not None
+        output.write(answer + b"\n")
+        # Each answer at once: the reader may be a person, or a program that waits for it.
+        output.flush()
     return int(failed)
