@@ -132,5 +132,6 @@ class Synthetic:
     def _ladder(self, random: Random, prices: tuple[float, ...]) -> list[list[float]]:
         if random.random() < self.removed_ladders:
             return []
-        # Most offers are small, some are large: the square of a uniform number.
-        return [[price, int(200 + 250_000 * random.random() ** 2) / 100] for price in prices]
+        uniform = random.random
+        # Most offers are small, some are large: the product of two uniform numbers.
+        return [[price, int(200.0 + 250_000.0 * uniform() * uniform()) / 100] for price in prices]
