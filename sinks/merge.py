@@ -16,10 +16,10 @@ from schemas.outcome import TableRows
 from schemas.table import Mode, Table
 from sinks.statements import Statements
 
-# Joins of a small stage with big tables must go by index; the planner guesses otherwise when the tables are young.
+# Joins of a small stage with big tables must go by index; the planner guesses otherwise while the tables are young.
 _PLANNER = """
-    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;
-    SET LOCAL client_min_messages = warning
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
+    SET LOCAL jit = off
 """
 
 
@@ -81,6 +81,8 @@ class Staged:
 
 def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
     """Make the temporary tables that merging needs, once a connection and outside any transaction."""
+    # A plan kept from when the tables were empty would be used for ever.
+    connection.prepare_threshold = None
     for table in tables:
         connection.execute(statements(table).make_temporary)
 

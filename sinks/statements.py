@@ -62,6 +62,7 @@ class Statements:
         values = ", ".join(f"{column.name} {column.type}" for column in self.table.columns)
         return f"""
             CREATE TEMP TABLE IF NOT EXISTS {self.stage} ({staged}) ON COMMIT DELETE ROWS;
+            CREATE INDEX IF NOT EXISTS {self.stage}_key ON {self.stage} ({self.keys});
             CREATE TEMP TABLE IF NOT EXISTS {self.slow} ({keys}, PRIMARY KEY ({self.keys})) ON COMMIT DELETE ROWS;
             CREATE TEMP TABLE IF NOT EXISTS {self.folded} ({keys}, {values}, present bool, entries int8,
                 capture_id text, derivation_version int4, PRIMARY KEY ({self.keys})) ON COMMIT DELETE ROWS;
