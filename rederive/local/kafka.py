@@ -127,7 +127,9 @@ class Kafka:
         """Start it unless it runs, and return when it answers. Raises Failed with the end of its log."""
         running = self.find(state)
         if running:
-            if state.kafka_port and process.wait_until(lambda: self.answers(state), running.is_running, SILENT_SECONDS):
+            if state.kafka_port and process.wait_until(
+                lambda: self.answers(state), lambda: process.alive(running), SILENT_SECONDS
+            ):
                 state.kafka_pid, state.kafka_created = running.pid, running.create_time()
                 return
             log.warning("Kafka runs as process %d but doesn't answer; it is started anew", running.pid)

@@ -96,7 +96,7 @@ class Postgres:
         running = self.find(state)
         if running:
             if state.postgres_port and process.wait_until(
-                lambda: self.answers(state), running.is_running, SILENT_SECONDS
+                lambda: self.answers(state), lambda: process.alive(running), SILENT_SECONDS
             ):
                 state.postgres_pid, state.postgres_created = running.pid, running.create_time()
                 return

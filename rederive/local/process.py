@@ -54,7 +54,7 @@ def recorded(pid: int, created: float, is_ours: Callable[[psutil.Process], bool]
         return None
     try:
         process = psutil.Process(pid)
-        if abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE and is_ours(process):
+        if abs(process.create_time() - created) < 1 and alive(process) and is_ours(process):
             return process
     except psutil.Error:
         pass
@@ -66,7 +66,7 @@ def search(is_ours: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and is_ours(process):
+            if alive(process) and is_ours(process):
                 found.append(process)
         except psutil.Error:
             continue
@@ -78,15 +78,29 @@ def end(processes: Sequence[psutil.Process], seconds: float, ask: int | None) ->
     if ask is not None:
         for process in processes:
             _signal(process, ask)
-    _, alive = psutil.wait_procs(list(processes), timeout=seconds if ask is not None else 0)
-    for process in alive:
+    left = _left(processes, seconds if ask is not None else 0)
+    for process in left:
         log.warning("process %d did not stop within %.0f s and is killed", process.pid, seconds)
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(alive, timeout=10)
-    return not alive
+        _signal(process, signal.SIGKILL)
+    _left(left, 10)
+    return not left
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still does something: one that only waits to be collected by its parent doesn't."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [process for process in processes if alive(process)]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.02)
 
 
 def _signal(process: psutil.Process, number: int) -> None:
@@ -123,13 +137,13 @@ def tail(path: Path, lines: int = 15, since: int = 0) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def wait_until(condition: Callable[[], bool], alive: Callable[[], bool], seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], going_on: Callable[[], bool], seconds: float) -> bool:
     """Poll until the condition holds; False when the process is gone or the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
             return True
-        if not alive():
+        if not going_on():
             return False
         time.sleep(0.03)
     return False

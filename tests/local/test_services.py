@@ -15,6 +15,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from rederive.local import start, status
+from rederive.settings import Settings
 from tests.services import ROOT
 from tests.wait import until
 
@@ -143,6 +145,18 @@ import psycopg, sys
 with psycopg.connect(sys.argv[1], autocommit=True) as connection:
     connection.execute("DO $$ BEGIN LOOP END LOOP; END $$")
 """
+
+
+def test_the_program_that_started_them_can_heal_and_another_can_stop_them(other: Place) -> None:
+    settings = Settings(home=other.home)
+    first = start(settings)
+    for service in status(settings):
+        assert service.pid
+        # uncollected children of this process: they don't count as running
+        os.kill(service.pid, signal.SIGKILL)
+    assert start(settings) == first
+    assert other.run("stop").returncode == 0
+    assert {one.state for one in status(settings)} == {"stopped"}
 
 
 def test_a_lost_state_file_costs_only_the_ports(place: Place) -> None:
