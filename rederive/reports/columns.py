@@ -59,6 +59,6 @@ def _unknown(word: str) -> UsageError:
 
 def _valid() -> str:
     return (
-        f"name scopes ({', '.join(SCOPES)}), metrics of every role ({', '.join(_SHORT)}), "
-        f"or columns: {', '.join(METRICS)}"
+        f"name scopes ({', '.join(SCOPES)}); metrics, for every role ({', '.join(_SHORT)}); "
+        f"or columns: a metric after {', '.join(f'{role}_' for role in ROLES)}, and total_volume"
     )

@@ -126,7 +126,7 @@ def _ids(connection: psycopg.Connection, columns: Sequence[str], limit: int) -> 
     query = sql.SQL("""
         SELECT s.snapshot_id, count(*) OVER ()
         FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
-        WHERE d.snapshot_id IS NULL OR {any_null}
+        WHERE {any_null}
         ORDER BY s.snapshot_at DESC, s.snapshot_id DESC LIMIT %s
     """).format(any_null=any_null(columns, "d"))
     rows = connection.execute(query, (limit,)).fetchall()

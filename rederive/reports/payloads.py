@@ -32,21 +32,23 @@ def incomplete(connection: psycopg.Connection, columns: Sequence[str], *, page: 
     Each page is a statement of its own: on an autocommit connection nothing holds back vacuum, and rows that are
     filled meanwhile are left out. Memory is that of one page.
     """
+    # Where there is no derived row, all its columns are NULL here. The bound stands on both tables: a merge join carries
+    # only equalities over, and would read the derived table from its beginning for each page.
     query = sql.SQL("""
         SELECT s.snapshot_id, s.snapshot_at, s.market_id, s.raw_payload::text, d.snapshot_id IS NOT NULL,
                ARRAY[{flags}], m.market_id IS NOT NULL, m.home_selection_id, m.away_selection_id, m.draw_selection_id
         FROM market_book_snapshots s
-        LEFT JOIN market_derived_metrics d USING (snapshot_id)
+        LEFT JOIN market_derived_metrics d ON d.snapshot_id = s.snapshot_id AND d.snapshot_id > %(last)s
         LEFT JOIN market_event_metadata m ON m.market_id = s.market_id
-        WHERE s.snapshot_id > %s AND (d.snapshot_id IS NULL OR {any_null})
-        ORDER BY s.snapshot_id LIMIT %s
+        WHERE s.snapshot_id > %(last)s AND {any_null}
+        ORDER BY s.snapshot_id LIMIT %(page)s
     """).format(
         flags=sql.SQL(", ").join(sql.SQL("{} IS NULL").format(sql.Identifier("d", column)) for column in columns),
         any_null=any_null(columns, "d"),
     )
     last = -(2**63)
     while True:
-        rows = connection.execute(query, (last, page)).fetchall()
+        rows = connection.execute(query, {"last": last, "page": page}, prepare=False).fetchall()
         if rows:
             yield [
                 Stored(key, input_line(key, at, market, payload, ids if known else None), tuple(nulls), has_row)

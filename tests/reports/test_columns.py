@@ -18,8 +18,8 @@ def test_an_unknown_word_lists_the_valid_ones(words: str) -> None:
         select(words)
     assert caught.value.exit_code == 2
     text = str(caught.value)
-    assert "tier-a" in text
-    assert all(column in text for column in METRICS)
+    assert all(scope in text for scope in SCOPES)
+    assert all(column.removeprefix("home_") in text for column in METRICS if not column.startswith(("away_", "draw_")))
 
 
 def test_a_near_word_is_proposed() -> None:

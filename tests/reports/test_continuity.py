@@ -110,6 +110,20 @@ def test_a_gap_that_touches_kickoff(connection: psycopg.Connection, start: int, 
     assert (found.window.snapshots, found.window.last_hour) == ((2, 2) if start < 0 else (1, 1))
 
 
+def test_the_window_includes_its_ends_and_other_markets_do_not_count(connection: psycopg.Connection) -> None:
+    made.market(connection, MARKET, kickoff=KICKOFF)
+    made.market(connection, "1.2", kickoff=KICKOFF)
+    for snapshot_id, minute in enumerate((-361, -360, -61, -60, 0, 1)):
+        made.snapshot(connection, snapshot_id, MARKET, KICKOFF + timedelta(minutes=minute))
+        made.derived(connection, snapshot_id)
+        made.snapshot(connection, 100 + snapshot_id, "1.2", KICKOFF + timedelta(minutes=minute, seconds=7))
+        made.derived(connection, 100 + snapshot_id)
+    found = continuity(connection, MARKET)
+    assert found.intervals.snapshots == 6
+    assert found.completeness == Completeness(6, 0, 6, 6, 6, 6)
+    assert found.window == Window(KICKOFF - timedelta(hours=6), KICKOFF, 4, 2, 0, 0)
+
+
 def test_without_a_kickoff_there_are_no_periods_and_no_window(connection: psycopg.Connection) -> None:
     made.market(connection, MARKET)
     for snapshot_id, at in enumerate((KICKOFF, KICKOFF + timedelta(minutes=16))):
