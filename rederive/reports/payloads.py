@@ -32,7 +32,7 @@ def incomplete(connection: psycopg.Connection, columns: Sequence[str], *, page: 
     Each page is a statement of its own: on an autocommit connection nothing holds back vacuum, and rows that are
     filled meanwhile are left out. Memory is that of one page.
     """
-    # Where there is no derived row, all its columns are NULL here. The bound stands on both tables: a merge join carries
+    # Without a derived row all its columns are NULL here. The bound stands on both tables: a merge join carries
     # only equalities over, and would read the derived table from its beginning for each page.
     query = sql.SQL("""
         SELECT s.snapshot_id, s.snapshot_at, s.market_id, s.raw_payload::text, d.snapshot_id IS NOT NULL,
