@@ -1,6 +1,7 @@
 """Betfair's stored snapshots as a source: `market_book_snapshots` with the roles of `market_event_metadata`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,7 +55,24 @@ class SnapshotTable:
             found=total,
             nulls=self._count_nulls(request, units),
             units=tuple(units),
+            notes=() if total else (self._why_nothing(request),),
         ).sealed()
+
+    def _why_nothing(self, request: Request) -> str:
+        row = self._connection.execute(
+            f"""SELECT count(*), min(snapshot_at), max(snapshot_at),
+                       (SELECT count(*) FROM market_book_snapshots s
+                        WHERE {_where(replace(request, all_rows=True))})
+                FROM market_book_snapshots""",
+            _parameters(request),
+        ).fetchone()
+        assert row is not None
+        stored, first, last, inside = row
+        if inside:
+            return f"nothing to do: all {inside:,} snapshots of the range have a value in every column in scope"
+        if not stored:
+            return "nothing to do: market_book_snapshots is empty"
+        return f"nothing to do: no snapshot in the range; the {stored:,} stored are of {_utc(first)} to {_utc(last)}"
 
     def _check_markets(self, markets: tuple[str, ...]) -> None:
         known = {

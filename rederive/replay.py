@@ -152,6 +152,9 @@ class Replayer:
                 return opened or TABLES[capture.domain](connection)
 
             with explained("the replay"):
+                with self.connected("replay") as connection:
+                    if ledger.finish(connection, capture.capture_id):
+                        return
                 Run(self.settings, self.database_url, capture, open_source, listener, agents)()
 
     @contextmanager

@@ -36,6 +36,7 @@ WINDOW_UNITS = 1_000
 _SEND_AT_ONCE = 32
 _PROGRESS_SECONDS = 0.25
 _PATIENCE_SECONDS = 300.0
+_LOCK_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -105,15 +106,25 @@ class Run:
         with psycopg.connect(
             self.database_url, autocommit=True, connect_timeout=10, application_name=name
         ) as connection:
-            row = connection.execute(
-                "SELECT pg_try_advisory_lock(hashtext('rederive.run'), %s)", [self.capture.number]
-            ).fetchone()
-            if row is None or not row[0]:
+            if not self._locked(connection):
                 raise Failed(
                     f"{self.capture.capture_id} is being run by another process",
                     mend="watch it with `rederive captures show " + self.capture.capture_id + "`",
                 )
             yield connection
+
+    def _locked(self, connection: psycopg.Connection) -> bool:
+        """Lock the capture; a session that has just gone may hold it a moment longer."""
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(hashtext('rederive.run'), %s)", [self.capture.number]
+            ).fetchone()
+            if row is not None and row[0]:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            threading.Event().wait(0.1)
 
 
 class _Steps:

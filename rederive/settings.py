@@ -122,6 +122,8 @@ class Settings(BaseSettings):
             "bootstrap.servers": self.kafka_bootstrap,
             "security.protocol": self.kafka_security_protocol,
             "message.max.bytes": str(MAX_RECORD_BYTES),
+            # What matters comes back as an error; the library's own lines on stderr would only be noise beside it.
+            "log_level": "2",
         }
         if self.kafka_security_protocol.startswith("SASL"):
             config["sasl.mechanism"] = self.kafka_sasl_mechanism or ""

@@ -11,6 +11,16 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON obje
 
 
 @app.command
+def demo() -> int:
+    """Do the main job on real input with fresh embedded services, and stop them: nothing else is needed."""
+    from rederive.__main__ import run
+    from rederive.demo import Demo
+    from rederive.settings import Settings
+
+    return Demo(Settings().home / "demo", run)()
+
+
+@app.command
 def migrate(*, json: Json = False) -> None:
     """Make the tables, or bring existing ones up to date. Existing Betfair tables are adopted; no value is touched."""
     from rederive.cli.output import print_json, stdout
