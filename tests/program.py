@@ -1,0 +1,63 @@
+"""The program as a person runs it: a process of its own, with settings of a test."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import psutil
+
+from rederive.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment in which a command has these settings and no others."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("REDERIVE_")}
+    return {**inherited, "PYTHONPATH": str(ROOT), **settings.environment()}
+
+
+def start(settings: Settings, *words: str) -> subprocess.Popen[str]:
+    """Start a command; its output is piped."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "rederive", *words],
+        cwd=settings.home.parent,
+        env=environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rederive(settings: Settings, *words: str, code: int = 0, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and check its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rederive", *words],
+        cwd=settings.home.parent,
+        env=environment(settings),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def last_object(output: str) -> dict[str, object]:
+    """The JSON object on the last line of stdout."""
+    found = orjson.loads(output.strip().splitlines()[-1])
+    assert isinstance(found, dict)
+    return found
+
+
+def workers(run: subprocess.Popen[str], role: str) -> list[psutil.Process]:
+    """The worker processes of a role below a run."""
+    try:
+        children = psutil.Process(run.pid).children(recursive=True)
+        return [child for child in children if child.is_running() and ["worker", role] == child.cmdline()[3:5]]
+    except psutil.Error:
+        return []
