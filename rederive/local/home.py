@@ -16,6 +16,7 @@ from schemas.errors import Failed
 
 # Below the range from which kernels take ports for outgoing connections: nobody gets ours while we are down.
 _PORTS = range(20_000, 32_000)
+_DYING_SECONDS = 3
 
 
 @dataclass(slots=True)
@@ -104,8 +105,15 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
 
 def free_port(kept: int, taken: set[int]) -> int:
     """The kept port when nobody listens on it, else a free one outside `taken`."""
-    if kept and kept not in taken and _bindable(kept):
-        return kept
+    if kept and kept not in taken:
+        # a server that was just killed holds its port until its last thread is gone; clients know that port
+        deadline = time.monotonic() + _DYING_SECONDS
+        while not _bindable(kept):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        else:
+            return kept
     for port in random.sample(_PORTS, 200):
         if port not in taken and _bindable(port):
             return port

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -190,6 +191,18 @@ def test_a_start_that_was_killed_leaves_nothing_in_the_way(other: Place) -> None
     starting.wait()
     other.start()
     assert len([p for p in other.processes() if p.name() == "java"]) == 1
+
+
+def test_a_port_that_another_program_took_is_left_to_it(other: Place) -> None:
+    before = other.start()
+    other.run("stop")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", before["kafka"]["port"]))
+        taken.listen()
+        after = other.start()
+    assert after["kafka"]["port"] != before["kafka"]["port"]
+    assert after["postgres"]["port"] == before["postgres"]["port"]
 
 
 def test_secrets_are_closed_to_others(place: Place) -> None:
