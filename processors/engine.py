@@ -39,7 +39,10 @@ def answer(
         outcome = process(value or b"", said.columns)
         if said.rows is not None and said.rows > outcome.read:
             _add_gone(outcome, said.rows)
-    except (ValueError, KeyError, TypeError) as error:
+    except MemoryError:
+        # Nothing is wrong with the record: a fresh process may well compute it.
+        raise
+    except Exception as error:
         outcome = Outcome(dead=f"{type(error).__name__}: {error}")
     messages = list(_results(lane, origin, key, given, outcome))
     if outcome.dead is not None:

@@ -21,6 +21,9 @@ _ENVELOPE_BYTES = 16 * 1024
 # Postgres compresses wide rows; what is stored small may be this many times larger as text.
 _COMPRESSED_FROM, _COMPRESSION = 1_800, 4
 
+# The first half is for the index on snapshot_at, which the row comparison can't use.
+_AFTER = " AND s.snapshot_at >= %(after_at)s AND (s.snapshot_at, s.snapshot_id) > (%(after_at)s, %(after_id)s)"
+
 _Place = tuple[datetime, int]
 
 
@@ -98,8 +101,7 @@ class SnapshotTable:
             page = self._connection.execute(
                 f"""SELECT s.snapshot_at, s.snapshot_id, pg_column_size(s.raw_payload)
                     FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
-                    WHERE {_where(request)} AND (%(after_at)s::timestamptz IS NULL
-                        OR (s.snapshot_at, s.snapshot_id) > (%(after_at)s, %(after_id)s))
+                    WHERE {_where(request)}{_AFTER if after else ""}
                     ORDER BY s.snapshot_at, s.snapshot_id LIMIT %(wanted)s""",
                 {
                     **_parameters(request),

@@ -1,0 +1,96 @@
+"""An agent that raises, is cancelled or is killed never commits what it hasn't delivered."""
+
+import random
+import subprocess
+import sys
+from itertools import count
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from processors.runtime import EXIT_BATCH_FAILED
+from producers.topics import ensure_topics
+from rederive.settings import Settings
+from schemas.lane import Lane, LaneName
+from schemas.unit import texts
+from tests.faults.agent_under_test import NEVER
+from tests.program import ROOT, environment
+from tests.wait import until
+
+RECORDS = 200
+REPEATS = 4
+
+
+def agent(settings: Settings, harm: str, at: int) -> subprocess.Popen[bytes]:
+    words = [harm, str(at), str(settings.kafka_bootstrap), settings.topic_prefix]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.agent_under_test", *words],
+        cwd=ROOT,
+        env=environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def committed(settings: Settings, lane: Lane) -> int:
+    """The agents' committed offset of the one partition; 0 before the first commit."""
+    asked = ConsumerGroupTopicPartitions(lane.agents, [TopicPartition(lane.raw, 0)])
+    admin = AdminClient(settings.kafka_config())
+    found = admin.list_consumer_group_offsets([asked])[lane.agents].result(10)
+    return max(0, found.topic_partitions[0].offset)
+
+
+class Delivered:
+    """The raw offsets that have an outcome on the derived topic, read as it grows."""
+
+    def __init__(self, settings: Settings, lane: Lane) -> None:
+        self.offsets: set[int] = set()
+        self._consumer = Consumer({**settings.kafka_config(), "group.id": f"{lane.derived}.look"})
+        self._consumer.assign([TopicPartition(lane.derived, 0, 0)])
+
+    def look(self) -> set[int]:
+        """Read what has come since; everything that was there when this was called is in the answer."""
+        for message in iter(lambda: self._consumer.poll(0.5), None):
+            assert message.error() is None, message.error()
+            self.offsets.add(int(texts(message.headers())["rederive-origin-offset"]))  # type: ignore[arg-type]
+        return self.offsets
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("harm", ["raise", "cancel", "kill"])
+def test_nothing_undelivered_is_committed(settings: Settings, harm: str) -> None:
+    lane = Lane("betfair", LaneName.REPLAY, settings.topic_prefix)
+    ensure_topics(settings.kafka_config(), lane, 1)
+    producer = Producer(settings.kafka_config())
+    for number in range(RECORDS):
+        producer.produce(lane.raw, value=str(number).encode(), partition=0)
+    assert producer.flush(30) == 0
+
+    delivered = Delivered(settings, lane)
+    chance = random.Random(harm)
+    try:
+        for attempt in count():
+            reached = committed(settings, lane)
+            if attempt == REPEATS or reached >= RECORDS - 20:
+                break
+            doomed = agent(settings, harm, chance.randrange(reached + 2, min(reached + 50, RECORDS)))
+            doomed.wait(60)
+            assert doomed.returncode == (-9 if harm == "kill" else EXIT_BATCH_FAILED)
+            behind = committed(settings, lane)
+            missing = set(range(behind)) - delivered.look()
+            assert not missing, f"committed {behind} without delivering {sorted(missing)[:5]}"
+
+        last = agent(settings, NEVER, 0)
+        try:
+            until(lambda: committed(settings, lane) == RECORDS, 60, "the rest was not taken up")
+        finally:
+            last.terminate()
+            assert last.wait(60) == 0
+        assert delivered.look() == set(range(RECORDS))
+    finally:
+        delivered.close()
