@@ -65,18 +65,17 @@ class Staged:
         key = [at[column.name] for column in self.table.key]
         # A row is put together from its block by position; absent columns take the None appended to it.
         order = [at.get(column.name, width) for column in self.table.columns]
-        for row in block.rows:
-            if len(row) != width:
-                raise ValueError(f"a row of {self.table.name} has {len(row)} values for {width} columns")
-            if all(row[index] is None for index in values):
+        for given in block.rows:
+            if len(given) != width:
+                raise ValueError(f"a row of {self.table.name} has {len(given)} values for {width} columns")
+            if all(given[index] is None for index in values):
                 continue
+            # A copy: the same block is staged again when a batch is tried again.
+            row = [*given, None]
             for index in times:
                 if row[index] is not None:
                     row[index] = datetime.fromisoformat(row[index])
-            row.append(None)
-            self.rows.append(
-                (*[row[i] for i in key], block.source, row[observed], *[row[i] for i in order], unit)
-            )
+            self.rows.append((*[row[i] for i in key], block.source, row[observed], *[row[i] for i in order], unit))
 
 
 def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
