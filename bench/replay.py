@@ -2,10 +2,10 @@
 
     python -m bench.replay [--rows 100000] [--workers 2] [--script-rows 10000]
 
-Both work on the same synthetic full-depth snapshots (both ladders, ten levels) in the same embedded Postgres, one after
-the other, Kafka and Postgres on the same cores. The script is the usual backfill: select the rows with NULLs, compute with
-the same formulas, UPDATE one row at a time, commit per 500. The replay's time is the whole command's: planning, starting
-agents and sink, sending, merging, stopping.
+Both work on the same synthetic full-depth snapshots (both ladders, ten levels) in the same embedded Postgres, one
+after the other, Kafka and Postgres on the same cores. The script is the usual backfill: select the rows with NULLs,
+compute with the same formulas, UPDATE one row at a time, commit per 500. The replay's time is the whole command's:
+planning, starting agents and sink, sending, merging, stopping.
 """
 
 import argparse
@@ -157,7 +157,8 @@ def main() -> None:
             seconds, watch, counts = replay(settings.at(endpoints), given.workers)
             assert counts["updated"] == given.rows, counts
             fast = given.rows / seconds
-            print(f"rederive, {given.workers} agents        {fast:10,.0f} rows/s  ({given.rows:,} rows in {seconds:.1f} s)")
+            said = f"({given.rows:,} rows in {seconds:.1f} s)"
+            print(f"rederive, {given.workers} agents        {fast:10,.0f} rows/s  {said}")
             print(f"ratio                     {fast / slow:10.1f}")
             for role, peak in sorted(watch.peaks.items()):
                 print(f"peak memory, {role:12} {peak:10,.0f} MB")

@@ -1,8 +1,8 @@
 """The agent: the one module that imports faust.
 
-One shape: raw bytes in, a few units at a time, everything delivered before anything is acknowledged. `take` acknowledges
-its batch however the body is left, by an exception too, and a stopping app commits what is acknowledged. So nothing may
-leave the body but success: whatever else happens, cancellation included, ends the process at once.
+One shape: raw bytes in, a few units at a time, everything delivered before anything is acknowledged. `take`
+acknowledges its batch however the body is left, by an exception too, and a stopping app commits what is acknowledged.
+So nothing may leave the body but success: whatever else happens, cancellation included, ends the process at once.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import ssl
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ async def _run(config: AgentConfig, process: Process, stop: threading.Event, fol
     gc.set_threshold(200_000, 50, 100)
     log.info("agent %s reads %s", config.member, config.lane.raw)
     ended = asyncio.ensure_future(app.wait_until_stopped())
-    await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([stopped, ended], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
     if not stop.is_set():
         log.error("the agent's app ended by itself: %r", getattr(app, "crash_reason", None))
         _leave(EXIT_BATCH_FAILED)
@@ -115,19 +115,17 @@ def add_agent(app: faust.App, lane: Lane, process: Process) -> None:
         for name in (lane.derived, lane.dlq)
     }
 
-    async def deliver(event: Any) -> list[Any]:
+    async def deliver(event: Any) -> list[Any]:  # noqa: ANN401 - faust has no types
         message = event.message
         origin = Origin(message.topic, message.partition, message.offset)
-        pending = []
-        for out in answer(process, lane, origin, message.key, message.value, _headers(message.headers)):
-            pending.append(
-                await outlets[out.topic].send(
-                    key=out.key, value=out.value, partition=out.partition, headers=out.headers, force=True
-                )
+        return [
+            await outlets[out.topic].send(
+                key=out.key, value=out.value, partition=out.partition, headers=out.headers, force=True
             )
-        return pending
+            for out in answer(process, lane, origin, message.key, message.value, _headers(message.headers))
+        ]
 
-    async def derive(stream: Any) -> AsyncIterable[None]:
+    async def derive(stream: Any) -> AsyncIterable[None]:  # noqa: ANN401
         async for events in stream.take_events(_TAKE_UNITS, within=_TAKE_SECONDS):
             try:
                 pending = [sent for event in events for sent in await deliver(event)]
@@ -141,8 +139,8 @@ def add_agent(app: faust.App, lane: Lane, process: Process) -> None:
     app.agent(raw, concurrency=1, supervisor_strategy=CrashingSupervisor, name="derive")(derive)
 
 
-def _headers(headers: Any) -> list[tuple[str, bytes]]:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+def _headers(headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None) -> list[tuple[str, bytes]]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or []
     return [(name, bytes(value or b"")) for name, value in pairs]
 
 

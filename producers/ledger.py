@@ -51,9 +51,7 @@ def mint(connection: Connection, plan: Plan, *, who: str, reason: str, dry_run: 
 
 def find(connection: Connection, capture_id: str) -> Capture | None:
     """The capture of that id, or None."""
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM rederive.captures WHERE capture_id = %s", [capture_id]
-    ).fetchone()
+    row = connection.execute(f"SELECT {_COLUMNS} FROM rederive.captures WHERE capture_id = %s", [capture_id]).fetchone()
     return None if row is None else _capture(row)
 
 
@@ -76,8 +74,9 @@ def _capture(row: tuple[object, ...]) -> Capture:
 def progress(connection: Connection, capture_id: str) -> Progress:
     """The capture's counts so far."""
     row = connection.execute(
-        """SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead')), count(*) FILTER (WHERE state = 'dead'),
-                  count(*) FILTER (WHERE state = 'planned'), coalesce(sum(rows), 0)::int8,
+        """SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead')),
+                  count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'planned'),
+                  coalesce(sum(rows), 0)::int8,
                   coalesce(sum(updated), 0)::int8, coalesce(sum(unchanged), 0)::int8, coalesce(sum(skipped), 0)::int8,
                   coalesce(sum(errors), 0)::int8
            FROM rederive.units WHERE capture_id = %s""",
@@ -146,7 +145,8 @@ def set_topic(connection: Connection, capture: Capture, topic_id: str, kept: dic
         lost = connection.execute(
             """UPDATE rederive.units SET state = 'planned' WHERE capture_id = %s AND state = 'sent'
                  AND NOT EXISTS (SELECT FROM unnest(%s::int4[], %s::int8[], %s::int8[]) AS k(partition, low, high)
-                                 WHERE k.partition = units.partition AND record_offset >= low AND record_offset < high)""",
+                                 WHERE k.partition = units.partition
+                                   AND record_offset >= low AND record_offset < high)""",
             [capture.capture_id, list(kept), [low for low, _ in kept.values()], [high for _, high in kept.values()]],
         ).rowcount
         connection.execute(
@@ -160,7 +160,8 @@ def finish(connection: Connection, capture_id: str) -> bool:
     connection.execute(
         """UPDATE rederive.captures c SET state = 'complete', finished_at = now()
            WHERE capture_id = %s AND state = 'running' AND NOT EXISTS (
-               SELECT FROM rederive.units u WHERE u.capture_id = c.capture_id AND u.state NOT IN ('applied', 'dead'))""",
+               SELECT FROM rederive.units u
+               WHERE u.capture_id = c.capture_id AND u.state NOT IN ('applied', 'dead'))""",
         [capture_id],
     )
     row = connection.execute("SELECT state FROM rederive.captures WHERE capture_id = %s", [capture_id]).fetchone()

@@ -50,7 +50,7 @@ class Sender:
                     self._topic,
                     key=unit.key,
                     value=unit.value,
-                    headers=unit.headers.encode(),
+                    headers=list[tuple[str, str | bytes | None]](unit.headers.encode()),
                     partition=self._partitions[wanted % len(self._partitions)],
                     on_delivery=on_delivery,
                 )

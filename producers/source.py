@@ -16,9 +16,9 @@ from schemas.unit import Unit
 class Request:
     """What a person asked to replay.
 
-    `start` is included and `end` is not, both aware; None is open. On a table they are the payload's own times, on a log send
-    times. `keys` are the domain's own names for a part of the source (betfair: market ids). Without `all_rows` only
-    rows with a NULL among `columns` are picked. `limit` is a number of rows.
+    `start` is included and `end` is not, both aware; None is open. On a table they are the payload's own times, on a
+    log send times. `keys` are the domain's own names for a part of the source (betfair: market ids). Without
+    `all_rows` only rows with a NULL among `columns` are picked. `limit` is a number of rows.
     """
 
     domain: str
@@ -45,8 +45,8 @@ class Request:
 class Refusal:
     """A planned unit that can't be sent as it is.
 
-    `halves` are the row ids of two smaller units; without them the one row of the unit is too large by itself, or the record
-    is gone, and `reason` says so.
+    `halves` are the row ids of two smaller units; without them the one row of the unit is too large by itself, or the
+    record is gone, and `reason` says so.
     """
 
     unit: PlannedUnit

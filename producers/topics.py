@@ -39,22 +39,26 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int) -> str:
     except KafkaException as error:
         raise unreachable(kafka, error.args[0]) from error
     wanted = lane.retention_ms()
-    made = admin.create_topics(
-        [
-            NewTopic(
-                name,
-                num_partitions=1 if name == lane.dlq else partitions,
-                replication_factor=-1,
-                config={
-                    "retention.ms": str(retention),
-                    "max.message.bytes": str(MAX_RECORD_BYTES + 1024 * 1024),
-                    "compression.type": "producer",
-                },
-            )
-            for name, retention in wanted.items()
-            if name not in present
-        ]
-    ) if set(wanted) - present else {}
+    made = (
+        admin.create_topics(
+            [
+                NewTopic(
+                    name,
+                    num_partitions=1 if name == lane.dlq else partitions,
+                    replication_factor=-1,
+                    config={
+                        "retention.ms": str(retention),
+                        "max.message.bytes": str(MAX_RECORD_BYTES + 1024 * 1024),
+                        "compression.type": "producer",
+                    },
+                )
+                for name, retention in wanted.items()
+                if name not in present
+            ]
+        )
+        if set(wanted) - present
+        else {}
+    )
     for name, future in made.items():
         try:
             future.result(_SECONDS)

@@ -143,7 +143,10 @@ def cancel(connection: Connection, capture_id: str) -> int:
 
 
 def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
-    """Make a capture runnable again: cancelled units planned, and with `dead` the dead ones too. Failed when it can't be."""
+    """Make a capture runnable again: cancelled units planned, and with `dead` the dead ones too.
+
+    Failed when it has been rolled back.
+    """
     capture = find(connection, capture_id)
     if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
         raise Failed(f"{capture_id} is {capture.state}", mend="start a new replay over the same range")
@@ -165,9 +168,7 @@ def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
 def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[str, int]]:
     """Per table what a rollback would do; reads only."""
     capture = find(connection, capture_id)
-    return {
-        table.name: preview(connection, table, capture_id) for table in DOMAINS[capture.domain].tables
-    }
+    return {table.name: preview(connection, table, capture_id) for table in DOMAINS[capture.domain].tables}
 
 
 def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int]]:

@@ -57,7 +57,8 @@ class Demo:
             load(connection, betfair_sample.metadata(), betfair_sample.snapshots())
             derive_bare_rows(connection, leave_out_every=10)
             market, *_ = connection.execute(
-                "SELECT market_id FROM market_book_snapshots GROUP BY market_id ORDER BY count(*) DESC, market_id LIMIT 1"
+                """SELECT market_id FROM market_book_snapshots
+                   GROUP BY market_id ORDER BY count(*) DESC, market_id LIMIT 1"""
             ).fetchone() or ("",)
         self._type(f"report null-audit --columns l1,l3,risk --save {before}")
         self._say("what a replay would do, as a plan")
@@ -102,7 +103,9 @@ class Demo:
             ).fetchone()
         if left or row is None or row[0]:
             raise Failed("the demo's replay left something undone", why=f"fillable NULLs {left}, updated again {row}")
-        stdout.print("[green]0 NULLs left that the payloads could fill, in all 52 columns; 0 updated the second time[/]")
+        stdout.print(
+            "[green]0 NULLs left that the payloads could fill, in all 52 columns; 0 updated the second time[/]"
+        )
 
     def _say(self, text: str) -> None:
         stdout.print(f"\n[bold]# {text}[/]")

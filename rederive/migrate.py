@@ -24,7 +24,6 @@ def migrate(database_url: str) -> tuple[str | None, str | None]:
     Existing Betfair tables are adopted: missing columns are added, NOT NULL is dropped where the formulas may give
     NULL, no value is touched. Failed with the mend when the database refuses.
     """
-
     with connect(database_url, application="rederive migrate", autocommit=False) as raw, explained("the migration"):
         engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: raw, poolclass=sqlalchemy.StaticPool)
         try:

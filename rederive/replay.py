@@ -133,7 +133,9 @@ class Replayer:
                 problems = captures.problems(connection, capture.capture_id)
             for problem in problems:
                 log.warning(
-                    "%d × %s, first %s: %s", problem["count"], problem["reason"],
+                    "%d × %s, first %s: %s",
+                    problem["count"],
+                    problem["reason"],
                     ", ".join(str(key[0]) if len(key) == 1 else str(key) for key in problem["keys"]),
                     problem["message"] or problem["reason"],
                 )
@@ -164,4 +166,3 @@ class Replayer:
             return
         with self.connected("replay") as connection, self._source(connection, capture.domain, "log") as opened:
             yield opened
-

@@ -174,7 +174,10 @@ class _Steps:
                 ledger.refuse(connection, self.capture.capture_id, read)
                 log.log(
                     logging.INFO if read.halves else logging.ERROR,
-                    "unit %d (%s): %s", unit.unit, unit.key_range, read.reason,
+                    "unit %d (%s): %s",
+                    unit.unit,
+                    unit.key_range,
+                    read.reason,
                 )
                 if read.halves is not None:
                     # The first half keeps the number; it comes next.

@@ -77,7 +77,7 @@ def _running(url: str | None) -> tuple[list[captures.Listed], str]:
 
 def _lags(settings: Settings) -> list[tuple[str, int, int]]:
     kafka = settings.kafka_config()
-    admin = AdminClient(kafka)
+    admin = AdminClient({**kafka})
     topics = admin.list_topics(timeout=_SECONDS).topics
     found = []
     for domain in DOMAINS:

@@ -114,7 +114,11 @@ class Workers:
             worker.pause = _FIRST_PAUSE
         log.warning(
             "%s %s ended with %d and is started again in %.1f s (%s says why)",
-            worker.role, worker.member, process.returncode, worker.pause, self.log_file,
+            worker.role,
+            worker.member,
+            process.returncode,
+            worker.pause,
+            self.log_file,
         )
         worker.start_at = time.monotonic() + worker.pause
         worker.pause = min(worker.pause * 2, _LONGEST_PAUSE)

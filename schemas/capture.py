@@ -30,8 +30,8 @@ class UnitState(StrEnum):
 class Capture:
     """A capture as every layer needs it.
 
-    `capture_id` is text for people and records, `number` orders captures. `source` says what is re-read ("table", "log").
-    `columns` are the value columns in scope. `topic_id` is Kafka's id of the raw topic that the units were sent to.
+    `capture_id` is text for people and records, `number` orders captures. `source` says what is re-read ("table",
+    "log"). `columns` are the value columns in scope. `topic_id` is Kafka's id of the raw topic that the units stand on.
     """
 
     capture_id: str

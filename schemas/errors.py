@@ -1,8 +1,8 @@
 """Errors that a person reads: what happened, to which record, why, and what to do next.
 
-    RederiveError
-    ├── UsageError      the words of the command are wrong: exit 2
-    └── Failed          the work could not be done or finished with errors: exit 1
+RederiveError
+├── UsageError      the words of the command are wrong: exit 2
+└── Failed          the work could not be done or finished with errors: exit 1
 """
 
 
@@ -33,5 +33,5 @@ class UsageError(RederiveError):
     exit_code = 2
 
 
-class Failed(RederiveError):
+class Failed(RederiveError):  # noqa: N818 - reads as what happened
     """The work could not be done, or was done with errors."""

@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.table import Mode
 
-PLAN_FORMAT = 1
-
 
 class PlannedUnit(BaseModel):
     """One unit of a plan.
@@ -35,7 +33,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[1] = PLAN_FORMAT
+    format: Literal[1] = 1
     domain: str
     source: Literal["table", "log"]
     mode: Mode

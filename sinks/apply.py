@@ -50,7 +50,7 @@ def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequ
     """
     try:
         return _apply_together(connection, domain, capture_id, results)
-    except (psycopg.DataError, psycopg.IntegrityError, _Unreadable) as error:
+    except (psycopg.DataError, psycopg.IntegrityError, _UnreadableError) as error:
         if len(results) > 1:
             middle = len(results) // 2
             done = apply(connection, domain, capture_id, results[:middle])
@@ -64,7 +64,7 @@ def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequ
         return done
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """An outcome whose rows don't fit the table spec."""
 
 
@@ -86,7 +86,7 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
                         if block.table == table.name:
                             staged.add(number, block)
             except (ValueError, KeyError, TypeError) as error:
-                raise _Unreadable(str(error)) from error
+                raise _UnreadableError(str(error)) from error
             changed += merge(connection, staged, writer)
         dead = {result.origin for result in results if result.outcome.dead is not None}
         notes.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
@@ -163,9 +163,7 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
             for n, p in enumerate([] if dead else [*outcome.skips, *outcome.errors])
         ]
     numbers = [result.unit for result, _ in planned]
-    connection.execute(
-        "DELETE FROM rederive.problems WHERE capture_id = %s AND unit = ANY(%s)", [capture_id, numbers]
-    )
+    connection.execute("DELETE FROM rederive.problems WHERE capture_id = %s AND unit = ANY(%s)", [capture_id, numbers])
     # A dead unit's rows are all errors, however many of them could be read. Of a log's record nobody knew the rows.
     connection.execute(
         """UPDATE rederive.units u SET state = v.state, partition = v.partition, record_offset = v.record_offset,

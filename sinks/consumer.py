@@ -4,7 +4,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psycopg
 import stamina
@@ -12,10 +12,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from schemas.errors import Failed
 from schemas.lane import Lane
-from schemas.outcome import Outcome
 from schemas.table import Domain
-from schemas.unit import MAX_RECORD_BYTES, Origin, check_format, texts
+from schemas.unit import MAX_RECORD_BYTES
 from sinks.apply import Applied, Result, apply
+from sinks.assembly import Assembly
 from sinks.merge import prepare
 
 log = logging.getLogger("rederive.sink")
@@ -38,24 +38,12 @@ class SinkConfig:
     batch_rows: int
 
 
-@dataclass(slots=True)
-class _Partition:
-    """Where a partition of the derived topic stands: unfinished results by origin, and the next offset to read."""
-
-    next_offset: int = 0
-    parts: dict[Origin, list[tuple[int, bytes]]] = field(default_factory=dict)
-
-    def safe_offset(self) -> int:
-        """The offset that may be committed once all finished results are in the database."""
-        return min([self.next_offset, *(parts[0][0] for parts in self.parts.values())])
-
-
 class Sink:
     """One sink process: `run` blocks until `stopping` answers True."""
 
     def __init__(self, config: SinkConfig) -> None:
         self.config = config
-        self._partitions: dict[int, _Partition] = {}
+        self._assemblies: dict[int, Assembly] = {}
         self._results: list[Result] = []
         self._connection: psycopg.Connection | None = None
         self._consumer = Consumer(
@@ -91,12 +79,12 @@ class Sink:
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         # Positions start from what is committed: whatever was gathered before comes again.
         self._results.clear()
-        self._partitions = {part.partition: _Partition() for part in partitions}
+        self._assemblies = {part.partition: Assembly() for part in partitions}
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._results.clear()
         for part in partitions:
-            self._partitions.pop(part.partition, None)
+            self._assemblies.pop(part.partition, None)
 
     def _gather(self, stopping: Callable[[], bool]) -> None:
         """Read results until there are enough rows, none wait, or the first has waited long enough."""
@@ -119,49 +107,20 @@ class Sink:
             if error.code() != KafkaError._PARTITION_EOF:
                 log.warning("reading %s: %s", self.config.lane.derived, error)
             return 0
-        place = self._partitions.setdefault(message.partition() or 0, _Partition())
+        assembly = self._assemblies.setdefault(message.partition() or 0, Assembly())
         offset = message.offset() or 0
-        place.next_offset = offset + 1
         try:
-            result = self._finish(place, message, offset)
+            result = assembly.take(offset, message.headers() or (), message.value() or b"")  # type: ignore[arg-type]
         except (ValueError, KeyError, TypeError) as failure:
             log.error(
-                "%s[%s]@%d is no outcome and is passed over: %s",
+                "%s[%s]@%d is no outcome and is passed over: %r",
                 self.config.lane.derived, message.partition(), offset, failure,
-            )
+            )  # fmt: skip
             return 0
         if result is None:
             return 0
         self._results.append(result)
         return sum(len(block.rows) for block in result.outcome.tables) or 1
-
-    def _finish(self, place: _Partition, message: Message, offset: int) -> Result | None:
-        found = texts(message.headers() or ())  # type: ignore[arg-type]
-        check_format(found)
-        origin = Origin(
-            found["rederive-origin-topic"],
-            int(found["rederive-origin-partition"]),
-            int(found["rederive-origin-offset"]),
-        )
-        number, _, parts = found.get("rederive-part", "1/1").partition("/")
-        value = message.value() or b""
-        if parts == "1":
-            outcome = Outcome.decode(value)
-        else:
-            if number == "1":
-                # An agent that died midway begins its result anew; what it had sent counts no more.
-                place.parts[origin] = []
-            kept = place.parts.get(origin)
-            if kept is None or len(kept) != int(number) - 1:
-                return None
-            kept.append((offset, value))
-            if number != parts:
-                return None
-            decoded = [Outcome.decode(part) for _, part in place.parts.pop(origin)]
-            outcome = decoded[-1]
-            outcome.tables = [block for part in decoded for block in part.tables]
-        unit = found.get("rederive-unit")
-        return Result(origin, found["rederive-capture"], None if unit is None else int(unit), outcome)
 
     def _flush(self) -> None:
         """Apply what was gathered, capture by capture, then commit."""
@@ -177,9 +136,9 @@ class Sink:
             self._bury(done)
         self._results.clear()
         offsets = [
-            TopicPartition(self.config.lane.derived, partition, place.safe_offset())
-            for partition, place in self._partitions.items()
-            if place.next_offset
+            TopicPartition(self.config.lane.derived, partition, assembly.safe_offset)
+            for partition, assembly in self._assemblies.items()
+            if assembly.next_offset
         ]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)

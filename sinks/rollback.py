@@ -52,10 +52,10 @@ def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator
             before, _ = lock(connection, sql, keys)
             connection.execute(sql.note_outside(keys), {"before": before})
             on = " AND ".join(f"h.{name} = q.{name}" for name in sql.key)
-            connection.execute(f"DELETE FROM {sql.history} h USING {keys} q WHERE {on} AND h.capture_id = %s", [capture_id])
-            on = on.replace("h.", "s.")
             connection.execute(
-                f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {on})"
+                f"DELETE FROM {sql.history} h USING {keys} q WHERE {on} AND h.capture_id = %s", [capture_id]
             )
+            on = on.replace("h.", "s.")
+            connection.execute(f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {on})")
             refold(connection, sql, keys, writer=None)
         yield picked

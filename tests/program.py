@@ -42,6 +42,7 @@ def rederive(settings: Settings, *words: str, code: int = 0, timeout: float = 12
         capture_output=True,
         text=True,
         timeout=timeout,
+        check=False,
     )
     assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

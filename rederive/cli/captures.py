@@ -1,13 +1,16 @@
 """`rederive captures`: what ran, what became of it, and what can be done with it now."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter, validators
 
 from rederive.cli.app import app
 from rederive.cli.replay import Agents, BatchSize
+
+if TYPE_CHECKING:
+    from rederive.replay import Replayer
 
 captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
 app.command(captures)
@@ -18,7 +21,8 @@ CaptureId = Annotated[str, Parameter(help="As `rederive captures list` shows it,
 
 @captures.command(name="list")
 def list_captures(
-    *, limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="The newest so many.")] = 20,
+    *,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="The newest so many.")] = 20,
     json: Json = False,
 ) -> None:
     """List captures, the newest first, with their counts."""
@@ -161,7 +165,7 @@ def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool
     return run(replayer, found, batch_size, workers, json=json)
 
 
-def _replayer():  # noqa: ANN202
+def _replayer() -> "Replayer":
     from rederive.replay import Replayer
     from rederive.settings import Settings
 

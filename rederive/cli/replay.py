@@ -29,9 +29,7 @@ DryRun = Annotated[
 From = Annotated[str | None, Parameter(name="--from", help="First UTC day (2026-02-06), or a time.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last UTC day, included; a time is not. Default: today.")]
 Market = Annotated[tuple[str, ...], Parameter(name="--market", help="Only these markets.", negative="")]
-Columns = Annotated[
-    str, Parameter(help="tier-a, l1, l3, ladder, all, or column names; comma-separated.")
-]
+Columns = Annotated[str, Parameter(help="tier-a, l1, l3, ladder, all, or column names; comma-separated.")]
 AllRows = Annotated[bool, Parameter(negative="", help="Every row of the range, not only those with a NULL.")]
 Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=1), help="At most so many rows, oldest first.")]
 BatchSize = Annotated[
@@ -42,7 +40,8 @@ ModeChoice = Annotated[
     Parameter(help="fill: only what is NULL. supersede: replace, after a bug fix. Default: the table's (fill)."),
 ]
 Agents = Annotated[
-    int | None, Parameter(name="--workers", validator=validators.Number(gte=1), help="Agents. Default: REDERIVE_WORKERS.")
+    int | None,
+    Parameter(name="--workers", validator=validators.Number(gte=1), help="Agents. Default: REDERIVE_WORKERS."),
 ]
 Reason = Annotated[str, Parameter(help="Why, for the record.")]
 
@@ -234,7 +233,13 @@ def say_plan(made: "Plan") -> None:
     start, end = made.request["start"] or "the beginning", made.request["end"] or "now"
     log.info(
         "%s from %s to %s (end excluded): %d units, %s, derivation version %d, %d columns",
-        made.domain, start, end, len(made.units), made.mode, made.derivation_version, len(made.columns),
+        made.domain,
+        start,
+        end,
+        len(made.units),
+        made.mode,
+        made.derivation_version,
+        len(made.columns),
     )
     if nulls := {name: count for name, count in made.nulls.items() if count}:
         most = sorted(nulls.items(), key=lambda item: -item[1])[:6]
@@ -287,5 +292,3 @@ def run(replayer: "Replayer", capture: "Capture", batch_size: int, agents: int |
         text = counts(report.progress).replace("updated", verb, 1)
         stdout.print(f"{report.capture_id}: {text}")
     return report.exit_code
-
-

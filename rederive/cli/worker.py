@@ -111,5 +111,3 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
 def _quiet(*names: str) -> None:
     for name in names:
         logging.getLogger(name).setLevel(logging.WARNING)
-
-

@@ -37,9 +37,9 @@ def agent(settings: Settings, harm: str, at: int) -> subprocess.Popen[bytes]:
 def committed(settings: Settings, lane: Lane) -> int:
     """The agents' committed offset of the one partition; 0 before the first commit."""
     asked = ConsumerGroupTopicPartitions(lane.agents, [TopicPartition(lane.raw, 0)])
-    admin = AdminClient(settings.kafka_config())
+    admin = AdminClient({**settings.kafka_config()})
     found = admin.list_consumer_group_offsets([asked])[lane.agents].result(10)
-    return max(0, found.topic_partitions[0].offset)
+    return max(0, int(found.topic_partitions[0].offset))
 
 
 class Delivered:

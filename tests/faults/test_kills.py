@@ -26,7 +26,7 @@ ROWS = 50_000
 
 
 @pytest.fixture
-def connection(settings: Settings, database_url: str) -> Iterator[psycopg.Connection]:
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
     """A database with 50,000 snapshots; some derived rows are missing, some hold values that must stay."""
     migrate(database_url)
     with psycopg.connect(database_url, autocommit=True) as opened:
@@ -51,7 +51,7 @@ def rows(connection: psycopg.Connection) -> Iterator[tuple[int, list[float | Non
 
 
 def members(settings: Settings, group: str) -> list[str]:
-    admin = AdminClient(settings.kafka_config())
+    admin = AdminClient({**settings.kafka_config()})
     found = admin.describe_consumer_groups([group])[group].result(10)
     return [member.client_id for member in found.members]
 

@@ -30,9 +30,7 @@ TWO_SOURCES = Table(
     sources=("card", "result"),
     groups=(("q", "p"),),
 )
-MADE = Domain(
-    name="made", derivation_version=1, tables=(ONE_SOURCE, TWO_SOURCES), scopes={"all": tuple("abc")}
-)
+MADE = Domain(name="made", derivation_version=1, tables=(ONE_SOURCE, TWO_SOURCES), scopes={"all": tuple("abc")})
 
 
 def make(connection: Connection, table: Table) -> None:

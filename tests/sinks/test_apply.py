@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -88,7 +89,9 @@ def test_counts_and_problems_of_each_unit(connection: psycopg.Connection) -> Non
         ("applied", 1, 1, 0, 0),
         ("dead", 0, 0, 0, 3),
     ]
-    problems = connection.execute("SELECT unit, key, reason, message FROM rederive.problems ORDER BY ordinal").fetchall()
+    problems = connection.execute(
+        "SELECT unit, key, reason, message FROM rederive.problems ORDER BY ordinal"
+    ).fetchall()
     assert problems == [(0, [3], "no_metadata", "no roles"), (0, [4], "error", "junk  text")]
     assert 5 not in stored(connection), "a row without any value is none"
 
@@ -182,7 +185,7 @@ def test_the_result_does_not_depend_on_cut_order_or_repeats(
 
     whole = run(1, [[(0, rows)]])
     cuts = sorted({0, len(rows), *data.draw(st.lists(st.integers(0, len(rows)), max_size=4))})
-    pieces = [(unit, rows[low:high]) for unit, (low, high) in enumerate(zip(cuts, cuts[1:], strict=False))]
+    pieces = [(unit, rows[low:high]) for unit, (low, high) in enumerate(pairwise(cuts))]
     sent = data.draw(st.permutations(pieces + data.draw(st.lists(st.sampled_from(pieces), max_size=4))))
     batches: list[list[tuple[int, Rows]]] = [[]]
     for piece in sent:

@@ -124,9 +124,7 @@ class Merging(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        names = ", ".join(
-            f"{name}, rederive.{name}_history, rederive.{name}_baseline" for name in TABLES
-        )
+        names = ", ".join(f"{name}, rederive.{name}_history, rederive.{name}_baseline" for name in TABLES)
         self.connection.execute(f"TRUNCATE {names}, rederive.captures CASCADE")
         self.captures: dict[int, Captured] = {}
         self.models = {name: Model(table, self.captures) for name, table in TABLES.items()}
@@ -149,7 +147,7 @@ class Merging(RuleBasedStateMachine):
         drawn: dict[tuple[int, int, int], Row] = data.draw(
             st.dictionaries(
                 st.tuples(KEYS, st.integers(0, len(table.sources) - 1), st.integers(1, 3)),
-                st.fixed_dictionaries({column: VALUES for column in columns}),
+                st.fixed_dictionaries(dict.fromkeys(columns, VALUES)),
                 min_size=1,
                 max_size=3,
             )
@@ -169,9 +167,7 @@ class Merging(RuleBasedStateMachine):
         assert changed[0] == sum(before.get(key) != after.get(key) for key in after), "changed rows are counted"
 
     def expect(self, model: Model, number: int, drawn: dict[tuple[int, int, int], Row]) -> None:
-        said = {
-            place: row for place, row in drawn.items() if any(row[c.name] is not None for c in model.table.values)
-        }
+        said = {place: row for place, row in drawn.items() if any(row[c.name] is not None for c in model.table.values)}
         new = {
             (key, source, observed): row
             for (key, source, observed), row in said.items()
@@ -213,9 +209,7 @@ class Merging(RuleBasedStateMachine):
             model.rows[key] = None
             return
         columns = model.names()
-        row: Row = data.draw(
-            st.dictionaries(st.sampled_from([c for c in columns if c != "seen"]), VALUES, min_size=1)
-        )
+        row: Row = data.draw(st.dictionaries(st.sampled_from([c for c in columns if c != "seen"]), VALUES, min_size=1))
         self.connection.execute(
             f"""INSERT INTO {name} (k, {", ".join(row)}) VALUES (%s, {", ".join(["%s"] * len(row))})
                 ON CONFLICT (k) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in row)}""",
@@ -247,7 +241,7 @@ def test_merging_equals_its_model(database_url: str) -> None:
             pass
 
         Machine.connection = connection
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             Machine,
             settings=settings(
                 max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
