@@ -1,0 +1,41 @@
+"""Runs held midway: at a row that another transaction has locked, for as long as a test wants."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+
+from rederive.database import connect
+from tests.wait import until
+
+_SINK_WAITS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'rederive sink%' AND wait_event_type = 'Lock'"""
+
+
+class Held:
+    """The lock: `reached` waits until a sink stands at it, `release` lets it go on."""
+
+    def __init__(self, url: str, snapshot_id: int) -> None:
+        self._url = url
+        self._connection = connect(url, application="holder", autocommit=False)
+        self._connection.execute("SELECT FROM market_derived_metrics WHERE snapshot_id = %s FOR UPDATE", [snapshot_id])
+
+    def reached(self) -> None:
+        with connect(self._url, application="tests") as looking:
+            until(lambda: (looking.execute(_SINK_WAITS).fetchone() or (0,))[0], 60, "no sink came to the held row")
+
+    def release(self) -> None:
+        with suppress(psycopg.Error):
+            self._connection.rollback()
+        self._connection.close()
+
+
+@contextmanager
+def held(url: str, snapshot_id: int) -> Iterator[Held]:
+    """Hold the derived row of a snapshot; whatever happens, it is let go in the end."""
+    lock = Held(url, snapshot_id)
+    try:
+        yield lock
+    finally:
+        lock.release()
