@@ -12,10 +12,10 @@ import os
 import signal
 import ssl
 import sys
-import tempfile
 import threading
 from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -38,23 +38,23 @@ _STOP_SECONDS = 20.0
 class AgentConfig:
     """How an agent connects and who it is; `member` is its static id within the consumer group.
 
-    `kafka` are librdkafka settings, of which faust's own are made.
+    `kafka` are librdkafka settings, of which faust's own are made. `folder` is where faust may put files; it puts none.
     """
 
     lane: Lane
     member: str
     kafka: Mapping[str, str]
+    folder: Path
     commit_seconds: float = 1.0
 
 
 def run_agent(config: AgentConfig, process: Process, stop: threading.Event) -> int:
     """Run one agent until `stop` is set; return the exit code. Blocks."""
-    with tempfile.TemporaryDirectory(prefix="rederive-agent-") as folder:
-        return asyncio.run(_run(config, process, stop, folder))
+    return asyncio.run(_run(config, process, stop))
 
 
-async def _run(config: AgentConfig, process: Process, stop: threading.Event, folder: str) -> int:
-    app = make_app(config, folder)
+async def _run(config: AgentConfig, process: Process, stop: threading.Event) -> int:
+    app = make_app(config)
     add_agent(app, config.lane, process)
     loop = asyncio.get_running_loop()
     stopped = asyncio.ensure_future(loop.run_in_executor(None, stop.wait))
@@ -77,14 +77,14 @@ async def _run(config: AgentConfig, process: Process, stop: threading.Event, fol
     return 0
 
 
-def make_app(config: AgentConfig, folder: str) -> faust.App:
+def make_app(config: AgentConfig) -> faust.App:
     """The faust app of one agent process; everything that faust would read from the environment is said here."""
     return faust.App(
         config.lane.agents,
         broker=[f"aiokafka://{server}" for server in config.kafka["bootstrap.servers"].split(",")],
         broker_credentials=_credentials(config.kafka),
         env_prefix="REDERIVE_FAUST_",
-        datadir=folder,
+        datadir=str(config.folder),
         store="memory://",
         web_enabled=False,
         topic_allow_declare=False,

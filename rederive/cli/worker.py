@@ -57,7 +57,10 @@ def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
 
     settings = Settings()
     config = AgentConfig(
-        Lane(domain, LaneName(lane), settings.topic_prefix), member, settings.at(resolve(settings)).kafka_config()
+        Lane(domain, LaneName(lane), settings.topic_prefix),
+        member,
+        settings.at(resolve(settings)).kafka_config(),
+        settings.home / "run" / "faust",
     )
     _quiet("faust", "aiokafka", "mode")
     return run_agent(config, PROCESSORS[domain].process, _until_stopped())

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from processors.runtime import AgentConfig, run_agent
 from schemas.lane import Lane, LaneName
@@ -20,7 +21,7 @@ NEVER = "never"
 
 
 def main() -> int:
-    harm, at, bootstrap, prefix = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    harm, at, bootstrap, prefix, folder = sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 
     def process(value: bytes, columns: Sequence[str]) -> Outcome:  # noqa: ARG001
@@ -37,7 +38,7 @@ def main() -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     lane = Lane("betfair", LaneName.REPLAY, prefix)
-    config = AgentConfig(lane, f"{prefix}agent", {"bootstrap.servers": bootstrap}, commit_seconds=0.05)
+    config = AgentConfig(lane, f"{prefix}agent", {"bootstrap.servers": bootstrap}, Path(folder), commit_seconds=0.05)
     return run_agent(config, process, stop)
 
 

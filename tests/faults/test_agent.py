@@ -23,7 +23,7 @@ REPEATS = 4
 
 
 def agent(settings: Settings, harm: str, at: int) -> subprocess.Popen[bytes]:
-    words = [harm, str(at), str(settings.kafka_bootstrap), settings.topic_prefix]
+    words = [harm, str(at), str(settings.kafka_bootstrap), settings.topic_prefix, str(settings.home)]
     return subprocess.Popen(
         [sys.executable, "-m", "tests.faults.agent_under_test", *words],
         cwd=ROOT,
