@@ -80,7 +80,7 @@ def resume(capture: CaptureId, *, workers: Agents = None, batch_size: BatchSize 
 
 @captures.command
 def retry(capture: CaptureId, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
-    """Do the dead units of a capture again, once what killed them is mended, and nothing else."""
+    """Do the dead units of a capture again, once what killed them is mended; else as `resume`."""
     return _run_again(capture, workers, batch_size, dead=True, json=json)
 
 

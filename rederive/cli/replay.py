@@ -39,6 +39,9 @@ ModeChoice = Annotated[
     Literal["fill", "supersede"] | None,
     Parameter(help="fill: only what is NULL. supersede: replace, after a bug fix. Default: the table's (fill)."),
 ]
+TopicMode = Annotated[
+    Literal["fill", "supersede"], Parameter(help="supersede: replace, after a bug fix. fill: only what is NULL.")
+]
 Agents = Annotated[
     int | None,
     Parameter(name="--workers", validator=validators.Number(gte=1), help="Agents. Default: REDERIVE_WORKERS."),
@@ -172,7 +175,7 @@ def replay_topic(
     *,
     since: Annotated[str | None, Parameter(help="First UTC day or time of sending, included.")] = None,
     until: Annotated[str | None, Parameter(help="Last UTC day of sending, included; a time is not.")] = None,
-    mode: ModeChoice = "supersede",
+    mode: TopicMode = "supersede",
     limit: Annotated[int | None, Parameter(validator=validators.Number(gte=1), help="At most so many records.")] = None,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,

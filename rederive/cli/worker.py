@@ -37,7 +37,7 @@ def _until_stopped() -> threading.Event:
 
 @worker.command
 def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
-    """Read raw records, compute, send outcomes.
+    """Read raw records, compute, send outcomes, until SIGTERM comes or stdin ends.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
 
 @worker.command
 def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
-    """Read outcomes, merge them into Postgres.
+    """Read outcomes, merge them into Postgres, until SIGTERM comes or stdin ends.
 
     Parameters
     ----------
