@@ -37,7 +37,7 @@ def migrate(*, json: Json = False) -> None:
 
 @app.command
 def status(*, json: Json = False) -> int:
-    """Show what runs: services, unfinished captures, and what waits in the topics. Exit 1 unless both services are ready."""
+    """Show services, unfinished captures, and what waits in the topics. Exit 1 unless both services are ready."""
     from rederive.cli.output import print_json, print_table, stdout
     from rederive.settings import Settings
     from rederive.status import look
