@@ -12,12 +12,10 @@ from producers.source import Found, Refusal, Request
 from schemas.betfair import BETFAIR, METRICS_TABLE
 from schemas.errors import Failed
 from schemas.plan import Plan, PlannedUnit
-from schemas.unit import MAX_RECORD_BYTES, TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit, UnitHeaders
+from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit, UnitHeaders
 
 KIND = "betfair.snapshots"
 PAGE_ROWS = 20_000
-# What a record carries besides its value: headers with all 52 column names, and the batch around it.
-_ENVELOPE_BYTES = 16 * 1024
 # Postgres compresses wide rows; what is stored small may be this many times larger as text.
 _COMPRESSED_FROM, _COMPRESSION = 1_800, 4
 
@@ -168,14 +166,14 @@ class SnapshotTable:
             prepare=True,
         ).fetchall()
         value = b"\n".join(_line(row) for row in rows)
-        if len(value) + _ENVELOPE_BYTES > MAX_RECORD_BYTES:
+        if len(value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
             if len(ids) > 1:
                 middle = len(ids) // 2
                 return Refusal(unit, "too large for one record", (ids[:middle], ids[middle:]))
             return Refusal(
                 unit,
                 f"snapshot {ids[0]}: its payload of {len(value):,} bytes is over the limit of "
-                f"{MAX_RECORD_BYTES - _ENVELOPE_BYTES:,} bytes a record",
+                f"{MAX_RECORD_BYTES - ENVELOPE_BYTES:,} bytes a record",
             )
         headers = UnitHeaders(
             kind=KIND,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from psycopg import Connection
 
 from producers.source import Found, Refusal, Request
@@ -11,7 +11,7 @@ from producers.topics import partitions_of, unreachable
 from schemas.errors import Failed
 from schemas.plan import Plan, PlannedUnit
 from schemas.table import Domain
-from schemas.unit import MAX_RECORD_BYTES, Unit, UnitHeaders
+from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
 
 _SECONDS = 10.0
 _READ_SECONDS = 30.0
@@ -30,6 +30,8 @@ class LogSource:
                 "group.id": f"rederive.read.{topic}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
+                # Says that nothing follows, where the log ends with a transaction's marker.
+                "enable.partition.eof": True,
                 "fetch.message.max.bytes": MAX_RECORD_BYTES + 1024 * 1024,
                 "queued.max.messages.kbytes": 32 * 1024,
             }
@@ -65,6 +67,8 @@ class LogSource:
             ]
             found(len(units))
         units = units[: request.limit]
+        if not units:
+            notes.append(self._why_nothing(partitions))
         return Plan(
             domain=self._domain.name,
             source="log",
@@ -78,11 +82,25 @@ class LogSource:
             notes=tuple(notes),
         ).sealed()
 
+    def _why_nothing(self, partitions: list[int]) -> str:
+        kept = [self._watermarks(partition) for partition in partitions]
+        records = sum(high - low for low, high in kept)
+        if not records:
+            return f"nothing to do: {self._topic} holds no record"
+        return f"nothing to do: none of the {records:,} records of {self._topic} was sent in the range"
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        """(first offset kept, one past the last)."""
+        try:
+            found = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
+        except KafkaException as error:
+            raise unreachable(self._kafka, error.args[0]) from error
+        return int(found[0]), int(found[1])
+
     def _range(self, partition: int, request: Request) -> tuple[int, int, int]:
         """(first offset kept, first offset wanted, one past the last wanted)."""
-        place = TopicPartition(self._topic, partition)
+        low, high = self._watermarks(partition)
         try:
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_SECONDS)
             first = self._at(partition, request.start, low, high)
             last = self._at(partition, request.end, high, high)
         except KafkaException as error:
@@ -101,18 +119,36 @@ class LogSource:
         """Planned records that retention has dropped meanwhile."""
         gone = 0
         for partition in partitions_of(self._kafka, self._topic):
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
+            low, high = self._watermarks(partition)
             offsets = [unit.picked["offset"] for unit in plan.units if unit.picked["partition"] == partition]
             gone += sum(not low <= offset < high for offset in offsets)
         return f"{gone:,} of its {plan.found:,} records are no longer in {self._topic}" if gone else None
 
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
-        """The record's own bytes under the new capture's headers, for the partition that it came from."""
+        """The record's own bytes under the new capture's headers, for the partition that it came from.
+
+        An offset at which no record stands (a transaction's marker, an aborted or compacted record) is a unit of no
+        rows; one that retention has dropped is refused, and so is a record that can't be sent on.
+        """
         place = TopicPartition(self._topic, unit.picked["partition"], unit.picked["offset"])
-        message = self._message(place)
+        named = f"{self._topic}[{place.partition}]@{place.offset}"
+        message = self._message(place, named)
         if message is None:
-            return Refusal(unit, f"{self._topic}[{place.partition}]@{place.offset}: the record is no longer there")
-        said = UnitHeaders.decode(message.headers(), default_kind=self._domain.name)  # type: ignore[arg-type]
+            low, high = self._watermarks(place.partition)
+            if not low <= place.offset < high:
+                return Refusal(unit, f"{named}: the record is no longer there, {low:,} to {high - 1:,} are kept")
+            nothing = UnitHeaders(self._domain.name, capture_id, unit.unit, columns, None, unit.key_range)
+            return Unit(nothing, None, b"", place.partition)
+        key, value = message.key() or b"", message.value() or b""
+        if len(key) + len(value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
+            limit = MAX_RECORD_BYTES - ENVELOPE_BYTES
+            return Refusal(
+                unit, f"{named}: its {len(key) + len(value):,} bytes are over the limit of {limit:,} bytes a record"
+            )
+        try:
+            said = UnitHeaders.decode(message.headers(), default_kind=self._domain.name)  # type: ignore[arg-type]
+        except ValueError as error:
+            return Refusal(unit, f"{named}: its headers can't be read: {error}")
         _, sent = message.timestamp()
         headers = UnitHeaders(
             kind=said.kind,
@@ -123,19 +159,20 @@ class LogSource:
             key_range=said.key_range or unit.key_range,
             observed=said.observed or datetime.fromtimestamp(sent / 1000, UTC).isoformat(),
         )
-        return Unit(headers, message.key(), message.value() or b"", place.partition)
+        return Unit(headers, message.key(), value, place.partition)
 
-    def _message(self, place: TopicPartition) -> Message | None:
+    def _message(self, place: TopicPartition, named: str) -> Message | None:
+        """The record at `place`, None when none stands there. Failed when the broker doesn't answer."""
         if self._next is None or (self._next.partition, self._next.offset) != (place.partition, place.offset):
             self._consumer.assign([place])
         message = self._consumer.poll(_READ_SECONDS)
         error = message.error() if message is not None else None
         self._next = None
+        if error is not None and error.code() in (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET):
+            return None
         if message is None or error is not None:
-            if error is not None and not error.retriable():
-                return None
             raise Failed(
-                f"{self._topic}[{place.partition}]@{place.offset} can't be read",
+                f"{named} can't be read",
                 why=str(error or f"no answer in {_READ_SECONDS:.0f} s"),
                 mend="see that the broker is up, then resume the capture",
             )

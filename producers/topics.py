@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+import stamina
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -100,3 +101,21 @@ def partitions_of(kafka: Mapping[str, str], topic: str) -> list[int]:
     except KafkaException as error:
         raise unreachable(kafka, error.args[0]) from error
     return [] if found.error is not None else sorted(found.partitions)
+
+
+def _coordinator_moves(error: Exception) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].retriable()
+
+
+@stamina.retry(on=_coordinator_moves, timeout=_SECONDS)
+def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]) -> list[TopicPartition]:
+    """Where a consumer group stands, without joining it; a negative offset where it has committed nothing.
+
+    KafkaException when the broker doesn't answer.
+    """
+    # Not the admin client's call for this: librdkafka 2.16 crashes the process in it while a group's coordinator moves.
+    consumer = Consumer({**kafka, "group.id": group, "enable.auto.commit": False})
+    try:
+        return consumer.committed(places, timeout=_SECONDS)
+    finally:
+        consumer.close()

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from producers.topics import committed
 from rederive import captures, local
 from rederive.settings import Settings
 from schemas.capture import CaptureState
@@ -85,17 +86,15 @@ def _lags(settings: Settings) -> list[tuple[str, int, int]]:
         for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
             if topic in topics:
                 places = [TopicPartition(topic, number) for number in topics[topic].partitions]
-                found.append((group, _lag(admin, kafka, group, places), _members(admin, group)))
+                found.append((group, _lag(kafka, group, places), _members(admin, group)))
     return found
 
 
-def _lag(admin: AdminClient, kafka: dict[str, str], group: str, places: list[TopicPartition]) -> int:
-    asked = ConsumerGroupTopicPartitions(group, places)
-    committed = admin.list_consumer_group_offsets([asked])[group].result(_SECONDS).topic_partitions
+def _lag(kafka: dict[str, str], group: str, places: list[TopicPartition]) -> int:
     consumer = Consumer({**kafka, "group.id": f"{group}.look", "enable.auto.commit": False})
     try:
         behind = 0
-        for place in committed:
+        for place in committed(kafka, group, places):
             low, high = consumer.get_watermark_offsets(place, timeout=_SECONDS)
             behind += high - max(place.offset, low)
         return behind

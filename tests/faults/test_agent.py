@@ -6,11 +6,10 @@ import sys
 from itertools import count
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processors.runtime import EXIT_BATCH_FAILED
-from producers.topics import ensure_topics
+from producers.topics import committed, ensure_topics
 from rederive.settings import Settings
 from schemas.lane import Lane, LaneName
 from schemas.unit import texts
@@ -34,12 +33,10 @@ def agent(settings: Settings, harm: str, at: int) -> subprocess.Popen[bytes]:
     )
 
 
-def committed(settings: Settings, lane: Lane) -> int:
+def reached_by(settings: Settings, lane: Lane) -> int:
     """The agents' committed offset of the one partition; 0 before the first commit."""
-    asked = ConsumerGroupTopicPartitions(lane.agents, [TopicPartition(lane.raw, 0)])
-    admin = AdminClient({**settings.kafka_config()})
-    found = admin.list_consumer_group_offsets([asked])[lane.agents].result(10)
-    return max(0, int(found.topic_partitions[0].offset))
+    (place,) = committed(settings.kafka_config(), lane.agents, [TopicPartition(lane.raw, 0)])
+    return max(0, int(place.offset))
 
 
 class Delivered:
@@ -75,19 +72,19 @@ def test_nothing_undelivered_is_committed(settings: Settings, harm: str) -> None
     chance = random.Random(harm)
     try:
         for attempt in count():
-            reached = committed(settings, lane)
+            reached = reached_by(settings, lane)
             if attempt == REPEATS or reached >= RECORDS - 20:
                 break
             doomed = agent(settings, harm, chance.randrange(reached + 2, min(reached + 50, RECORDS)))
             doomed.wait(60)
             assert doomed.returncode == (-9 if harm == "kill" else EXIT_BATCH_FAILED)
-            behind = committed(settings, lane)
+            behind = reached_by(settings, lane)
             missing = set(range(behind)) - delivered.look()
             assert not missing, f"committed {behind} without delivering {sorted(missing)[:5]}"
 
         last = agent(settings, NEVER, 0)
         try:
-            until(lambda: committed(settings, lane) == RECORDS, 60, "the rest was not taken up")
+            until(lambda: reached_by(settings, lane) == RECORDS, 60, "the rest was not taken up")
         finally:
             last.terminate()
             assert last.wait(60) == 0
