@@ -19,6 +19,9 @@ from schemas.outcome import Outcome, RowProblem, TableRows
 
 Values = list[float | None]
 
+MAX_LINES = 50_000
+"""Lines of a unit at most: a payload of a usual size is 1 kB and more, far more lines are no snapshots."""
+
 _INT8 = 2**63
 _RISKS = frozenset(f"{role}_risk" for role in ROLES)
 
@@ -61,8 +64,10 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
     `columns` are the value columns to emit, in the order of METRICS whatever theirs is; empty means all 52.
     Snapshots that are skipped or fail have the key (snapshot_id,), or (None,) when the line didn't say it; whatever is
     wrong with a row stays with this row. An empty value is a unit of no rows. ValueError when nothing can be made of
-    the unit: unknown columns, or bytes of which no line is text.
+    the unit: unknown columns, bytes of which no line is text, or more than MAX_LINES lines.
     """
+    if (lines := value.count(b"\n")) > MAX_LINES:
+        raise ValueError(f"the unit has {lines:,} lines, at most {MAX_LINES:,} are taken")
     chosen, pick = _selection(columns)
     version = CALCULATION_VERSION if _RISKS.intersection(chosen) else None
     outcome = Outcome()

@@ -1,14 +1,17 @@
 """From a raw record to the messages that answer it: pure, and the same for every domain."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.lane import Lane
 from schemas.outcome import Outcome, RowProblem, TableRows
-from schemas.unit import Origin, UnitHeaders, texts
+from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Origin, UnitHeaders, texts
 
 MAX_RESULT_BYTES = 1024 * 1024
 """A larger result goes in parts, merged with the last."""
+
+_TEXT_CHARS = 1_000
+"""What is kept of a problem's text: it may quote a payload."""
 
 Process = Callable[[bytes, Sequence[str]], Outcome]
 
@@ -39,15 +42,34 @@ def answer(
         outcome = process(value or b"", said.columns)
         if said.rows is not None and said.rows > outcome.read:
             _add_gone(outcome, said.rows)
+        outcome.skips, outcome.errors = _with_short_texts(outcome.skips), _with_short_texts(outcome.errors)
     except MemoryError:
         # Nothing is wrong with the record: a fresh process may well compute it.
         raise
     except Exception as error:
-        outcome = Outcome(dead=f"{type(error).__name__}: {error}")
-    messages = list(_results(lane, origin, key, given, outcome))
+        outcome = Outcome(dead=_cut(f"{type(error).__name__}: {error}"))
+    parts = _parts(outcome)
+    if max(map(len, parts)) + len(key or b"") + ENVELOPE_BYTES > MAX_RECORD_BYTES:
+        outcome = Outcome(
+            outcome.read,
+            dead=f"the outcome doesn't fit into a record: {len(outcome.skips):,} skips, {len(outcome.errors):,} errors",
+        )
+        parts = _parts(outcome)
+    messages = list(_results(lane, origin, key, given, parts))
     if outcome.dead is not None:
         messages.append(dead_letter(lane, origin, key, value or b"", given, "agent", outcome.dead))
     return messages
+
+
+def _with_short_texts(problems: list[RowProblem]) -> list[RowProblem]:
+    return [
+        problem if len(problem.text) <= _TEXT_CHARS else replace(problem, text=_cut(problem.text))
+        for problem in problems
+    ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARS else f"{text[:_TEXT_CHARS]}… ({len(text):,} characters)"
 
 
 def _add_gone(outcome: Outcome, planned: int) -> None:
@@ -78,11 +100,10 @@ def dead_letter(
 
 
 def _results(
-    lane: Lane, origin: Origin, key: bytes | None, given: list[tuple[str, bytes]], outcome: Outcome
+    lane: Lane, origin: Origin, key: bytes | None, given: list[tuple[str, bytes]], parts: list[bytes]
 ) -> Iterator[Message]:
     found = texts(given)
     copied = [(name, found[name].encode()) for name in ("rederive-capture", "rederive-unit") if name in found]
-    parts = _parts(outcome)
     for number, part in enumerate(parts, start=1):
         headers = [
             ("rederive-format", b"1"),

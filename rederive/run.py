@@ -39,6 +39,10 @@ _PATIENCE_SECONDS = 300.0
 _LOCK_SECONDS = 5.0
 
 
+class TakenOverError(Failed):
+    """Somebody else decides about the capture now."""
+
+
 @dataclass(slots=True)
 class Run:
     """One process's work on a capture. `database_url` and `settings` name services that answer."""
@@ -107,7 +111,7 @@ class Run:
             self.database_url, autocommit=True, connect_timeout=10, application_name=name
         ) as connection:
             if not self._locked(connection):
-                raise Failed(
+                raise TakenOverError(
                     f"{self.capture.capture_id} is being run by another process",
                     mend="watch it with `rederive captures show " + self.capture.capture_id + "`",
                 )
@@ -201,7 +205,7 @@ class _Steps:
         if not self.complete:
             found = ledger.find(connection, self.capture.capture_id)
             if found is None or found.state is not CaptureState.RUNNING:
-                raise Failed(
+                raise TakenOverError(
                     f"{self.capture.capture_id} is {found.state if found else 'gone'}: somebody ended it meanwhile",
                     mend="`rederive captures resume` takes up a cancelled one",
                 )

@@ -11,6 +11,9 @@ FORMAT = 1
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """Largest record end to end; a larger payload is refused by name before it is sent."""
 
+ENVELOPE_BYTES = 16 * 1024
+"""What a record carries besides its key and value: headers with every column name, and the batch around it."""
+
 TARGET_UNIT_BYTES = 256 * 1024
 TARGET_UNIT_ROWS = 128
 

@@ -12,8 +12,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from schemas.errors import Failed
 from schemas.lane import Lane
+from schemas.outcome import Outcome
 from schemas.table import Domain
-from schemas.unit import MAX_RECORD_BYTES
+from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES
 from sinks.apply import Applied, Result, apply
 from sinks.assembly import Assembly
 from sinks.merge import prepare
@@ -176,9 +177,13 @@ class Sink:
         """Send refused outcomes to the DLQ and wait for their delivery."""
         for result, reason in done.refused:
             log.error("unit %s of %s is dead: %s", result.unit, result.capture_id, reason)
+            value = result.outcome.encode()
+            if len(value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
+                # Its rows come again from the raw record, whose place is in the headers.
+                value = Outcome(result.outcome.read, dead=reason).encode()
             self._dead_letters.produce(
                 self.config.lane.dlq,
-                value=result.outcome.encode(),
+                value=value,
                 headers=[
                     ("rederive-format", b"1"),
                     ("rederive-kind", b"outcome"),

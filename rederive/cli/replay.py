@@ -274,6 +274,8 @@ def run(replayer: "Replayer", capture: "Capture", batch_size: int, agents: int |
     """Run a capture with progress on stderr and its result on stdout; the exit code."""
     from rederive.cli.output import print_json, stderr, stdout
     from rederive.progress import counts, shown
+    from rederive.run import TakenOverError
+    from schemas.errors import RederiveError
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -285,6 +287,11 @@ def run(replayer: "Replayer", capture: "Capture", batch_size: int, agents: int |
             report = replayer.run(capture, listener, agents)
     except KeyboardInterrupt:
         stderr.print(f"interrupted; go on with: rederive captures resume {capture.capture_id}")
+        raise
+    except TakenOverError:
+        raise
+    except RederiveError:
+        stderr.print(f"what is merged stays; go on with: rederive captures resume {capture.capture_id}")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,37 @@
+"""Whatever a record holds, its answer can be sent."""
+
+from processors.engine import answer
+from schemas.lane import Lane, LaneName
+from schemas.outcome import Outcome, RowProblem
+from schemas.unit import MAX_RECORD_BYTES, Origin
+
+LANE = Lane("betfair", LaneName.REPLAY)
+ORIGIN = Origin(LANE.raw, 0, 5)
+
+
+def _outcome(outcome: Outcome) -> Outcome:
+    messages = answer(lambda _value, _columns: outcome, LANE, ORIGIN, b"1", b"{}", [])
+    assert all(len(message.value) < MAX_RECORD_BYTES for message in messages)
+    return Outcome.decode(next(message.value for message in messages if message.topic == LANE.derived))
+
+
+def test_a_text_that_quotes_a_payload_is_cut() -> None:
+    found = _outcome(Outcome(read=2, skips=[RowProblem((1,), "odd", "x" * 9_000)], errors=[RowProblem((2,), "error")]))
+    assert found.skips[0].text == "x" * 1_000 + "… (9,000 characters)"
+    assert found.errors == [RowProblem((2,), "error")]
+
+
+def test_an_outcome_that_fits_no_record_is_dead() -> None:
+    problems = [RowProblem((number,), "error", "y" * 900) for number in range(20_000)]
+    found = _outcome(Outcome(read=20_001, errors=problems))
+    assert found.dead == "the outcome doesn't fit into a record: 0 skips, 20,000 errors"
+    assert (found.read, found.errors) == (20_001, [])
+
+
+def test_a_long_reason_is_cut() -> None:
+    def fail(value: bytes, _columns: object) -> Outcome:
+        raise ValueError(value.decode())
+
+    (_, letter) = answer(fail, LANE, ORIGIN, None, b"z" * 5_000_000, [])
+    assert letter.value == b"z" * 5_000_000
+    assert len(dict(letter.headers)["rederive-failure"]) < 2_000
