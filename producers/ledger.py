@@ -155,6 +155,13 @@ def set_topic(connection: Connection, capture: Capture, topic_id: str, kept: dic
     return lost
 
 
+def send_again(connection: Connection, capture_id: str) -> int:
+    """Plan again what has been sent and has no outcome; return how many units."""
+    return connection.execute(
+        "UPDATE rederive.units SET state = 'planned' WHERE capture_id = %s AND state = 'sent'", [capture_id]
+    ).rowcount
+
+
 def finish(connection: Connection, capture_id: str) -> bool:
     """Complete a running capture of which every unit has an outcome; whether it is complete now."""
     connection.execute(

@@ -1,6 +1,8 @@
 """Topics: made with the sizes and retention that the program counts on, and mended where they differ."""
 
+import logging
 from collections.abc import Mapping
+from concurrent.futures import Future
 
 import stamina
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -9,6 +11,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -17,7 +20,11 @@ from schemas.errors import Failed
 from schemas.lane import Lane
 from schemas.unit import MAX_RECORD_BYTES
 
+log = logging.getLogger(__name__)
+
 _SECONDS = 10.0
+# A batch's own bytes come on top of its records.
+_TOPIC_RECORD_BYTES = MAX_RECORD_BYTES + 1024 * 1024
 
 
 def unreachable(kafka: Mapping[str, str], error: object) -> Failed:
@@ -30,49 +37,62 @@ def unreachable(kafka: Mapping[str, str], error: object) -> Failed:
 
 
 def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int) -> str:
-    """Make the lane's topics where they are missing; return Kafka's id of the raw topic.
+    """Make the lane's topics, or bring what is there to size; return Kafka's id of the raw topic.
 
-    Partitions of topics that exist stay as they are. Failed when the broker doesn't answer or refuses.
+    The raw and the derived topic end with the same number of partitions, `partitions` at least: outcomes go to the
+    partition of their raw record. Failed when the broker doesn't answer or refuses.
     """
     admin = AdminClient({**kafka, "socket.timeout.ms": 10_000})
     try:
-        present = set(admin.list_topics(timeout=_SECONDS).topics)
+        present = admin.list_topics(timeout=_SECONDS).topics
     except KafkaException as error:
         raise unreachable(kafka, error.args[0]) from error
     wanted = lane.retention_ms()
-    made = (
-        admin.create_topics(
-            [
-                NewTopic(
-                    name,
-                    num_partitions=1 if name == lane.dlq else partitions,
-                    replication_factor=-1,
-                    config={
-                        "retention.ms": str(retention),
-                        "max.message.bytes": str(MAX_RECORD_BYTES + 1024 * 1024),
-                        "compression.type": "producer",
-                    },
-                )
-                for name, retention in wanted.items()
-                if name not in present
-            ]
-        )
-        if set(wanted) - present
-        else {}
+    counts = [len(present[name].partitions) for name in (lane.raw, lane.derived) if name in present]
+    most = max([partitions, *counts])
+    sizes = {name: 1 if name == lane.dlq else most for name in wanted}
+    # The derived topic first: an agent may answer on a new partition at once.
+    order = sorted(wanted, key=lambda name: name == lane.raw)
+    _done(
+        admin.create_topics([_new(name, sizes[name], wanted[name]) for name in order if name not in present])
+        if set(wanted) - set(present)
+        else {},
+        "made",
+        KafkaError.TOPIC_ALREADY_EXISTS,
     )
-    for name, future in made.items():
+    for name in order:
+        if name in present and len(present[name].partitions) < sizes[name]:
+            grown = admin.create_partitions([NewPartitions(name, sizes[name])])
+            # Somebody else may have been faster.
+            _done(grown, f"given {sizes[name]} partitions", KafkaError.INVALID_PARTITIONS)
+    _mend_sizes(admin, [name for name in wanted if name in present])
+    return str(admin.describe_topics(TopicCollection([lane.raw]))[lane.raw].result(_SECONDS).topic_id)
+
+
+def _new(name: str, partitions: int, retention_ms: int) -> NewTopic:
+    return NewTopic(
+        name,
+        num_partitions=partitions,
+        replication_factor=-1,
+        config={
+            "retention.ms": str(retention_ms),
+            "max.message.bytes": str(_TOPIC_RECORD_BYTES),
+            "compression.type": "producer",
+        },
+    )
+
+
+def _done(futures: Mapping[str, Future[None]], what: str, harmless: int | None = None) -> None:
+    for name, future in futures.items():
         try:
             future.result(_SECONDS)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            if error.args[0].code() != harmless:
                 raise Failed(
-                    f"topic {name} can't be made",
-                    why=str(error.args[0].str()),
-                    mend="give this user the right to create topics, or make it by hand (docs/records.md says how)",
+                    f"topic {name} can't be {what}",
+                    why=error.args[0].str(),
+                    mend="give this user the right to, or do it by hand (docs/records.md says how)",
                 ) from error
-    _mend_sizes(admin, [name for name in wanted if name in present])
-    described = admin.describe_topics(TopicCollection([lane.raw]))[lane.raw].result(_SECONDS)
-    return str(described.topic_id)
 
 
 def _mend_sizes(admin: AdminClient, names: list[str]) -> None:
@@ -82,16 +102,20 @@ def _mend_sizes(admin: AdminClient, names: list[str]) -> None:
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     wrong = []
     for resource, future in admin.describe_configs(resources).items():
-        if int(future.result(_SECONDS)["max.message.bytes"].value) < MAX_RECORD_BYTES:
+        try:
+            size = int(future.result(_SECONDS)["max.message.bytes"].value)
+        except KafkaException as error:
+            # Who may not look must trust; a record that is refused says so then.
+            log.warning("the record size of topic %s can't be read: %s", resource.name, error.args[0].str())
+            continue
+        if size < MAX_RECORD_BYTES:
             entry = ConfigEntry(
-                "max.message.bytes",
-                str(MAX_RECORD_BYTES + 1024 * 1024),
-                incremental_operation=AlterConfigOpType.SET,
+                "max.message.bytes", str(_TOPIC_RECORD_BYTES), incremental_operation=AlterConfigOpType.SET
             )
             wrong.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=[entry]))
     if wrong:
-        for future in admin.incremental_alter_configs(wrong).values():
-            future.result(_SECONDS)
+        changed = admin.incremental_alter_configs(wrong)
+        _done({resource.name: future for resource, future in changed.items()}, "made to take records of 16 MiB")
 
 
 def partitions_of(kafka: Mapping[str, str], topic: str) -> list[int]:
@@ -104,7 +128,12 @@ def partitions_of(kafka: Mapping[str, str], topic: str) -> list[int]:
 
 
 def _coordinator_moves(error: Exception) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].retriable()
+    moving = (
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    )
+    return isinstance(error, KafkaException) and error.args[0].code() in moving
 
 
 @stamina.retry(on=_coordinator_moves, timeout=_SECONDS)

@@ -78,6 +78,20 @@ def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.C
 
 
 @contextmanager
+def opened(doing: str) -> Iterator[psycopg.Connection]:
+    """A connection to the database of the settings, the embedded one started where none is named; errors explained.
+
+    `doing` is a noun phrase: "the NULL audit". Kafka is not touched.
+    """
+    from rederive.endpoints import resolve_database
+    from rederive.settings import Settings
+
+    url = resolve_database(Settings())
+    with explained(doing), connect(url, application=f"rederive: {doing}") as connection:
+        yield connection
+
+
+@contextmanager
 def explained(doing: str) -> Iterator[None]:
     """Turn any psycopg error inside into Failed; `doing` is a noun phrase that says what was being done.
 

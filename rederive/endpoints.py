@@ -32,3 +32,12 @@ def resolve(settings: "Settings") -> Endpoints:
     if url:
         return Endpoints(local.start_kafka(settings), url)
     return local.start(settings)
+
+
+def resolve_database(settings: "Settings") -> str:
+    """The Postgres URL alone: the named one, or the embedded server's, started when it doesn't run."""
+    if settings.database_url:
+        return settings.database_url.get_secret_value()
+    from rederive import local
+
+    return local.start_postgres(settings)

@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from producers import ledger
 from producers.sender import Delivered, Sender
 from producers.source import Refusal, Source
-from producers.topics import ensure_topics, partitions_of, unreachable
+from producers.topics import committed, ensure_topics, partitions_of, unreachable
 from rederive.database import failure
 from rederive.logs import run_log
 from rederive.settings import Settings
@@ -36,6 +36,7 @@ WINDOW_UNITS = 1_000
 _SEND_AT_ONCE = 32
 _PROGRESS_SECONDS = 0.25
 _PATIENCE_SECONDS = 300.0
+_STALL_SECONDS = 15.0
 _LOCK_SECONDS = 5.0
 
 
@@ -86,7 +87,8 @@ class Run:
     def _until_complete(self, sender: Sender, workers: Workers) -> Progress:
         """Step until complete; a database that goes away is waited for."""
         step = _Steps(self.capture, sender, self.listener)
-        moved = time.monotonic()
+        lane = workers.lane
+        moved = looked = time.monotonic()
         while True:
             try:
                 with self._connected() as connection:
@@ -95,6 +97,10 @@ class Run:
                         workers.check()
                         if step.advance():
                             moved = time.monotonic()
+                        elif time.monotonic() - max(moved, looked) > _STALL_SECONDS:
+                            looked = time.monotonic()
+                            if step.all_sent and _nothing_waits(self.settings, lane):
+                                step.send_again(connection)
                         _give_up_after(moved, step.progress)
                     return step.progress
             except psycopg.OperationalError as error:
@@ -144,7 +150,7 @@ class _Steps:
         self._after = -1
         self._sent = 0
         self._done_before: int | None = None
-        self._all_sent = False
+        self.all_sent = False
         self._looked = 0.0
 
     def begin(self, connection: psycopg.Connection, source: Source) -> None:
@@ -165,9 +171,15 @@ class _Steps:
             threading.Event().wait(0.02)
         return False
 
+    def send_again(self, connection: psycopg.Connection) -> None:
+        """Send units anew whose outcomes can't come any more."""
+        again = ledger.send_again(connection, self.capture.capture_id)
+        log.warning("%d units were sent, nothing waits in the topics, no outcome came: they are sent again", again)
+        self._after, self.all_sent = -1, not again
+
     def _room(self) -> bool:
         done = self.progress.units_done - (self._done_before or 0)
-        return not self._all_sent and self._sent - done < WINDOW_UNITS
+        return not self.all_sent and self._sent - done < WINDOW_UNITS
 
     def _send(self, connection: psycopg.Connection) -> int:
         assert self._source is not None
@@ -190,7 +202,7 @@ class _Steps:
                 self.sender.send(read)
                 self._sent += 1
             self._after = unit.unit
-        self._all_sent = not units
+        self.all_sent = not units
         return len(units)
 
     def _look(self, connection: psycopg.Connection) -> bool:
@@ -210,6 +222,21 @@ class _Steps:
                     mend="`rederive captures resume` takes up a cancelled one",
                 )
         return self.progress.units_done > before.units_done
+
+
+def _nothing_waits(settings: Settings, lane: Lane) -> bool:
+    """Whether agents and sinks have committed everything that their topics hold: then nothing more will come of it."""
+    kafka = settings.kafka_config()
+    try:
+        for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
+            ends = {partition: high for partition, (_, high) in _kept(settings, topic).items()}
+            for place in committed(kafka, group, [TopicPartition(topic, partition) for partition in ends]):
+                if place.offset < ends[place.partition]:
+                    return False
+    except (Failed, KafkaException) as error:
+        log.warning("the topics can't be looked at: %s", error)
+        return False
+    return True
 
 
 def _give_up_after(moved: float, progress: Progress) -> None:

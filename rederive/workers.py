@@ -145,7 +145,7 @@ class Workers:
     def _start(self, worker: _Worker) -> None:
         command = [
             sys.executable, "-m", "rederive", "worker", worker.role,
-            "--domain", self.lane.domain, "--lane", self.lane.name, "--member", worker.member,
+            "--domain", self.lane.domain, "--lane", self.lane.name, "--member", worker.member, "--with-parent",
         ]  # fmt: skip
         with self.log_file.open("ab") as log_file:
             worker.process = subprocess.Popen(

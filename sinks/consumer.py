@@ -188,7 +188,7 @@ class Sink:
                     ("rederive-format", b"1"),
                     ("rederive-kind", b"outcome"),
                     ("rederive-capture", result.capture_id.encode()),
-                    ("rederive-unit", str(result.unit).encode()),
+                    *([] if result.unit is None else [("rederive-unit", str(result.unit).encode())]),
                     ("rederive-origin-topic", result.origin.topic.encode()),
                     ("rederive-origin-partition", str(result.origin.partition).encode()),
                     ("rederive-origin-offset", str(result.origin.offset).encode()),

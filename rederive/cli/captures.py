@@ -1,16 +1,13 @@
 """`rederive captures`: what ran, what became of it, and what can be done with it now."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import cyclopts
 from cyclopts import Parameter, validators
 
 from rederive.cli.app import app
 from rederive.cli.replay import Agents, BatchSize
-
-if TYPE_CHECKING:
-    from rederive.replay import Replayer
 
 captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
 app.command(captures)
@@ -30,8 +27,9 @@ def list_captures(
 
     from rederive import captures as ledger
     from rederive.cli.output import print_json, print_table
+    from rederive.database import opened
 
-    with _replayer().connected("list of captures") as connection:
+    with opened("the list of captures") as connection:
         found = ledger.listed(connection, limit=limit)
     if json:
         print_json([asdict(one) for one in found])
@@ -56,8 +54,9 @@ def show(capture: CaptureId, *, json: Json = False) -> None:
     """Show one capture: what was asked, its counts, problems by reason with examples, dead units."""
     from rederive import captures as ledger
     from rederive.cli.output import print_json, stdout
+    from rederive.database import opened
 
-    with _replayer().connected("capture") as connection:
+    with opened("looking at the capture") as connection:
         found = ledger.shown(connection, capture)
     if json:
         print_json(found)
@@ -89,8 +88,9 @@ def cancel(capture: CaptureId, *, json: Json = False) -> None:
     """End a running capture: what it has merged stays, the rest is given up until `resume`."""
     from rederive import captures as ledger
     from rederive.cli.output import print_json, stdout
+    from rederive.database import opened
 
-    with _replayer().connected("cancelling") as connection:
+    with opened("cancelling") as connection:
         given_up = ledger.cancel(connection, capture)
     if json:
         print_json({"capture_id": capture, "state": "cancelled", "units_given_up": given_up})
@@ -116,10 +116,10 @@ def rollback(
 
     from rederive import captures as ledger
     from rederive.cli.output import print_json, print_table, stderr
+    from rederive.database import opened
     from schemas.errors import UsageError
 
-    replayer = _replayer()
-    with replayer.connected("rollback") as connection:
+    with opened("the rollback") as connection:
         expected = ledger.rollback_preview(connection, capture)
         if dry_run:
             _show_rollback(expected, json=json)
@@ -158,15 +158,10 @@ def _show_rollback(expected: dict[str, dict[str, int]], *, json: bool) -> None:
 def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool, json: bool) -> int:
     from rederive import captures as ledger
     from rederive.cli.replay import run
-
-    replayer = _replayer()
-    with replayer.connected("capture") as connection:
-        found = ledger.reopen(connection, capture, dead=dead)
-    return run(replayer, found, batch_size, workers, json=json)
-
-
-def _replayer() -> "Replayer":
     from rederive.replay import Replayer
     from rederive.settings import Settings
 
-    return Replayer.of(Settings())
+    replayer = Replayer.of(Settings())
+    with replayer.connected("capture") as connection:
+        found = ledger.reopen(connection, capture, dead=dead)
+    return run(replayer, found, batch_size, workers, json=json)

@@ -24,11 +24,11 @@ def demo() -> int:
 def migrate(*, json: Json = False) -> None:
     """Make the tables, or bring existing ones up to date. Existing Betfair tables are adopted; no value is touched."""
     from rederive.cli.output import print_json, stdout
-    from rederive.endpoints import resolve
+    from rederive.endpoints import resolve_database
     from rederive.migrate import migrate as run_migrations
     from rederive.settings import Settings
 
-    before, after = run_migrations(resolve(Settings()).database_url)
+    before, after = run_migrations(resolve_database(Settings()))
     if json:
         print_json({"before": before, "after": after})
     else:

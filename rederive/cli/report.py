@@ -41,13 +41,14 @@ def null_audit(
     """Count the NULLs of each column, and what is stored that could fill them."""
     from rederive.cli.output import print_json
     from rederive.cli.report_tables import show_null_audit, show_null_comparison
+    from rederive.database import opened
     from rederive.reports import comparison, nulls
     from rederive.reports.columns import select
 
     names = select(columns)
     before = comparison.load(against) if against else None
     now = as_of if as_of is None or as_of.tzinfo else as_of.replace(tzinfo=UTC)
-    with _database("the NULL audit") as connection:
+    with opened("the NULL audit") as connection:
         with _still(connection):
             audit = nulls.null_audit(connection, names, now=now)
         if fillable:
@@ -73,11 +74,12 @@ def ladder_availability(*, columns: Columns = "l1", limit: Limit = 10_000, json:
     """Look into the raw ladders of the newest snapshots with NULLs: their lengths, and whether level 1 is there."""
     from rederive.cli.output import print_json
     from rederive.cli.report_tables import show_ladders
+    from rederive.database import opened
     from rederive.reports import ladders
     from rederive.reports.columns import select
 
     names = select(columns)
-    with _database("the ladder availability report") as connection:
+    with opened("the ladder availability report") as connection:
         found = ladders.ladder_availability(connection, names, limit=limit)
     print_json(found) if json else show_ladders(found)
 
@@ -90,11 +92,12 @@ def checkpoints(market: MarketId, /, *, columns: Columns = "book_risk_l3", json:
     """
     from rederive.cli.output import print_json
     from rederive.cli.report_tables import show_checkpoints
+    from rederive.database import opened
     from rederive.reports import checkpoints as points
     from rederive.reports.columns import select
 
     names = select(columns)
-    with _database("the checkpoints report") as connection, _still(connection):
+    with opened("the checkpoints report") as connection, _still(connection):
         found = points.checkpoints(connection, market, names)
     print_json(found) if json else show_checkpoints(found)
 
@@ -104,11 +107,12 @@ def spot_check(*, columns: Columns = "best_back_size_l1,back_stake", limit: Limi
     """Show the newest derived rows."""
     from rederive.cli.output import print_json
     from rederive.cli.report_tables import show_spot_check
+    from rederive.database import opened
     from rederive.reports import spot
     from rederive.reports.columns import select
 
     names = select(columns)
-    with _database("the spot check") as connection:
+    with opened("the spot check") as connection:
         rows = spot.spot_check(connection, names, limit=limit)
     print_json({"rows": rows}) if json else show_spot_check(rows, names)
 
@@ -118,29 +122,12 @@ def continuity(market: MarketId, /, *, json: Json = False) -> None:
     """Show how gapless and how complete a market is stored."""
     from rederive.cli.output import print_json
     from rederive.cli.report_tables import show_continuity
+    from rederive.database import opened
     from rederive.reports import continuity as whole
 
-    with _database("the continuity report") as connection, _still(connection):
+    with opened("the continuity report") as connection, _still(connection):
         found = whole.continuity(connection, market)
     print_json(found) if json else show_continuity(found)
-
-
-@contextmanager
-def _database(doing: str) -> Iterator["psycopg.Connection"]:
-    """A connection for a report, its database errors turned into messages."""
-    from rederive.database import connect, explained
-    from rederive.settings import Settings
-
-    settings = Settings()
-    if settings.database_url:
-        # A report needs no Kafka: resolve() would start one that isn't named.
-        url = settings.database_url.get_secret_value()
-    else:
-        from rederive.local import start_postgres
-
-        url = start_postgres(settings)
-    with explained(doing), connect(url, application="rederive report") as connection:
-        yield connection
 
 
 @contextmanager

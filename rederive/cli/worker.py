@@ -1,12 +1,14 @@
 """`rederive worker`: one agent or one sink; replays start these themselves, more machines may run more of them."""
 
 import logging
+import os
 import signal
 import sys
 import threading
-from typing import Literal
+from typing import Annotated, Literal
 
 import cyclopts
+from cyclopts import Parameter
 
 from rederive.cli.app import app
 from schemas.errors import RederiveError
@@ -20,24 +22,29 @@ Domain = Literal["betfair"]
 LaneChoice = Literal["replay"]
 
 
-def _until_stopped() -> threading.Event:
-    """Set on SIGTERM, or when the process that holds the other end of our stdin is gone; Ctrl+C is that one's."""
+WithParent = Annotated[bool, Parameter(negative="")]
+
+
+def _until_stopped(*, with_parent: bool) -> threading.Event:
+    """Set on SIGTERM and Ctrl+C; with a parent on SIGTERM or its death, because Ctrl+C is the parent's to handle."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if with_parent else lambda *_: stop.set())
 
     def wait_for_parent() -> None:
-        sys.stdin.buffer.read()
+        # The descriptor itself: a thread inside a buffered reader would upset the interpreter's end.
+        while os.read(sys.stdin.fileno(), 1):
+            pass
         stop.set()
 
-    if not sys.stdin.isatty():
+    if with_parent:
         threading.Thread(target=wait_for_parent, daemon=True).start()
     return stop
 
 
 @worker.command
-def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
-    """Read raw records, compute, send outcomes, until SIGTERM comes or stdin ends.
+def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
+    """Read raw records, compute, send outcomes, until SIGTERM or Ctrl+C.
 
     Parameters
     ----------
@@ -47,6 +54,8 @@ def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
         Which lane's topics.
     member
         Static id within the consumer group, unique among all running agents.
+    with_parent
+        Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
     from processors.registry import PROCESSORS
@@ -63,12 +72,12 @@ def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
         settings.home / "run" / "faust",
     )
     _quiet("faust", "aiokafka", "mode")
-    return run_agent(config, PROCESSORS[domain].process, _until_stopped())
+    return run_agent(config, PROCESSORS[domain].process, _until_stopped(with_parent=with_parent))
 
 
 @worker.command
-def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
-    """Read outcomes, merge them into Postgres, until SIGTERM comes or stdin ends.
+def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
+    """Read outcomes, merge them into Postgres, until SIGTERM or Ctrl+C.
 
     Parameters
     ----------
@@ -78,6 +87,8 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
         Which lane's topics.
     member
         Static id within the consumer group, unique among all running sinks.
+    with_parent
+        Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
     import psycopg
@@ -101,7 +112,7 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str) -> int:
         ),
         batch_rows=settings.batch_rows,
     )
-    stop = _until_stopped()
+    stop = _until_stopped(with_parent=with_parent)
     try:
         Sink(config).run(stop.is_set)
     except RederiveError as error:

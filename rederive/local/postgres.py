@@ -265,7 +265,7 @@ def _died(said: str, log_file: Path) -> Failed:
     if "No space left on device" in said:
         mend = "make room on the disk, then start again"
     elif "Permission denied" in said:
-        mend = "give the home folder back to this user, or set REDERIVE_HOME to another one"
+        mend = f"let the user of Postgres pass through every folder above {log_file.parent}, or set REDERIVE_HOME"
     elif "Cannot allocate memory" in said:
         mend = "free memory, then start again"
     else:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import psutil
 
 from rederive.endpoints import Endpoints
+from rederive.local import process
 from rederive.local.home import Home, State
 from rederive.local.kafka import VERSION, Kafka
 from rederive.local.postgres import Postgres
 from rederive.settings import Settings
 from schemas.errors import Failed
+
+_PATIENCE_SECONDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +81,19 @@ def status(settings: Settings) -> list[Status]:
     kafka, postgres = Kafka(home), Postgres(home)
     state = home.load()
 
-    def describe(
-        service: str, process: psutil.Process | None, answers: bool, port: int, data: str, version: str
-    ) -> Status:
-        word = "stopped" if process is None else "running" if answers else "silent"
-        return Status(service, word, process.pid if process else None, port or None, data, version)
+    def is_silent(service: Kafka | Postgres, running: psutil.Process) -> bool:
+        # a busy machine is not a dead service
+        return not process.wait_until(lambda: service.answers(state), lambda: process.alive(running), _PATIENCE_SECONDS)
 
-    broker, server = kafka.find(state), postgres.find(state)
+    def describe(service: Kafka | Postgres, port: int, version: str) -> Status:
+        running = service.find(state)
+        word = "stopped" if running is None else "silent" if is_silent(service, running) else "running"
+        name = type(service).__name__.lower()
+        return Status(name, word, running.pid if running else None, port or None, str(service.data), version)
+
     return [
-        describe(
-            "kafka", broker, broker is not None and kafka.answers(state), state.kafka_port, str(kafka.data), VERSION
-        ),
-        describe(
-            "postgres",
-            server,
-            server is not None and postgres.answers(state),
-            state.postgres_port,
-            str(postgres.data),
-            postgres.version(),
-        ),
+        describe(kafka, state.kafka_port, VERSION),
+        describe(postgres, state.postgres_port, postgres.version()),
     ]
 
 
