@@ -5,7 +5,9 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,19 +72,26 @@ class Place:
         return [process for process in found if process.pid != os.getpid()]
 
 
+@contextmanager
+def made_place() -> Iterator[Place]:
+    # not under pytest's own folder: every pytest that starts as root closes that to Postgres' user
+    with tempfile.TemporaryDirectory(prefix="rederive-local-") as folder:
+        here = Place(Path(folder) / "home")
+        yield here
+        here.run("stop")
+        assert here.processes() == []
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    here = Place(tmp_path_factory.mktemp("local") / "home")
-    yield here
-    here.run("stop")
-    assert here.processes() == []
+def place() -> Iterator[Place]:
+    with made_place() as here:
+        yield here
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Iterator[Place]:
-    there = Place(tmp_path / "other")
-    yield there
-    there.run("stop")
+def other() -> Iterator[Place]:
+    with made_place() as there:
+        yield there
 
 
 def test_a_second_start_reuses_what_runs(place: Place) -> None:
