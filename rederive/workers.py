@@ -18,6 +18,9 @@ from schemas.lane import Lane
 log = logging.getLogger(__name__)
 
 Role = Literal["agent", "sink"]
+BEGIN_AGAIN = 70
+"""Exit code of a worker that can't go on where starting again helps."""
+
 NEEDS_A_PERSON = 78
 """Exit code of a worker that starting again won't help; its message is on its stdout."""
 

@@ -39,6 +39,10 @@ class SinkConfig:
     batch_rows: int
 
 
+class ConsumerLostError(Exception):
+    """This consumer can't go on, a new one can: after an outage the broker took it for another one, for instance."""
+
+
 class Sink:
     """One sink process: `run` blocks until `stopping` answers True."""
 
@@ -65,7 +69,10 @@ class Sink:
         self._dead_letters = Producer({**config.kafka, "compression.type": "zstd", "enable.idempotence": True})
 
     def run(self, stopping: Callable[[], bool]) -> None:
-        """Read, apply and commit until asked to stop. Failed when only a person can mend it."""
+        """Read, apply and commit until asked to stop.
+
+        Failed when only a person can mend it, ConsumerLostError when a new process can.
+        """
         self._consumer.subscribe([self.config.lane.derived], on_assign=self._assigned, on_revoke=self._revoked)
         log.info("sink %s reads %s", self.config.member, self.config.lane.derived)
         try:
@@ -105,6 +112,8 @@ class Sink:
         """Keep a message; return the rows of the result that it finishes."""
         error = message.error()
         if error is not None:
+            if error.fatal() or error.code() == KafkaError._FATAL:
+                raise ConsumerLostError(str(error))
             if error.code() != KafkaError._PARTITION_EOF:
                 log.warning("reading %s: %s", self.config.lane.derived, error)
             return 0

@@ -95,10 +95,10 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_paren
 
     from rederive.endpoints import resolve
     from rederive.settings import Settings
-    from rederive.workers import NEEDS_A_PERSON
+    from rederive.workers import BEGIN_AGAIN, NEEDS_A_PERSON
     from schemas.lane import Lane, LaneName
     from schemas.registry import DOMAINS
-    from sinks.consumer import Sink, SinkConfig
+    from sinks.consumer import ConsumerLostError, Sink, SinkConfig
 
     settings = Settings()
     endpoints = resolve(settings)
@@ -115,6 +115,9 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_paren
     stop = _until_stopped(with_parent=with_parent)
     try:
         Sink(config).run(stop.is_set)
+    except ConsumerLostError as error:
+        log.critical("the sink can't go on and is to be started again: %s", error)
+        return BEGIN_AGAIN
     except RederiveError as error:
         log.critical("%s", error)
         sys.stdout.write(str(error))

@@ -1,12 +1,28 @@
 """Runs held midway: at a row that another transaction has locked, for as long as a test wants."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
 
 from rederive.database import connect
+from rederive.settings import Settings
+from tests.program import start
 from tests.wait import until
+
+
+@contextmanager
+def running(settings: Settings, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a command; it doesn't outlive the block."""
+    run = start(settings, *words)
+    try:
+        yield run
+    finally:
+        if run.poll() is None:
+            run.kill()
+            run.communicate()
+
 
 _SINK_WAITS = """
     SELECT count(*) FROM pg_stat_activity

@@ -9,7 +9,7 @@ import pytest
 from rederive.settings import Settings
 from schemas.betfair import SCOPES
 from tests.program import rederive, start, workers
-from tests.replay.midway import held
+from tests.replay.midway import held, running
 from tests.replay.stored import counts, nulls, replay, scalar
 from tests.reports.made import many
 from tests.wait import until
@@ -31,8 +31,7 @@ def test_interrupted_then_cancelled_then_done(
     little = settings.model_copy(update={"batch_rows": 128, "workers": 1})
 
     # Ctrl+C while some units are merged and some are not.
-    with held(database_url, HELD) as row:
-        run = start(little, "replay", "betfair", "--columns", "l1")
+    with held(database_url, HELD) as row, running(little, "replay", "betfair", "--columns", "l1") as run:
         row.reached()
         status = orjson.loads(rederive(settings, "status", "--json").stdout)
         assert [service["state"] for service in status["services"]] == ["running", "running"]
@@ -52,8 +51,10 @@ def test_interrupted_then_cancelled_then_done(
     assert 0 < left < ROWS
 
     # Somebody goes on, and somebody else ends it midway.
-    with held(database_url, scalar(connection, _FIRST_LEFT)) as row:
-        run = start(little, "captures", "resume", capture)
+    with (
+        held(database_url, scalar(connection, _FIRST_LEFT)) as row,
+        running(little, "captures", "resume", capture) as run,
+    ):
         row.reached()
         cancel = start(settings, "captures", "cancel", capture, "--json")
         until(
