@@ -54,6 +54,7 @@ def run_agent(config: AgentConfig, process: Process, stop: threading.Event) -> i
 
 
 async def _run(config: AgentConfig, process: Process, stop: threading.Event) -> int:
+    config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = make_app(config)
     add_agent(app, config.lane, process)
     loop = asyncio.get_running_loop()

@@ -136,7 +136,6 @@ def _coordinator_moves(error: Exception) -> bool:
     return isinstance(error, KafkaException) and error.args[0].code() in moving
 
 
-@stamina.retry(on=_coordinator_moves, timeout=_SECONDS)
 def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]) -> list[TopicPartition]:
     """Where a consumer group stands, without joining it; a negative offset where it has committed nothing.
 
@@ -145,6 +144,9 @@ def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]
     # Not the admin client's call for this: librdkafka 2.16 crashes the process in it while a group's coordinator moves.
     consumer = Consumer({**kafka, "group.id": group, "enable.auto.commit": False})
     try:
-        return consumer.committed(places, timeout=_SECONDS)
+        for attempt in stamina.retry_context(on=_coordinator_moves, timeout=_SECONDS):
+            with attempt:
+                return consumer.committed(places, timeout=_SECONDS)
+        raise AssertionError("unreachable")
     finally:
         consumer.close()

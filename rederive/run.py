@@ -229,9 +229,10 @@ def _nothing_waits(settings: Settings, lane: Lane) -> bool:
     kafka = settings.kafka_config()
     try:
         for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
-            ends = {partition: high for partition, (_, high) in _kept(settings, topic).items()}
-            for place in committed(kafka, group, [TopicPartition(topic, partition) for partition in ends]):
-                if place.offset < ends[place.partition]:
+            kept = _kept(settings, topic)
+            for place in committed(kafka, group, [TopicPartition(topic, partition) for partition in kept]):
+                low, high = kept[place.partition]
+                if max(place.offset, low) < high:
                     return False
     except (Failed, KafkaException) as error:
         log.warning("the topics can't be looked at: %s", error)

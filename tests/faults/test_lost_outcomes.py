@@ -1,0 +1,68 @@
+"""Outcomes that no sink will ever see: the run notices, and sends their units again."""
+
+import subprocess
+import sys
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from producers import ledger
+from producers.betfair import SnapshotTable
+from producers.sender import Sender
+from producers.source import Request
+from producers.topics import committed, ensure_topics
+from rederive.migrate import migrate
+from rederive.settings import Settings
+from samples.load import load
+from samples.synthetic import Synthetic
+from schemas.betfair import METRICS
+from schemas.lane import Lane, LaneName
+from schemas.table import Mode
+from schemas.unit import Unit
+from tests.program import ROOT, environment, last_object, rederive
+from tests.wait import until
+
+
+@pytest.mark.services
+def test_lost_outcomes_are_computed_again(settings: Settings, database_url: str) -> None:
+    migrate(database_url)
+    kafka = settings.kafka_config()
+    lane = Lane("betfair", LaneName.REPLAY, settings.topic_prefix)
+    topic_id = ensure_topics(kafka, lane, 1)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        world = Synthetic()
+        load(connection, world.metadata(), world.snapshots(500))
+        source = SnapshotTable(connection)
+        plan = source.plan(Request("betfair", Mode.FILL, METRICS), lambda _: None)
+        capture = ledger.mint(connection, plan, who="test", reason="", dry_run=False)
+        ledger.set_topic(connection, capture, topic_id, {0: (0, 0)})
+        sender = Sender(kafka, lane.raw, [0])
+        for unit in plan.units:
+            read = source.read(capture.capture_id, METRICS, unit)
+            assert isinstance(read, Unit)
+            sender.send(read)
+        ledger.mark_sent(connection, capture.capture_id, sender.flush(30))
+
+    words = ["worker", "agent", "--domain", "betfair", "--member", f"{settings.topic_prefix}one"]
+    agent = subprocess.Popen(
+        [sys.executable, "-m", "rederive", *words],
+        cwd=ROOT,
+        env=environment(settings),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        raw = [TopicPartition(lane.raw, 0)]
+        until(lambda: committed(kafka, lane.agents, raw)[0].offset == len(plan.units), 60, "the agent does not finish")
+    finally:
+        agent.terminate()
+        assert agent.wait(60) == 0, "a worker without a parent stops in order"
+    look = Consumer({**kafka, "group.id": lane.sinks, "enable.auto.commit": False})
+    _, end = look.get_watermark_offsets(TopicPartition(lane.derived, 0), timeout=10)
+    look.commit(offsets=[TopicPartition(lane.derived, 0, end)], asynchronous=False)
+    look.close()
+
+    done = last_object(rederive(settings, "captures", "resume", capture.capture_id, "--json").stdout)
+
+    assert (done["processed"], done["updated"], done["errors"]) == (500, 500, 0)
