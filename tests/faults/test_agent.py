@@ -18,7 +18,7 @@ from tests.program import ROOT, environment
 from tests.wait import until
 
 RECORDS = 200
-REPEATS = 4
+REPEATS = 3
 
 
 def agent(settings: Settings, harm: str, at: int) -> subprocess.Popen[bytes]:
