@@ -40,7 +40,7 @@ class SinkConfig:
 
 
 class ConsumerLostError(Exception):
-    """This consumer can't go on, a new one can: after an outage the broker took it for another one, for instance."""
+    """The consumer can't go on, a new one can: after an outage the broker took it for another one, for instance."""
 
 
 class Sink:

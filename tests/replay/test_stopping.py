@@ -35,14 +35,14 @@ def test_interrupted_then_cancelled_then_done(
         row.reached()
         status = orjson.loads(rederive(settings, "status", "--json").stdout)
         assert [service["state"] for service in status["services"]] == ["running", "running"]
-        (running,) = status["captures"]
-        assert running["state"] == "running"
-        assert running["units_done"] < running["units"]
+        (found,) = status["captures"]
+        assert found["state"] == "running"
+        assert found["units_done"] < found["units"]
         run.send_signal(signal.SIGINT)
         until(lambda: not workers(run, "agent"), 30, "the agents go on after Ctrl+C")
         row.release()
         out, err = run.communicate(timeout=60)
-    capture = running["capture_id"]
+    capture = found["capture_id"]
     assert run.returncode == 130, err
     assert f"rederive captures resume {capture}" in err
     assert "Traceback" not in err
