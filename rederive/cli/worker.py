@@ -65,10 +65,11 @@ def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_pare
     from schemas.lane import Lane, LaneName
 
     settings = Settings()
+    where, kafka = Lane(domain, LaneName(lane), settings.topic_prefix), settings.at(resolve(settings)).kafka_config()
     config = AgentConfig(
-        Lane(domain, LaneName(lane), settings.topic_prefix),
-        member,
-        settings.at(resolve(settings)).kafka_config(),
+        where,
+        _grown_up(member, kafka, where.raw),
+        kafka,
         settings.home / "run" / "faust",
     )
     _quiet("faust", "aiokafka", "mode")
@@ -102,11 +103,12 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_paren
 
     settings = Settings()
     endpoints = resolve(settings)
+    where, kafka = Lane(domain, LaneName(lane), settings.topic_prefix), settings.at(endpoints).kafka_config()
     config = SinkConfig(
-        lane=Lane(domain, LaneName(lane), settings.topic_prefix),
+        lane=where,
         domain=DOMAINS[domain],
-        member=member,
-        kafka=settings.at(endpoints).kafka_config(),
+        member=_grown_up(member, kafka, where.derived),
+        kafka=kafka,
         connect=lambda: psycopg.connect(
             endpoints.database_url, autocommit=True, connect_timeout=10, application_name=f"rederive sink {member}"
         ),
@@ -123,6 +125,17 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_paren
         sys.stdout.write(str(error))
         return NEEDS_A_PERSON
     return 0
+
+
+def _grown_up(member: str, kafka: dict[str, str], topic: str) -> str:
+    """The member's id within its group while the topic has as many partitions as now.
+
+    A static member that comes back is given what it had, without a new assignment: partitions that the topic has
+    gained meanwhile would be nobody's.
+    """
+    from producers.topics import partitions_of
+
+    return f"{member}-of-{len(partitions_of(kafka, topic))}"
 
 
 def _quiet(*names: str) -> None:
