@@ -1,5 +1,6 @@
 """Apply the results of one capture in one transaction: notes, staging, merge, units."""
 
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,11 +58,15 @@ def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequ
             done += apply(connection, domain, capture_id, results[middle:])
             return done
         (refused,) = results
-        reason = f"{type(error).__name__}: {error}".strip()
+        reason = str(error) if isinstance(error, _UnreadableError) else f"{type(error).__name__}: {error}".strip()
         given_up = Result(refused.origin, capture_id, refused.unit, Outcome(read=refused.outcome.read, dead=reason))
         done = _apply_together(connection, domain, capture_id, [given_up])
         done.refused.append((refused, reason))
         return done
+
+
+# What staging and COPY raise for values that don't fit their columns, before Postgres has seen them.
+_UNFIT = (ValueError, KeyError, TypeError, OverflowError, struct.error)
 
 
 class _UnreadableError(Exception):
@@ -85,9 +90,9 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
                     for block in result.outcome.tables:
                         if block.table == table.name:
                             staged.add(number, block)
-            except (ValueError, KeyError, TypeError) as error:
-                raise _UnreadableError(str(error)) from error
-            changed += merge(connection, staged, writer)
+                changed += merge(connection, staged, writer)
+            except _UNFIT as error:
+                raise _UnreadableError(f"{type(error).__name__}: {error}") from error
         dead = {result.origin for result in results if result.outcome.dead is not None}
         notes.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
         _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)])
@@ -135,7 +140,7 @@ def _first_of_each_unit(connection: Connection, capture_id: str, results: list[R
 
 
 def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]]) -> None:
-    """Write units' outcomes and their rows' problems. A planned row that the outcome doesn't count has gone."""
+    """Write units' outcomes and their rows' problems."""
     planned = [(r, updated) for r, updated in settled if r.unit is not None]
     if not planned:
         return
@@ -169,7 +174,7 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
         """UPDATE rederive.units u SET state = v.state, partition = v.partition, record_offset = v.record_offset,
                updated = v.updated, skipped = v.skipped,
                rows = CASE WHEN u.rows = 0 THEN v.read ELSE u.rows END,
-               errors = CASE WHEN v.state = 'dead' THEN greatest(u.rows, 1) ELSE v.errors END,
+               errors = CASE WHEN v.state = 'dead' THEN greatest(u.rows, v.read, 1) ELSE v.errors END,
                unchanged = CASE WHEN v.state = 'dead' THEN 0
                                 ELSE greatest(v.read - v.updated - v.skipped - v.errors, 0) END,
                failure = v.failure

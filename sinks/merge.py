@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import psycopg
 from psycopg import Connection
 
 from schemas.outcome import TableRows
@@ -21,6 +22,7 @@ _PLANNER = """
     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
     SET LOCAL jit = off
 """
+_ROUNDS = 5
 
 
 @lru_cache
@@ -111,9 +113,7 @@ def lock(connection: Connection, sql: Statements, keys: str) -> tuple[int, int]:
     """Lock the keys of the table `keys`, then draw two arrivals: for what had been written outside, and for us."""
     connection.execute(sql.insert_baseline(keys))
     connection.execute(sql.lock_baseline(keys))
-    row = connection.execute("SELECT nextval('rederive.arrival'), nextval('rederive.arrival')").fetchone()
-    assert row is not None
-    return row[0], row[1]
+    return _arrival(connection), _arrival(connection)
 
 
 def _merge_locked(
@@ -131,24 +131,48 @@ def _merge_locked(
     changed: Counter[int] = Counter(dict(connection.execute(sql.upsert(writer.mode), parameters).fetchall()))
     slow += connection.execute(sql.mark_foreign).rowcount
     if slow:
-        connection.execute(sql.note_outside(sql.slow), {"before": before})
-        written = refold(connection, sql, sql.slow, writer)
+        written = refold(connection, sql, sql.slow, before, writer)
         unit = {row[:-1]: row[-1] for row in connection.execute(f"SELECT {sql.keys}, unit FROM {sql.stage}")}
         changed.update(unit[key] for key in written)
     return changed
 
 
-def refold(connection: Connection, sql: Statements, keys: str, writer: Writer | None) -> list[tuple[Any, ...]]:
+def note_outside(connection: Connection, sql: Statements, keys: str, before: int) -> None:
+    """Lock the rows of the locked keys, and make entries of what was written to them from outside."""
+    connection.execute(f"DELETE FROM {sql.locked}")
+    connection.execute(sql.lock_serving(keys))
+    connection.execute(sql.note_outside(keys), {"before": before})
+
+
+def refold(
+    connection: Connection, sql: Statements, keys: str, before: int | None, writer: Writer | None
+) -> set[tuple[Any, ...]]:
     """Fold the locked keys of the table `keys` again and write what differs; return the keys that changed.
 
-    Without a writer a changed row names the last capture among those left.
+    `before` is the arrival of what was written from outside; None when that has been noted already. Without a writer a
+    changed row names the last capture among those left.
     """
-    connection.execute(sql.refold(keys))
-    connection.execute(sql.delete_folded)
     parameters = {
         "capture": writer.capture_id if writer else None,
         "version": writer.derivation_version if writer else None,
     }
-    written = connection.execute(sql.write_folded, parameters).fetchall()
-    connection.execute(sql.adopt_folded)
-    return written
+    written: set[tuple[Any, ...]] = set()
+    for _ in range(_ROUNDS):
+        if before is not None:
+            note_outside(connection, sql, keys, before)
+        connection.execute(f"DELETE FROM {sql.folded}")
+        connection.execute(sql.refold(keys))
+        connection.execute(sql.delete_folded)
+        written.update(connection.execute(sql.write_folded, parameters).fetchall())
+        connection.execute(sql.adopt_folded)
+        if connection.execute(sql.foreign(keys)).fetchone() == (0,):
+            return written
+        # A row was inserted from outside where there was none to lock: it gets its entry and is folded in.
+        before = _arrival(connection)
+    raise psycopg.errors.SerializationFailure(f"rows of {sql.serving} are inserted from outside faster than merged")
+
+
+def _arrival(connection: Connection) -> int:
+    row = connection.execute("SELECT nextval('rederive.arrival')").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from psycopg import Connection
 
 from schemas.table import Table
-from sinks.merge import lock, refold, statements
+from sinks.merge import lock, note_outside, refold, statements
 
 BATCH_KEYS = 5_000
 
@@ -50,12 +50,12 @@ def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator
             if not picked:
                 return
             before, _ = lock(connection, sql, keys)
-            connection.execute(sql.note_outside(keys), {"before": before})
+            note_outside(connection, sql, keys, before)
             on = " AND ".join(f"h.{name} = q.{name}" for name in sql.key)
             connection.execute(
                 f"DELETE FROM {sql.history} h USING {keys} q WHERE {on} AND h.capture_id = %s", [capture_id]
             )
             on = on.replace("h.", "s.")
             connection.execute(f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {on})")
-            refold(connection, sql, keys, writer=None)
+            refold(connection, sql, keys, before=None, writer=None)
         yield picked

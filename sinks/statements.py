@@ -27,6 +27,7 @@ class Statements:
         self.baseline = f"rederive.{table.name}_baseline"
         self.stage = f"stage_{table.name}"
         self.slow = f"slow_{table.name}"
+        self.locked = f"locked_{table.name}"
         self.folded = f"folded_{table.name}"
         self.key = [column.name for column in table.key]
         self.columns = [column.name for column in table.columns]
@@ -64,8 +65,11 @@ class Statements:
             CREATE TEMP TABLE IF NOT EXISTS {self.stage} ({staged}) ON COMMIT DELETE ROWS;
             CREATE INDEX IF NOT EXISTS {self.stage}_key ON {self.stage} ({self.keys});
             CREATE TEMP TABLE IF NOT EXISTS {self.slow} ({keys}, PRIMARY KEY ({self.keys})) ON COMMIT DELETE ROWS;
+            CREATE TEMP TABLE IF NOT EXISTS {self.locked} ({keys}, row_xmin xid, PRIMARY KEY ({self.keys}))
+                ON COMMIT DELETE ROWS;
             CREATE TEMP TABLE IF NOT EXISTS {self.folded} ({keys}, {values}, present bool, entries int8,
-                capture_id text, derivation_version int4, PRIMARY KEY ({self.keys})) ON COMMIT DELETE ROWS;
+                capture_id text, derivation_version int4, row_xmin xid, PRIMARY KEY ({self.keys}))
+                ON COMMIT DELETE ROWS;
         """
 
     @cached_property
@@ -93,6 +97,19 @@ class Statements:
         return f"""
             SELECT FROM {self._distinct(keys)} JOIN {self.baseline} b ON {self._on("b", "q")}
             ORDER BY {self._of("b", self.key)} FOR NO KEY UPDATE OF b"""
+
+    def lock_serving(self, keys: str) -> str:
+        """Lock the serving rows of the keys, in key order, and keep which writes were seen.
+
+        Nobody writes these rows from outside while they are folded. A row that isn't there can't be locked, but is
+        known not to have been seen.
+        """
+        return f"""
+            INSERT INTO {self.locked}
+            SELECT * FROM (
+                SELECT {self._of("s", self.key)}, s.xmin
+                FROM {self._distinct(keys)} JOIN {self.serving} s ON {self._on("s", "q")}
+                ORDER BY {self._of("s", self.key)} FOR NO KEY UPDATE OF s) l"""
 
     @cached_property
     def insert_history(self) -> str:
@@ -248,7 +265,8 @@ class Statements:
     def note_outside(self, keys: str) -> str:
         """What rows of `keys` hold that the fold doesn't, as entries of nobody's capture. before (their arrival).
 
-        Their observation is made from the arrival, which alone is sure to be new.
+        An entry has the attributes in any case: it may come to stand alone. Its observation is made from the arrival,
+        which alone is sure to be new.
         """
 
         def differs(name: str) -> str:
@@ -258,7 +276,9 @@ class Statements:
             stored, folded = self._of("s", group), self._of("f", group)
             return f"(num_nonnulls({stored}) > 0 AND ({stored}) IS DISTINCT FROM ({folded}))"
 
-        values = ", ".join(f"CASE WHEN {differs(name)} THEN s.{name} END" for name in self.columns)
+        attributes = [f"s.{column.name}" for column in self.table.attributes]
+        differing = [f"CASE WHEN {differs(column.name)} THEN s.{column.name} END" for column in self.table.values]
+        values = ", ".join([*attributes, *differing])
         return f"""
             INSERT INTO {self.history}
                 ({self.keys}, source, capture_id, observed, derivation_version, arrival, {self.names})
@@ -268,8 +288,10 @@ class Statements:
             ON CONFLICT DO NOTHING"""
 
     def refold(self, keys: str) -> str:
-        """Fold the keys of `keys` into the temporary table of folds."""
-        return f"INSERT INTO {self.folded} {self.fold(keys)}"
+        """Fold the keys of `keys` into the temporary table, with the xmin of the locked rows that they will replace."""
+        return f"""
+            INSERT INTO {self.folded}
+            SELECT f.*, l.row_xmin FROM ({self.fold(keys)}) f LEFT JOIN {self.locked} l ON {self._on("l", "f")}"""
 
     @cached_property
     def delete_folded(self) -> str:
@@ -280,17 +302,20 @@ class Statements:
 
     @cached_property
     def write_folded(self) -> str:
-        """Write the folds where they differ; rows of keys. capture and version, or NULL: those of the last entry."""
+        """Write the folds where they differ; rows of keys. capture and version, or NULL: those of the last entry.
+
+        A row that came from outside since the fold is left alone.
+        """
         sets = ", ".join(f"{name} = excluded.{name}" for name in self.columns)
         changes = " OR ".join(f"s.{name} IS DISTINCT FROM excluded.{name}" for name in self.columns)
         return f"""
             INSERT INTO {self.serving} AS s ({self.keys}, {self.names}, capture_id, derivation_version, merge_xid)
             SELECT {self.keys}, {self.names}, coalesce(%(capture)s, capture_id),
-                   coalesce(%(version)s, derivation_version), pg_current_xact_id()::xid
+                   coalesce(%(version)s, derivation_version), coalesce(row_xmin, pg_current_xact_id()::xid)
             FROM {self.folded} WHERE entries > 0 OR present ORDER BY {self.keys}
             ON CONFLICT ({self.keys}) DO UPDATE SET {sets}, capture_id = excluded.capture_id,
-                derivation_version = excluded.derivation_version, merge_xid = excluded.merge_xid
-            WHERE {changes}
+                derivation_version = excluded.derivation_version, merge_xid = pg_current_xact_id()::xid
+            WHERE s.xmin = excluded.merge_xid AND ({changes})
             RETURNING {self._of("s", self.key)}"""
 
     @cached_property
@@ -298,4 +323,11 @@ class Statements:
         """Take rows that equal their fold as ours, whoever wrote them last."""
         return f"""
             UPDATE {self.serving} s SET merge_xid = pg_current_xact_id()::xid
-            FROM {self.folded} f WHERE {self._on("f", "s")} AND s.xmin IS DISTINCT FROM s.merge_xid"""
+            FROM {self.folded} f
+            WHERE {self._on("f", "s")} AND s.xmin = f.row_xmin AND s.xmin IS DISTINCT FROM s.merge_xid"""
+
+    def foreign(self, keys: str) -> str:
+        """How many rows of `keys` were written from outside since they were folded."""
+        return f"""
+            SELECT count(*) FROM {self._distinct(keys)} JOIN {self.serving} s ON {self._on("s", "q")}
+            WHERE s.xmin IS DISTINCT FROM s.merge_xid"""

@@ -38,8 +38,11 @@ def make(connection: Connection, table: Table) -> None:
     key = ", ".join(f"{c.name} {c.type}" for c in table.key)
     names = ", ".join(c.name for c in table.key)
     columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
+    serving = ", ".join(
+        [*(f"{c.name} {c.type} NOT NULL" for c in table.attributes), *(f"{c.name} {c.type}" for c in table.values)]
+    )
     connection.execute(f"""
-        CREATE TABLE {table.name} ({key}, {columns}, capture_id text, derivation_version int, merge_xid xid,
+        CREATE TABLE {table.name} ({key}, {serving}, capture_id text, derivation_version int, merge_xid xid,
             PRIMARY KEY ({names}));
         CREATE TABLE rederive.{table.name}_history ({key}, source int2 NOT NULL, capture_id text NOT NULL,
             observed timestamptz NOT NULL, derivation_version int NOT NULL, arrival int8, {columns},

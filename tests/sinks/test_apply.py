@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from schemas.outcome import Outcome, RowProblem, TableRows
 from schemas.table import Mode
 from schemas.unit import Origin
+from sinks import merge as merge_module
 from sinks import notes
 from sinks.apply import Result, apply
 from sinks.merge import prepare, statements
+from sinks.rollback import roll_back
 from tests.sinks.made_tables import MADE, ONE_SOURCE, make_capture
 
 pytestmark = pytest.mark.services
@@ -66,7 +68,7 @@ def test_a_repeat_changes_nothing_and_is_counted_once(connection: psycopg.Connec
 
 def test_worked_example_of_the_merge(connection: psycopg.Connection) -> None:
     """A stored 0.0 stays, NULL is filled, a stored value stays (betfair spec, E6)."""
-    connection.execute("INSERT INTO made_one (k, a, c) VALUES (1, 0.0, 5.0)")
+    connection.execute("INSERT INTO made_one (k, seen, a, c) VALUES (1, now(), 0.0, 5.0)")
     capture = make_capture(connection, 1, Mode.FILL, 1)
     plan(connection, capture, [1])
     apply(connection, MADE, capture, [result(capture, 0, [(1, 10432.7, -477.6000000000001, 200.0)])])
@@ -170,7 +172,7 @@ def test_the_result_does_not_depend_on_cut_order_or_repeats(
     def run(number: int, batches: list[list[tuple[int, Rows]]]) -> dict[int, tuple[float | None, ...]]:
         connection.execute(
             """TRUNCATE made_one, rederive.made_one_history, rederive.made_one_baseline, rederive.captures CASCADE;
-               INSERT INTO made_one (k, seen, a) VALUES (1, now(), 3.0), (2, now(), NULL), (3, NULL, 1.0)"""
+               INSERT INTO made_one (k, seen, a) VALUES (1, now(), 3.0), (2, now(), NULL), (3, now(), 1.0)"""
         )
         capture = make_capture(connection, number, mode, 1)
         plan(connection, capture, [1] * 20)
@@ -227,3 +229,63 @@ def test_writers_on_the_same_keys_leave_every_row_equal_to_its_fold(
             WHERE (s.a, s.b, s.c) IS DISTINCT FROM (f.a, f.b, f.c)"""
     ).fetchone()
     assert unequal == (0,)
+
+
+def test_what_is_written_from_outside_between_noting_and_folding_is_kept(
+    connection: psycopg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ingestion inserts a row at the worst moment: when it has been looked for and before it is written."""
+    first = make_capture(connection, 1, Mode.FILL, 1)
+    apply(connection, MADE, first, [result(first, 0, [(1, 1.0, None, None)])])
+    connection.execute("DELETE FROM made_one")
+    second = make_capture(connection, 2, Mode.FILL, 1)
+    note = merge_module.note_outside
+
+    def noted_then_inserted(*arguments: Any) -> None:
+        note(*arguments)
+        with psycopg.connect(database_url, autocommit=True) as ingestion:
+            ingestion.execute("INSERT INTO made_one (k, seen, b) VALUES (1, now(), 777.0) ON CONFLICT DO NOTHING")
+
+    monkeypatch.setattr(merge_module, "note_outside", noted_then_inserted)
+    apply(connection, MADE, second, [result(second, 0, [(1, None, 2.0, 3.0)])])
+    assert stored(connection) == {1: (1.0, 777.0, 3.0)}
+
+
+def test_ingestion_waits_for_rows_that_are_being_folded(
+    connection: psycopg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.execute("INSERT INTO made_one (k, seen, a) VALUES (1, now(), 1.0)")
+    capture = make_capture(connection, 1, Mode.FILL, 1)
+    note = merge_module.note_outside
+    refused = []
+
+    def noted_then_updated(*arguments: Any) -> None:
+        note(*arguments)
+        with psycopg.connect(database_url, autocommit=True, options="-c lock_timeout=200") as ingestion:
+            try:
+                ingestion.execute("UPDATE made_one SET b = 777.0")
+            except psycopg.errors.LockNotAvailable as error:
+                refused.append(error)
+
+    monkeypatch.setattr(merge_module, "note_outside", noted_then_updated)
+    twice = [result(capture, 0, [(1, None, 2.0, None)]), result(capture, 1, [(1, None, None, 3.0)])]
+    apply(connection, MADE, capture, twice)
+    assert len(refused) == 1
+    assert stored(connection) == {1: (1.0, 2.0, None)}, "the first of two results for a key stays"
+
+
+def test_a_rollback_after_an_outside_update_keeps_the_row_and_what_was_said(connection: psycopg.Connection) -> None:
+    capture = make_capture(connection, 1, Mode.FILL, 1)
+    apply(connection, MADE, capture, [result(capture, 0, [(1, 1.0, 2.0, None)])])
+    connection.execute("UPDATE made_one SET c = 777.0")
+    assert list(roll_back(connection, ONE_SOURCE, capture)) == [1]
+    assert stored(connection) == {1: (None, None, 777.0)}
+
+
+@pytest.mark.parametrize("value", ["text", 10**400, [1.0]])
+def test_values_that_do_not_fit_their_column_make_their_unit_dead(connection: psycopg.Connection, value: Any) -> None:
+    capture = make_capture(connection, 1, Mode.FILL, 1)
+    plan(connection, capture, [1, 1])
+    batch = [result(capture, 0, [(1, value, None, None)]), result(capture, 1, [(2, 2.0, None, None)])]
+    assert [refused.unit for refused, _ in apply(connection, MADE, capture, batch).refused] == [0]
+    assert stored(connection) == {2: (2.0, None, None)}

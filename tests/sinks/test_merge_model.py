@@ -112,6 +112,7 @@ class Model:
             elif any(row[n] is not None for n in group) and any(row[n] != folded.get(n) for n in group):
                 said[name] = value
         if said:
+            said["seen"] = row["seen"]
             self.entries[key].append(Entry(self.arrivals, -1, None, self.arrivals, said))
 
 
@@ -209,7 +210,9 @@ class Merging(RuleBasedStateMachine):
             model.rows[key] = None
             return
         columns = model.names()
-        row: Row = data.draw(st.dictionaries(st.sampled_from([c for c in columns if c != "seen"]), VALUES, min_size=1))
+        values = [column.name for column in model.table.values]
+        row: Row = data.draw(st.dictionaries(st.sampled_from(values), VALUES, min_size=1))
+        row["seen"] = EPOCH + timedelta(seconds=data.draw(st.integers(1, 3)))
         self.connection.execute(
             f"""INSERT INTO {name} (k, {", ".join(row)}) VALUES (%s, {", ".join(["%s"] * len(row))})
                 ON CONFLICT (k) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in row)}""",
