@@ -176,7 +176,12 @@ def _identity(row: dict[str, Any]) -> tuple[int, str, str]:
     snapshot_id, snapshot_at, market_id = row.get("snapshot_id"), row.get("snapshot_at"), row.get("market_id")
     if type(snapshot_id) is not int or not -_INT8 <= snapshot_id < _INT8:
         raise ValueError(f"snapshot_id is {snapshot_id!r}, not a 64-bit integer")
-    if type(snapshot_at) is not str or datetime.fromisoformat(snapshot_at).utcoffset() is None:
+    # fromisoformat takes any character between date and time, one that can't be sent on too.
+    if (
+        type(snapshot_at) is not str
+        or not snapshot_at.isascii()
+        or datetime.fromisoformat(snapshot_at).utcoffset() is None
+    ):
         raise ValueError(f"snapshot_at is {snapshot_at!r}, not ISO 8601 text with an offset")
     if type(market_id) is not str or not market_id or not market_id.isprintable():
         raise ValueError(f"market_id is {market_id!r}, not a printable text")

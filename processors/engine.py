@@ -43,12 +43,15 @@ def answer(
         if said.rows is not None and said.rows > outcome.read:
             _add_gone(outcome, said.rows)
         outcome.skips, outcome.errors = _with_short_texts(outcome.skips), _with_short_texts(outcome.errors)
+        parts = _parts(outcome)
     except MemoryError:
         # Nothing is wrong with the record: a fresh process may well compute it.
         raise
     except Exception as error:
-        outcome = Outcome(dead=_cut(f"{type(error).__name__}: {error}"))
-    parts = _parts(outcome)
+        # Escapes for what can't be encoded: the reason must get through whatever it quotes.
+        reason = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()
+        outcome = Outcome(dead=_cut(reason))
+        parts = _parts(outcome)
     if max(map(len, parts)) + len(key or b"") + ENVELOPE_BYTES > MAX_RECORD_BYTES:
         outcome = Outcome(
             outcome.read,

@@ -58,8 +58,13 @@ async def _run(config: AgentConfig, process: Process, stop: threading.Event) -> 
     app = make_app(config)
     add_agent(app, config.lane, process)
     loop = asyncio.get_running_loop()
+    try:
+        await app.start()
+    except BaseException:
+        # An app that has begun to start may not end by itself.
+        log.critical("the agent can't start", exc_info=True)
+        _leave(EXIT_BATCH_FAILED)
     stopped = asyncio.ensure_future(loop.run_in_executor(None, stop.wait))
-    await app.start()
     # Everything imported so far lives as long as the process; scanning it again and again costs more than the work.
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from psycopg import Connection
 
-from producers.source import Found, Refusal, Request
+from producers.source import Page, Refusal, Request
 from schemas.betfair import BETFAIR, METRICS_TABLE
 from schemas.errors import Failed
-from schemas.plan import Plan, PlannedUnit
+from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit, UnitHeaders
 
 KIND = "betfair.snapshots"
@@ -31,33 +31,38 @@ class SnapshotTable:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def plan(self, request: Request, found: Found) -> Plan:
-        """The rows to recompute now, cut into units of at most 128 rows and about 256 KiB."""
-        self._check_markets(request.keys)
-        units: list[PlannedUnit] = []
-        slice_: list[tuple[_Place, int]] = []
-        total = size = 0
-        for place, weight in self._picked(request, found):
-            if slice_ and (len(slice_) == TARGET_UNIT_ROWS or size + weight > TARGET_UNIT_BYTES):
-                units.append(_unit(len(units), [p for p, _ in slice_]))
-                slice_, size = [], 0
-            slice_.append((place, weight))
-            size += weight
-            total += 1
-        if slice_:
-            units.append(_unit(len(units), [p for p, _ in slice_]))
-        return Plan(
+    def head(self, request: Request) -> PlanHead:
+        """The plan's head before anything is found."""
+        return PlanHead(
             domain=BETFAIR.name,
             source="table",
             mode=request.mode,
             derivation_version=BETFAIR.derivation_version,
             columns=request.columns,
             request=request.describe(),
-            found=total,
-            nulls=self._count_nulls(request, units),
-            units=tuple(units),
-            notes=() if total else (self._why_nothing(request),),
-        ).sealed()
+        )
+
+    def pages(self, request: Request) -> Iterator[Page]:
+        """The rows to recompute now, in units of at most 128 rows and about 256 KiB."""
+        self._check_markets(request.keys)
+        number = 0
+        for places in self._picked(request):
+            units: list[PlannedUnit] = []
+            slice_: list[_Place] = []
+            size = 0
+            for place, weight in places:
+                if slice_ and (len(slice_) == TARGET_UNIT_ROWS or size + weight > TARGET_UNIT_BYTES):
+                    units.append(_unit(number + len(units), slice_))
+                    slice_, size = [], 0
+                slice_.append(place)
+                size += weight
+            units.append(_unit(number + len(units), slice_))
+            number += len(units)
+            yield Page(units, self._count_nulls(request, units))
+
+    def notes(self, request: Request, found: int) -> tuple[str, ...]:
+        """Why there is nothing to do, if so."""
+        return () if found else (self._why_nothing(request),)
 
     def _why_nothing(self, request: Request) -> str:
         row = self._connection.execute(
@@ -89,7 +94,8 @@ class SnapshotTable:
                 mend="`rederive report spot-check` shows the ids of the newest markets",
             )
 
-    def _picked(self, request: Request, found: Found) -> Iterator[tuple[_Place, int]]:
+    def _picked(self, request: Request) -> Iterator[list[tuple[_Place, int]]]:
+        """Pages of (place, size in bytes, about) in (snapshot_at, snapshot_id) order."""
         after: _Place | None = None
         total = 0
         while True:
@@ -108,28 +114,22 @@ class SnapshotTable:
                     "wanted": wanted,
                 },
             ).fetchall()
-            for at, snapshot_id, stored in page:
-                size = stored or 0
-                yield (at, snapshot_id), size * _COMPRESSION if size >= _COMPRESSED_FROM else size
+            if page:
+                yield [((at, key), _weight(stored or 0)) for at, key, stored in page]
             total += len(page)
-            found(total)
             if len(page) < wanted:
                 return
             after = (page[-1][0], page[-1][1])
 
     def _count_nulls(self, request: Request, units: list[PlannedUnit]) -> dict[str, int]:
         counts = ", ".join(f"count(*) - count(d.{name})" for name in request.columns)
-        totals = [0] * len(request.columns)
-        for at in range(0, len(units), 256):
-            ids = [key for unit in units[at : at + 256] for key in unit.picked["ids"]]
-            row = self._connection.execute(
-                f"""SELECT {counts} FROM unnest(%s::int8[]) AS picked(snapshot_id)
-                    LEFT JOIN market_derived_metrics d USING (snapshot_id)""",
-                [ids],
-            ).fetchone()
-            assert row is not None
-            totals = [total + here for total, here in zip(totals, row, strict=True)]
-        return dict(zip(request.columns, totals, strict=True))
+        row = self._connection.execute(
+            f"""SELECT {counts} FROM unnest(%s::int8[]) AS picked(snapshot_id)
+                LEFT JOIN market_derived_metrics d USING (snapshot_id)""",
+            [[key for unit in units for key in unit.picked["ids"]]],
+        ).fetchone()
+        assert row is not None
+        return dict(zip(request.columns, row, strict=True))
 
     def stale(self, connection: Connection, plan: Plan) -> str | None:
         """Picked rows that are gone, or that have been filled meanwhile where rows were picked by what is NULL."""
@@ -203,6 +203,10 @@ def _where(request: Request) -> str:
 
 def _parameters(request: Request) -> dict[str, Any]:
     return {"start": request.start, "end": request.end, "markets": list(request.keys)}
+
+
+def _weight(stored: int) -> int:
+    return stored * _COMPRESSION if stored >= _COMPRESSED_FROM else stored
 
 
 def _utc(at: datetime) -> str:

@@ -7,16 +7,19 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from producers.sender import Delivered
-from producers.source import Refusal
+from producers.source import Planning, Refusal
 from schemas.capture import Capture, CaptureState, Progress
-from schemas.plan import Plan, PlannedUnit
+from schemas.plan import PlanHead, PlannedUnit
 from schemas.table import Mode
 
 _COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_id"
 
 
-def mint(connection: Connection, plan: Plan, *, who: str, reason: str, dry_run: bool) -> Capture:
-    """Make a capture with its plan frozen: both are there, or neither."""
+def mint(
+    connection: Connection, planning: Planning, *, who: str, reason: str, dry_run: bool
+) -> tuple[Capture, PlanHead]:
+    """Make a capture and freeze its plan, page by page: all of it is there, or nothing."""
+    head = planning.head
     with connection.transaction(), connection.cursor() as cursor:
         row = cursor.execute(
             f"""WITH minted AS (SELECT nextval('rederive.capture_number') AS number)
@@ -24,29 +27,31 @@ def mint(connection: Connection, plan: Plan, *, who: str, reason: str, dry_run: 
                     columns, request, digest, reason, who, state)
                 SELECT %(domain)s || '-' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD') || '-' || number, number,
                        %(domain)s, %(source)s, %(mode)s, %(dry_run)s, %(version)s, %(columns)s, %(request)s,
-                       %(digest)s, %(reason)s, %(who)s, 'running' FROM minted
+                       '', %(reason)s, %(who)s, 'running' FROM minted
                 RETURNING {_COLUMNS}""",
             {
-                "domain": plan.domain,
-                "source": plan.source,
-                "mode": plan.mode.value,
+                "domain": head.domain,
+                "source": head.source,
+                "mode": head.mode.value,
                 "dry_run": dry_run,
-                "version": plan.derivation_version,
-                "columns": list(plan.columns),
-                "request": Jsonb(plan.request),
-                "digest": plan.digest,
+                "version": head.derivation_version,
+                "columns": list(head.columns),
+                "request": Jsonb(head.request),
                 "reason": reason,
                 "who": who,
             },
         ).fetchone()
         assert row is not None
         capture = _capture(row)
-        with cursor.copy("COPY rederive.units (capture_id, unit, key_range, picked, rows) FROM STDIN") as copy:
-            for unit in plan.units:
-                copy.write_row(
-                    (capture.capture_id, unit.unit, unit.key_range, orjson.dumps(unit.picked).decode(), unit.rows or 0)
-                )
-    return capture
+        for units in planning:
+            with cursor.copy("COPY rederive.units (capture_id, unit, key_range, picked, rows) FROM STDIN") as copy:
+                for unit in units:
+                    picked = orjson.dumps(unit.picked).decode()
+                    copy.write_row((capture.capture_id, unit.unit, unit.key_range, picked, unit.rows or 0))
+        cursor.execute(
+            "UPDATE rederive.captures SET digest = %s WHERE capture_id = %s", [planning.digest, capture.capture_id]
+        )
+    return capture, planning.head
 
 
 def find(connection: Connection, capture_id: str) -> Capture | None:
@@ -115,7 +120,7 @@ def refuse(connection: Connection, capture_id: str, refusal: Refusal) -> None:
         if refusal.halves is None:
             connection.execute(
                 """UPDATE rederive.units SET state = 'dead', failure = %s, errors = greatest(rows, 1)
-                   WHERE capture_id = %s AND unit = %s""",
+                   WHERE capture_id = %s AND unit = %s AND state = 'planned'""",
                 [refusal.reason, capture_id, unit.unit],
             )
             return
@@ -139,6 +144,10 @@ def set_topic(connection: Connection, capture: Capture, topic_id: str, kept: dic
     anew, old origins mean other records now: notes of the old topic are dropped, history makes repeats harmless.
     """
     with connection.transaction():
+        # In the order in which sinks lock: the capture, its notes, its units.
+        connection.execute(
+            "SELECT FROM rederive.captures WHERE capture_id = %s FOR NO KEY UPDATE", [capture.capture_id]
+        )
         if capture.topic_id not in (None, topic_id):
             connection.execute("DELETE FROM rederive.notes WHERE capture_id = %s", [capture.capture_id])
             kept = {}

@@ -1,18 +1,19 @@
 """A domain's log as a source: records of a range of send times, read again by offset."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from psycopg import Connection
 
-from producers.source import Found, Refusal, Request
+from producers.source import Page, Refusal, Request
 from producers.topics import partitions_of, unreachable
 from schemas.errors import Failed
-from schemas.plan import Plan, PlannedUnit
+from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.table import Domain
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
 
+_PAGE_UNITS = 2_000
 _SECONDS = 10.0
 _READ_SECONDS = 30.0
 
@@ -41,46 +42,61 @@ class LogSource:
         """Leave the broker."""
         self._consumer.close()
 
-    def plan(self, request: Request, found: Found) -> Plan:
-        """A unit per record sent in [start, end). Failed when the log doesn't exist or the broker doesn't answer."""
-        partitions = partitions_of(self._kafka, self._topic)
-        if not partitions:
-            raise Failed(
-                f"there is no topic {self._topic}",
-                why="nothing has been sent to this domain's log yet",
-                mend="replay from the table instead: `rederive replay " + self._domain.name + "`",
-            )
-        units: list[PlannedUnit] = []
-        notes: list[str] = []
-        for partition in partitions:
-            low, first, last = self._range(partition, request)
-            if first == low > 0:
-                notes.append(f"{self._topic}[{partition}]: retention has dropped what stood before offset {low:,}")
-            units += [
-                PlannedUnit(
-                    unit=len(units) + at,
-                    key_range=f"{self._topic}[{partition}]@{offset}",
-                    picked={"partition": partition, "offset": offset},
-                    rows=None,
-                )
-                for at, offset in enumerate(range(first, last))
-            ]
-            found(len(units))
-        units = units[: request.limit]
-        if not units:
-            notes.append(self._why_nothing(partitions))
-        return Plan(
+    def head(self, request: Request) -> PlanHead:
+        """The plan's head before anything is found."""
+        return PlanHead(
             domain=self._domain.name,
             source="log",
             mode=request.mode,
             derivation_version=self._domain.derivation_version,
             columns=request.columns,
             request={**request.describe(), "topic": self._topic},
-            found=len(units),
-            nulls={},
-            units=tuple(units),
-            notes=tuple(notes),
-        ).sealed()
+        )
+
+    def pages(self, request: Request) -> Iterator[Page]:
+        """A unit per record sent in [start, end). Failed when the log doesn't exist or the broker doesn't answer."""
+        number = 0
+        for partition in self._partitions():
+            _, first, last = self._range(partition, request)
+            for start in range(first, last, _PAGE_UNITS):
+                end = min(start + _PAGE_UNITS, last)
+                if request.limit is not None:
+                    end = min(end, start + request.limit - number)
+                if end <= start:
+                    return
+                units = [self._unit(number + offset - start, partition, offset) for offset in range(start, end)]
+                number += len(units)
+                yield Page(units, {})
+
+    def _partitions(self) -> list[int]:
+        found = partitions_of(self._kafka, self._topic)
+        if not found:
+            raise Failed(
+                f"there is no topic {self._topic}",
+                why="nothing has been sent to this domain's log yet",
+                mend="replay from the table instead: `rederive replay " + self._domain.name + "`",
+            )
+        return found
+
+    def _unit(self, number: int, partition: int, offset: int) -> PlannedUnit:
+        return PlannedUnit(
+            unit=number,
+            key_range=f"{self._topic}[{partition}]@{offset}",
+            picked={"partition": partition, "offset": offset},
+            rows=None,
+        )
+
+    def notes(self, request: Request, found: int) -> tuple[str, ...]:
+        """What retention has dropped of the range, and why there is nothing to do, if so."""
+        notes = []
+        partitions = self._partitions()
+        for partition in partitions:
+            low, first, _ = self._range(partition, request)
+            if first == low > 0:
+                notes.append(f"{self._topic}[{partition}]: retention has dropped what stood before offset {low:,}")
+        if not found:
+            notes.append(self._why_nothing(partitions))
+        return tuple(notes)
 
     def _why_nothing(self, partitions: list[int]) -> str:
         kept = [self._watermarks(partition) for partition in partitions]
@@ -117,11 +133,11 @@ class LogSource:
 
     def stale(self, connection: Connection, plan: Plan) -> str | None:  # noqa: ARG002
         """Planned records that retention has dropped meanwhile."""
+        kept = {partition: self._watermarks(partition) for partition in self._partitions()}
         gone = 0
-        for partition in partitions_of(self._kafka, self._topic):
-            low, high = self._watermarks(partition)
-            offsets = [unit.picked["offset"] for unit in plan.units if unit.picked["partition"] == partition]
-            gone += sum(not low <= offset < high for offset in offsets)
+        for unit in plan.units:
+            low, high = kept.get(unit.picked["partition"], (0, 0))
+            gone += not low <= unit.picked["offset"] < high
         return f"{gone:,} of its {plan.found:,} records are no longer in {self._topic}" if gone else None
 
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:

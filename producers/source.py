@@ -1,13 +1,14 @@
 """What a replay reads again: the contract between a source and the run that sends its units."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from psycopg import Connection
 
-from schemas.plan import Plan, PlannedUnit
+from schemas.plan import Digest, Plan, PlanHead, PlannedUnit
 from schemas.table import Mode
 from schemas.unit import Unit
 
@@ -54,18 +55,97 @@ class Refusal:
     halves: tuple[list[int], list[int]] | None = None
 
 
-Found = Callable[[int], None]
-"""Told the number of rows found so far, while planning."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some units of a plan, in order, and the NULLs per column among their rows."""
+
+    units: Sequence[PlannedUnit]
+    nulls: Mapping[str, int]
 
 
 class Source(Protocol):
     """A place that raw payloads are read again from."""
 
-    def plan(self, request: Request, found: Found) -> Plan:
-        """Find what the request means now and cut it into units. UsageError for names that don't exist."""
+    def head(self, request: Request) -> PlanHead:
+        """What a plan of this request says before anything is found."""
+
+    def pages(self, request: Request) -> Iterator[Page]:
+        """Find what the request means now, in units, a page at a time. Failed for names that don't exist."""
+
+    def notes(self, request: Request, found: int) -> tuple[str, ...]:
+        """What a person should know of a plan that found so many rows."""
 
     def stale(self, connection: Connection, plan: Plan) -> str | None:
         """Why the plan no longer fits what is stored, or None."""
 
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
         """Read a planned unit's payloads."""
+
+
+class Planning(Protocol):
+    """Units on their way into a plan: iterate over the pages, then take the final `head` and the `digest`."""
+
+    head: PlanHead
+
+    @property
+    def digest(self) -> str:
+        """The digest of what has passed."""
+
+    def __iter__(self) -> Iterator[Sequence[PlannedUnit]]: ...
+
+
+class Made:
+    """A plan that was made before, as planning."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.head = plan.head
+
+    @property
+    def digest(self) -> str:
+        """The plan's own."""
+        return self._plan.digest
+
+    def __iter__(self) -> Iterator[Sequence[PlannedUnit]]:
+        yield self._plan.units
+
+
+class Finding:
+    """Planning by looking into a source now, a page at a time, however much there is."""
+
+    def __init__(self, source: Source, request: Request) -> None:
+        self._source, self._request = source, request
+        self._digest = Digest()
+        self.head = source.head(request)
+
+    @property
+    def digest(self) -> str:
+        """The digest of what has passed."""
+        return self._digest.of(self.head)
+
+    def __iter__(self) -> Iterator[Sequence[PlannedUnit]]:
+        nulls: Counter[str] = Counter(dict.fromkeys(self.head.columns, 0))
+        found = count = 0
+        for page in self._source.pages(self._request):
+            for unit in page.units:
+                self._digest.add(unit)
+                # Of a log every unit is one record found.
+                found += 1 if unit.rows is None else unit.rows
+            count += len(page.units)
+            nulls.update(page.nulls)
+            yield page.units
+        self.head = self.head.model_copy(
+            update={
+                "found": found,
+                "unit_count": count,
+                "nulls": dict(nulls) if self.head.source == "table" else {},
+                "notes": self._source.notes(self._request, found),
+            }
+        )
+
+
+def make_plan(source: Source, request: Request) -> Plan:
+    """The whole plan at once, for printing."""
+    planning = Finding(source, request)
+    units = tuple(unit for page in planning for unit in page)
+    return Plan(**planning.head.model_dump(), units=units).sealed()

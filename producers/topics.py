@@ -23,6 +23,7 @@ from schemas.unit import MAX_RECORD_BYTES
 log = logging.getLogger(__name__)
 
 _SECONDS = 10.0
+_SETTLE_SECONDS = 30.0
 # A batch's own bytes come on top of its records.
 _TOPIC_RECORD_BYTES = MAX_RECORD_BYTES + 1024 * 1024
 
@@ -66,7 +67,31 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int) -> str:
             # Somebody else may have been faster.
             _done(grown, f"given {sizes[name]} partitions", KafkaError.INVALID_PARTITIONS)
     _mend_sizes(admin, [name for name in wanted if name in present])
-    return str(admin.describe_topics(TopicCollection([lane.raw]))[lane.raw].result(_SECONDS).topic_id)
+    for name in (lane.derived, lane.raw):
+        topic_id = _settled(admin, name, most)
+    return topic_id
+
+
+class _NotSettledError(Exception):
+    """A topic that was just made isn't known everywhere yet."""
+
+
+def _settled(admin: AdminClient, name: str, partitions: int) -> str:
+    """Kafka's id of the topic, once the broker shows it with its partitions: it may take a moment."""
+    try:
+        for attempt in stamina.retry_context(on=_NotSettledError, attempts=None, timeout=_SETTLE_SECONDS, wait_max=0.5):
+            with attempt:
+                try:
+                    found = admin.describe_topics(TopicCollection([name]))[name].result(_SECONDS)
+                except KafkaException as error:
+                    if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise _NotSettledError from error
+                    raise Failed(f"topic {name} can't be looked at", why=error.args[0].str()) from error
+                if len(found.partitions) < partitions:
+                    raise _NotSettledError
+    except _NotSettledError as error:
+        raise Failed(f"topic {name} doesn't come to be", why=f"not there after {_SETTLE_SECONDS:.0f} s") from error
+    return str(found.topic_id)
 
 
 def _new(name: str, partitions: int, retention_ms: int) -> NewTopic:
@@ -150,3 +175,24 @@ def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]
         raise AssertionError("unreachable")
     finally:
         consumer.close()
+
+
+def watermarks(kafka: Mapping[str, str], topic: str) -> dict[int, tuple[int, int]]:
+    """Offsets [low, high) that each partition of the topic holds. Failed when the broker doesn't answer."""
+    consumer = Consumer({**kafka, "group.id": f"rederive.look.{topic}", "enable.auto.commit": False})
+    try:
+        return {
+            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_SECONDS)
+            for partition in partitions_of(kafka, topic)
+        }
+    except KafkaException as error:
+        raise unreachable(kafka, error.args[0]) from error
+    finally:
+        consumer.close()
+
+
+def behind(kafka: Mapping[str, str], group: str, topic: str) -> int:
+    """Lag: how many of the records that the topic holds the group has not committed."""
+    kept = watermarks(kafka, topic)
+    places = committed(kafka, group, [TopicPartition(topic, partition) for partition in kept])
+    return sum(kept[place.partition][1] - max(place.offset, kept[place.partition][0]) for place in places)

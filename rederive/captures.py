@@ -118,7 +118,8 @@ def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
 def problems(connection: Connection, capture_id: str) -> list[dict[str, Any]]:
     """Skips and errors by reason, each with its count and its first five rows."""
     rows = connection.execute(
-        """SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5], (array_agg(message))[1]
+        """SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5],
+                  (array_agg(message ORDER BY unit, ordinal))[1]
            FROM rederive.problems WHERE capture_id = %s GROUP BY reason ORDER BY count(*) DESC, reason""",
         [capture_id],
     )
@@ -147,22 +148,26 @@ def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
 
     Failed when it has been rolled back.
     """
+    find(connection, capture_id)
+    states = ["cancelled", "dead"] if dead else ["cancelled"]
+    with connection.transaction():
+        changed = connection.execute(
+            """UPDATE rederive.captures SET state = 'running', finished_at = NULL
+               WHERE capture_id = %(id)s AND state NOT IN ('rolling-back', 'rolled-back')
+                 AND (state = 'cancelled' OR EXISTS (SELECT FROM rederive.units
+                      WHERE capture_id = %(id)s AND state = ANY(%(states)s || ARRAY['planned', 'sent'])))""",
+            {"id": capture_id, "states": states},
+        ).rowcount
+        if changed:
+            connection.execute(
+                """UPDATE rederive.units SET state = 'planned', failure = NULL, errors = 0
+                   WHERE capture_id = %s AND state = ANY(%s)""",
+                [capture_id, states],
+            )
     capture = find(connection, capture_id)
     if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
         raise Failed(f"{capture_id} is {capture.state}", mend="start a new replay over the same range")
-    states = ["cancelled", "dead"] if dead else ["cancelled"]
-    with connection.transaction():
-        connection.execute(
-            """UPDATE rederive.units SET state = 'planned', failure = NULL, errors = 0
-               WHERE capture_id = %s AND state = ANY(%s)""",
-            [capture_id, states],
-        )
-        connection.execute(
-            """UPDATE rederive.captures SET state = 'running', finished_at = NULL WHERE capture_id = %s
-                 AND EXISTS (SELECT FROM rederive.units WHERE capture_id = %s AND state IN ('planned', 'sent'))""",
-            [capture_id, capture_id],
-        )
-    return find(connection, capture_id)
+    return capture
 
 
 def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[str, int]]:
@@ -184,5 +189,7 @@ def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int
         for keys in roll_back(connection, table, capture_id):
             yield table.name, keys
     connection.execute(
-        "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() WHERE capture_id = %s", [capture_id]
+        "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() "
+        "WHERE capture_id = %s AND state = 'rolling-back'",
+        [capture_id],
     )

@@ -61,7 +61,7 @@ def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.C
     With `autocommit` (the default) a transaction is what `connection.transaction()` encloses. Failed when no connection
     can be made: nothing answers, a wrong password, no such database, a string that is none.
     """
-    place = _place(url)
+    where = place(url)
     try:
         given = conninfo_to_dict(url)
         return psycopg.connect(
@@ -74,7 +74,7 @@ def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.C
             autocommit=autocommit,
         )
     except psycopg.Error as error:
-        raise _refused(error, place) from error
+        raise _refused(error, where) from error
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def _refused(error: psycopg.Error, place: str) -> Failed:
     return Failed(what, why=_last_clause(text), mend=_mend(error.sqlstate) if error.sqlstate else _START)
 
 
-def _place(url: str) -> str:
+def place(url: str) -> str:
     """The address without its password: "rederive@localhost:5432/betfair"; Failed when `url` can't be one."""
     try:
         parts = conninfo_to_dict(url)

@@ -31,15 +31,16 @@ class Demo:
     def __call__(self) -> int:
         """Do everything; 0 when the holes are filled and a second replay finds nothing to do. Stops what it started."""
         started = time.monotonic()
-        # The demo is about its own fresh services, whatever the deployment's are.
-        for name in ("KAFKA_BOOTSTRAP", "DATABASE_URL", "TOPIC_PREFIX"):
-            os.environ.pop(PREFIX + name, None)
-        os.environ[f"{PREFIX}HOME"] = str(self.home)
         settings = Settings(home=self.home, kafka_bootstrap=None, database_url=None)
         local.stop(settings)
         shutil.rmtree(self.home, ignore_errors=True)
         try:
             self._say("fresh Kafka and Postgres (the first time they are downloaded)")
+            endpoints = local.start(settings)
+            # The commands below must work on these services, whatever the environment or rederive.toml names.
+            own = {"HOME": self.home, "KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap}
+            own |= {"DATABASE_URL": endpoints.database_url, "TOPIC_PREFIX": "demo."}
+            os.environ.update({PREFIX + name: str(value) for name, value in own.items()})
             self._type("local start")
             self._type("migrate")
             self._betfair(settings)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def newest(home: Path) -> Path:
 def lines(path: Path, *, follow: bool, last: int) -> Iterator[str]:
     """The last lines of a log, and with `follow` whatever is added, until the caller stops asking."""
     with path.open(errors="replace") as file:
-        yield from file.readlines()[-last:]
+        yield from deque(file, maxlen=last)
         while follow:
             if line := file.readline():
                 yield line

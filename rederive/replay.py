@@ -11,7 +11,7 @@ import psycopg
 from producers import ledger
 from producers.log import LogSource
 from producers.registry import TABLES
-from producers.source import Request, Source
+from producers.source import Finding, Made, Request, Source, make_plan
 from rederive import captures
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
@@ -22,7 +22,7 @@ from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Failed, UsageError
 from schemas.lane import Lane, LaneName
-from schemas.plan import Plan
+from schemas.plan import Plan, PlanHead
 from schemas.registry import DOMAINS
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Replayer:
     def plan(self, request: Request, source: str = "table") -> Plan:
         """What the request means now."""
         with self.connected("plan") as connection, self._source(connection, request.domain, source) as opened:
-            return opened.plan(request, lambda found: log.debug("%d rows found so far", found))
+            return make_plan(opened, request)
 
     def check(self, plan: Plan) -> None:
         """Failed when the plan was made by other formulas, was altered, or no longer fits what is stored."""
@@ -114,12 +114,18 @@ class Replayer:
         finally:
             opened.close()
 
-    def mint(self, plan: Plan, *, dry_run: bool, reason: str) -> Capture:
-        """Freeze the plan under a new capture."""
+    def mint(
+        self, asked: Request | Plan, source: str = "table", *, dry_run: bool, reason: str
+    ) -> tuple[Capture, PlanHead]:
+        """Freeze what a request means now, or a plan that was made before, under a new capture."""
         with self.connected("plan") as connection:
-            for other in captures.unfinished(connection, plan.domain):
+            for other in captures.unfinished(connection, asked.domain):
                 log.warning("%s is unfinished; `rederive captures resume %s` goes on with it", other, other)
-            return ledger.mint(connection, plan, who=captures.who(), reason=reason, dry_run=dry_run)
+            if isinstance(asked, Plan):
+                return ledger.mint(connection, Made(asked), who=captures.who(), reason=reason, dry_run=dry_run)
+            with self._source(connection, asked.domain, source) as opened:
+                planning = Finding(opened, asked)
+                return ledger.mint(connection, planning, who=captures.who(), reason=reason, dry_run=dry_run)
 
     def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
         """Run a capture until it is complete, and report."""

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
 from producers import ledger
 from producers.sender import Delivered, Sender
 from producers.source import Refusal, Source
-from producers.topics import committed, ensure_topics, partitions_of, unreachable
+from producers.topics import behind, ensure_topics, watermarks
 from rederive.database import failure
 from rederive.logs import run_log
 from rederive.settings import Settings
@@ -65,7 +65,7 @@ class Run:
         topic_id = ensure_topics(kafka, lane, self.agents)
         log_file = run_log(self.settings.home, self.capture.capture_id)
         with self._connected() as connection:
-            kept = _kept(self.settings, lane.raw)
+            kept = watermarks(kafka, lane.raw)
             if lost := ledger.set_topic(connection, self.capture, topic_id, kept):
                 log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
         sender = Sender(kafka, lane.raw, sorted(kept))
@@ -99,12 +99,12 @@ class Run:
                             moved = time.monotonic()
                         elif time.monotonic() - max(moved, looked) > _STALL_SECONDS:
                             looked = time.monotonic()
-                            if step.all_sent and _nothing_waits(self.settings, lane):
+                            if not step.room() and _nothing_waits(self.settings, lane):
                                 step.send_again(connection)
                         _give_up_after(moved, step.progress)
                     return step.progress
             except psycopg.OperationalError as error:
-                log.warning("the database went away, trying again: %s", str(error).splitlines()[0])
+                log.warning("the database refused or went away, trying again: %s", str(error).strip())
                 if time.monotonic() - moved > _PATIENCE_SECONDS:
                     raise failure(error, "the replay") from error
                 threading.Event().wait(1.0)
@@ -150,7 +150,7 @@ class _Steps:
         self._after = -1
         self._sent = 0
         self._done_before: int | None = None
-        self.all_sent = False
+        self._all_sent = False
         self._looked = 0.0
 
     def begin(self, connection: psycopg.Connection, source: Source) -> None:
@@ -160,7 +160,7 @@ class _Steps:
     def advance(self) -> bool:
         """Send some, count sometimes; whether an outcome has come since the last count."""
         assert self._connection is not None
-        sent = self._send(self._connection) if self._room() else 0
+        sent = self._send(self._connection) if self.room() else 0
         self._pending += self.sender.poll()
         if len(self._pending) >= _SEND_AT_ONCE or not sent:
             ledger.mark_sent(self._connection, self.capture.capture_id, self._pending)
@@ -172,14 +172,16 @@ class _Steps:
         return False
 
     def send_again(self, connection: psycopg.Connection) -> None:
-        """Send units anew whose outcomes can't come any more."""
-        again = ledger.send_again(connection, self.capture.capture_id)
-        log.warning("%d units were sent, nothing waits in the topics, no outcome came: they are sent again", again)
-        self._after, self.all_sent = -1, not again
+        """Look for units to send from the beginning: those whose outcomes can't come, and those planned again since."""
+        if again := ledger.send_again(connection, self.capture.capture_id):
+            log.warning("%d units were sent, nothing waits in the topics, no outcome came: they are sent again", again)
+        self._sent -= again
+        self._after, self._all_sent = -1, False
 
-    def _room(self) -> bool:
+    def room(self) -> bool:
+        """Whether there may be units to send, and the queue is short enough for them."""
         done = self.progress.units_done - (self._done_before or 0)
-        return not self.all_sent and self._sent - done < WINDOW_UNITS
+        return not self._all_sent and self._sent - done < WINDOW_UNITS
 
     def _send(self, connection: psycopg.Connection) -> int:
         assert self._source is not None
@@ -202,7 +204,7 @@ class _Steps:
                 self.sender.send(read)
                 self._sent += 1
             self._after = unit.unit
-        self.all_sent = not units
+        self._all_sent = not units
         return len(units)
 
     def _look(self, connection: psycopg.Connection) -> bool:
@@ -228,16 +230,10 @@ def _nothing_waits(settings: Settings, lane: Lane) -> bool:
     """Whether agents and sinks have committed everything that their topics hold: then nothing more will come of it."""
     kafka = settings.kafka_config()
     try:
-        for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
-            kept = _kept(settings, topic)
-            for place in committed(kafka, group, [TopicPartition(topic, partition) for partition in kept]):
-                low, high = kept[place.partition]
-                if max(place.offset, low) < high:
-                    return False
+        return not behind(kafka, lane.agents, lane.raw) and not behind(kafka, lane.sinks, lane.derived)
     except (Failed, KafkaException) as error:
         log.warning("the topics can't be looked at: %s", error)
         return False
-    return True
 
 
 def _give_up_after(moved: float, progress: Progress) -> None:
@@ -247,18 +243,3 @@ def _give_up_after(moved: float, progress: Progress) -> None:
             why="the broker, an agent or a sink doesn't get on; `rederive logs` says which",
             mend="mend it, then resume the capture",
         )
-
-
-def _kept(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
-    """Offsets [low, high) that each partition of the topic holds."""
-    kafka = settings.kafka_config()
-    consumer = Consumer({**kafka, "group.id": f"rederive.look.{topic}", "enable.auto.commit": False})
-    try:
-        return {
-            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-            for partition in partitions_of(kafka, topic)
-        }
-    except KafkaException as error:
-        raise unreachable(kafka, error.args[0]) from error
-    finally:
-        consumer.close()

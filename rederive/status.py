@@ -4,13 +4,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from producers.topics import committed
+from producers.topics import behind
 from rederive import captures, local
+from rederive.database import connect, place
 from rederive.settings import Settings
 from schemas.capture import CaptureState
+from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.registry import DOMAINS
 
@@ -50,14 +52,13 @@ def look(settings: Settings) -> Status:
         named = settings.model_copy(update={"kafka_bootstrap": bootstrap})
         try:
             lag = _lags(named)
-        except KafkaException:
+        except (Failed, KafkaException):
             lag = None
     running, database = _running(url)
-    place = f"{psycopg.conninfo.conninfo_to_dict(url).get('host', '')}" if url else ""
     return Status(
         [
             ("kafka", "away" if lag is None else "running", bootstrap or "not started"),
-            ("postgres", database, place or "not started"),
+            ("postgres", database, place(url) if url else "not started"),
         ],
         running,
         lag or [],
@@ -68,11 +69,11 @@ def _running(url: str | None) -> tuple[list[captures.Listed], str]:
     if url is None:
         return [], "away"
     try:
-        with psycopg.connect(url, connect_timeout=int(_SECONDS)) as connection:
+        with connect(url, application="rederive status") as connection:
             if connection.execute("SELECT to_regclass('rederive.captures')").fetchone() == (None,):
                 return [], "not migrated"
             return captures.listed(connection, limit=20, state=CaptureState.RUNNING), "running"
-    except psycopg.OperationalError:
+    except (Failed, psycopg.Error):
         return [], "away"
 
 
@@ -85,21 +86,8 @@ def _lags(settings: Settings) -> list[tuple[str, int, int]]:
         lane = Lane(domain, LaneName.REPLAY, settings.topic_prefix)
         for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
             if topic in topics:
-                places = [TopicPartition(topic, number) for number in topics[topic].partitions]
-                found.append((group, _lag(kafka, group, places), _members(admin, group)))
+                found.append((group, behind(kafka, group, topic), _members(admin, group)))
     return found
-
-
-def _lag(kafka: dict[str, str], group: str, places: list[TopicPartition]) -> int:
-    consumer = Consumer({**kafka, "group.id": f"{group}.look", "enable.auto.commit": False})
-    try:
-        behind = 0
-        for place in committed(kafka, group, places):
-            low, high = consumer.get_watermark_offsets(place, timeout=_SECONDS)
-            behind += high - max(place.offset, low)
-        return behind
-    finally:
-        consumer.close()
 
 
 def _members(admin: AdminClient, group: str) -> int:

@@ -24,11 +24,11 @@ class PlannedUnit(BaseModel):
     rows: int | None
 
 
-class Plan(BaseModel):
-    """A replay that could start now: what was asked, what was found, the units.
+class PlanHead(BaseModel):
+    """What a plan says of itself without its units.
 
     `found` counts source rows (a log's: records). `nulls` counts, per column in scope, the NULLs among the rows found.
-    `notes` are sentences that a person should read before applying. `digest` covers everything else.
+    `notes` are sentences that a person should read before applying.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,17 +40,49 @@ class Plan(BaseModel):
     derivation_version: int
     columns: tuple[str, ...]
     request: dict[str, Any]
-    found: int
-    nulls: dict[str, int]
-    units: tuple[PlannedUnit, ...]
+    found: int = 0
+    unit_count: int = 0
+    nulls: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+
+
+class Plan(PlanHead):
+    """A replay that could start now. `digest` covers everything else."""
+
+    units: tuple[PlannedUnit, ...]
     digest: str = ""
 
+    @property
+    def head(self) -> PlanHead:
+        """The plan without its units."""
+        return PlanHead(**self.model_dump(exclude={"units", "digest"}))
+
     def computed_digest(self) -> str:
-        """SHA-256 over the plan without its digest."""
-        body = self.model_dump(mode="json", exclude={"digest"})
-        return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        """The digest that the plan should have."""
+        digest = Digest()
+        for unit in self.units:
+            digest.add(unit)
+        return digest.of(self.head)
 
     def sealed(self) -> Self:
         """The same plan with its digest."""
         return self.model_copy(update={"digest": self.computed_digest()})
+
+
+class Digest:
+    """SHA-256 over a plan's units, as they come, and its head."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, unit: PlannedUnit) -> None:
+        """Take the next unit in."""
+        self._hash.update(
+            orjson.dumps([unit.unit, unit.key_range, unit.picked, unit.rows], option=orjson.OPT_SORT_KEYS)
+        )
+
+    def of(self, head: PlanHead) -> str:
+        """The digest of the units so far under this head."""
+        whole = self._hash.copy()
+        whole.update(orjson.dumps(head.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS))
+        return whole.hexdigest()

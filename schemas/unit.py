@@ -14,6 +14,7 @@ MAX_RECORD_BYTES = 16 * 1024 * 1024
 ENVELOPE_BYTES = 16 * 1024
 """What a record carries besides its key and value: headers with every column name, and the batch around it."""
 
+MAX_PLANNED_ROWS = 1_000_000
 TARGET_UNIT_BYTES = 256 * 1024
 TARGET_UNIT_ROWS = 128
 
@@ -74,15 +75,13 @@ class UnitHeaders:
         """
         found = texts(headers)
         check_format(found)
-        unit = found.get("rederive-unit")
-        rows = found.get("rederive-rows")
         columns = found.get("rederive-columns", "")
         return cls(
             kind=found.get("rederive-kind", default_kind),
             capture=found.get("rederive-capture"),
-            unit=None if unit is None else int(unit),
+            unit=number(found, "rederive-unit", 2**31),
             columns=tuple(columns.split(",")) if columns else (),
-            rows=None if rows is None else int(rows),
+            rows=number(found, "rederive-rows", MAX_PLANNED_ROWS),
             key_range=found.get("rederive-range", ""),
             observed=found.get("rederive-observed", ""),
         )
@@ -101,6 +100,16 @@ class Unit:
 def texts(headers: Iterable[tuple[str, bytes]] | None) -> dict[str, str]:
     """Kafka headers as a dict of texts; of a repeated name the last."""
     return {name: (value or b"").decode("utf-8", "replace") for name, value in headers or ()}
+
+
+def number(found: dict[str, str], name: str, limit: int) -> int | None:
+    """A header's number, None when it isn't there; ValueError unless it is in [0, limit)."""
+    text = found.get(name)
+    if text is None:
+        return None
+    if not 0 <= int(text) < limit:
+        raise ValueError(f"header {name} is {text}, not a number below {limit:,}")
+    return int(text)
 
 
 def check_format(found: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from schemas.outcome import Outcome
-from schemas.unit import KafkaHeaders, Origin, check_format, texts
+from schemas.unit import KafkaHeaders, Origin, check_format, number, texts
 from sinks.apply import Result
 
 
@@ -30,16 +30,15 @@ class Assembly:
         origin = Origin(
             said["rederive-origin-topic"], int(said["rederive-origin-partition"]), int(said["rederive-origin-offset"])
         )
-        number, _, count = said.get("rederive-part", "1/1").partition("/")
-        parts = self._kept(origin, int(number), offset, value)
-        if parts is None or number != count:
+        part, _, count = said.get("rederive-part", "1/1").partition("/")
+        parts = self._kept(origin, int(part), offset, value)
+        if parts is None or part != count:
             return None
         self._parts.pop(origin, None)
-        decoded = [Outcome.decode(part) for _, part in parts]
+        decoded = [Outcome.decode(piece) for _, piece in parts]
         outcome = decoded[-1]
-        outcome.tables = [block for part in decoded for block in part.tables]
-        unit = said.get("rederive-unit")
-        return Result(origin, said["rederive-capture"], None if unit is None else int(unit), outcome)
+        outcome.tables = [block for piece in decoded for block in piece.tables]
+        return Result(origin, said["rederive-capture"], number(said, "rederive-unit", 2**31), outcome)
 
     def _kept(self, origin: Origin, number: int, offset: int, value: bytes) -> list[tuple[int, bytes]] | None:
         """The parts up to this one; None when earlier ones are missing."""

@@ -25,6 +25,7 @@ _POLL_SECONDS = 0.05
 _LINGER_SECONDS = 0.3
 _RETRY_CLASSES = ("40", "08", "53", "57")
 _CONNECT_ATTEMPT_SECONDS = 300.0
+_DELIVERY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Sink:
     def __init__(self, config: SinkConfig) -> None:
         self.config = config
         self._assemblies: dict[int, Assembly] = {}
+        self._committed: dict[int, int] = {}
         self._results: list[Result] = []
         self._connection: psycopg.Connection | None = None
         self._consumer = Consumer(
@@ -60,6 +62,7 @@ class Sink:
                 "session.timeout.ms": 6000,
                 "heartbeat.interval.ms": 2000,
                 "enable.auto.commit": False,
+                "on_commit": self._told,
                 "auto.offset.reset": "earliest",
                 "fetch.message.max.bytes": MAX_RECORD_BYTES + 1024 * 1024,
                 "fetch.max.bytes": MAX_RECORD_BYTES + 2 * 1024 * 1024,
@@ -88,6 +91,7 @@ class Sink:
         # Positions start from what is committed: whatever was gathered before comes again.
         self._results.clear()
         self._assemblies = {part.partition: Assembly() for part in partitions}
+        self._committed.clear()
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._results.clear()
@@ -106,6 +110,8 @@ class Sink:
             if rows >= 2 * self.config.batch_rows or (self._results and (not messages or waited > _LINGER_SECONDS)):
                 return
             if not self._results:
+                # Records that were no outcomes are done with, too.
+                self._commit()
                 started = time.monotonic()
 
     def _take(self, message: Message) -> int:
@@ -133,9 +139,7 @@ class Sink:
         return sum(len(block.rows) for block in result.outcome.tables) or 1
 
     def _flush(self) -> None:
-        """Apply what was gathered, capture by capture, then commit."""
-        if not self._results:
-            return
+        """Apply what was gathered, capture by capture, then commit how far everything is done."""
         by_capture: dict[str, list[Result]] = defaultdict(list)
         for result in self._results:
             by_capture[result.capture_id].append(result)
@@ -145,15 +149,27 @@ class Sink:
                 log.warning("%d records of %s are discarded: it isn't running", done.discarded, capture_id)
             self._bury(done)
         self._results.clear()
-        offsets = [
-            TopicPartition(self.config.lane.derived, partition, assembly.safe_offset)
-            for partition, assembly in self._assemblies.items()
-            if assembly.next_offset
-        ]
+        self._commit()
+
+    def _commit(self) -> None:
+        safe = {partition: assembly.safe_offset for partition, assembly in self._assemblies.items()}
+        moved = {partition: offset for partition, offset in safe.items() if offset != self._committed.get(partition, 0)}
+        if not moved:
+            return
+        offsets = [TopicPartition(self.config.lane.derived, partition, offset) for partition, offset in moved.items()]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
             log.warning("offsets are not committed, their records will come again: %s", error)
+            return
+        self._committed.update(moved)
+
+    def _told(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
+        """What became of a commit; a refused one is tried again with the next."""
+        if error is not None:
+            log.warning("offsets are not committed, their records may come again: %s", error)
+            for place in offsets:
+                self._committed.pop(place.partition, None)
 
     def _apply(self, capture_id: str, results: list[Result]) -> Applied:
         """Apply with patience: what passes by itself is tried again, what needs a person stops the sink."""
@@ -183,7 +199,13 @@ class Sink:
         return self._connection
 
     def _bury(self, done: Applied) -> None:
-        """Send refused outcomes to the DLQ and wait for their delivery."""
+        """Send refused outcomes to the DLQ and wait for their delivery. Failed when one isn't taken."""
+        failures: list[str] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failures.append(error.str())
+
         for result, reason in done.refused:
             log.error("unit %s of %s is dead: %s", result.unit, result.capture_id, reason)
             value = result.outcome.encode()
@@ -204,9 +226,14 @@ class Sink:
                     ("rederive-failed-stage", b"sink"),
                     ("rederive-failure", reason.encode()),
                 ],
+                on_delivery=delivered,
             )
-        if done.refused and self._dead_letters.flush(60):
-            raise Failed("dead letters can't be delivered", why=f"{self.config.lane.dlq} doesn't take them in 60 s")
+        if done.refused and (self._dead_letters.flush(_DELIVERY_SECONDS) or failures):
+            raise Failed(
+                "dead letters can't be delivered",
+                why=f"{self.config.lane.dlq}: {failures[0] if failures else f'no answer in {_DELIVERY_SECONDS:.0f} s'}",
+                mend="see that the topic takes records of 16 MiB; they are sent again then",
+            )
 
 
 def _passes(error: Exception) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from producers.source import Request
     from rederive.replay import Replayer
     from schemas.capture import Capture
-    from schemas.plan import Plan
+    from schemas.plan import PlanHead
 
 replay = cyclopts.App(name="replay", help="Read stored payloads again, recompute their rows, merge them.")
 plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout) and do nothing; `apply` runs it.")
@@ -223,10 +223,12 @@ def apply(
         raise UsageError(f"{file} is no plan", why=why, mend="`rederive plan betfair > plan.json` makes one") from None
     replayer = Replayer.of(Settings())
     replayer.check(made)
-    return _run_plan(replayer, made, dry_run, reason, batch_size, workers, json)
+    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason)
+    say_plan(head)
+    return run(replayer, capture, batch_size, workers, json=json)
 
 
-def say_plan(made: "Plan") -> None:
+def say_plan(made: "PlanHead") -> None:
     """What a plan will do, for a person, on stderr."""
     import logging
 
@@ -239,7 +241,7 @@ def say_plan(made: "Plan") -> None:
         made.domain,
         start,
         end,
-        len(made.units),
+        made.unit_count,
         made.mode,
         made.derivation_version,
         len(made.columns),
@@ -259,15 +261,9 @@ def _plan_and_run(
     from rederive.settings import Settings
 
     replayer = Replayer.of(Settings())
-    made = replayer.plan(request, source)
-    return _run_plan(replayer, made, dry_run, reason, batch_size, agents, json)
-
-
-def _run_plan(
-    replayer: "Replayer", made: "Plan", dry_run: bool, reason: str, batch_size: int, agents: int | None, json: bool
-) -> int:
-    say_plan(made)
-    return run(replayer, replayer.mint(made, dry_run=dry_run, reason=reason), batch_size, agents, json=json)
+    capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason)
+    say_plan(head)
+    return run(replayer, capture, batch_size, agents, json=json)
 
 
 def run(replayer: "Replayer", capture: "Capture", batch_size: int, agents: int | None, *, json: bool) -> int:

@@ -94,6 +94,7 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_paren
     """
     import psycopg
 
+    from rederive.database import place
     from rederive.endpoints import resolve
     from rederive.settings import Settings
     from rederive.workers import BEGIN_AGAIN, NEEDS_A_PERSON
@@ -103,6 +104,8 @@ def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_paren
 
     settings = Settings()
     endpoints = resolve(settings)
+    # A URL that can't be read is refused here, before anything could quote it.
+    place(endpoints.database_url)
     where, kafka = Lane(domain, LaneName(lane), settings.topic_prefix), settings.at(endpoints).kafka_config()
     config = SinkConfig(
         lane=where,

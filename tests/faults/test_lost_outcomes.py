@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 from producers import ledger
 from producers.betfair import SnapshotTable
 from producers.sender import Sender
-from producers.source import Request
+from producers.source import Made, Request, make_plan
 from producers.topics import committed, ensure_topics
 from rederive.migrate import migrate
 from rederive.settings import Settings
@@ -34,8 +34,8 @@ def test_lost_outcomes_are_computed_again(settings: Settings, database_url: str)
         world = Synthetic()
         load(connection, world.metadata(), world.snapshots(500))
         source = SnapshotTable(connection)
-        plan = source.plan(Request("betfair", Mode.FILL, METRICS), lambda _: None)
-        capture = ledger.mint(connection, plan, who="test", reason="", dry_run=False)
+        plan = make_plan(source, Request("betfair", Mode.FILL, METRICS))
+        capture, _ = ledger.mint(connection, Made(plan), who="test", reason="", dry_run=False)
         ledger.set_topic(connection, capture, topic_id, {0: (0, 0)})
         sender = Sender(kafka, lane.raw, [0])
         for unit in plan.units:
