@@ -20,6 +20,7 @@ from typing import Any
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.transport.drivers import aiokafka
 from mode.supervisors import CrashingSupervisor
 
 from processors.engine import Process, answer
@@ -32,6 +33,7 @@ EXIT_BATCH_FAILED = 70
 _TAKE_UNITS = 4
 _TAKE_SECONDS = 0.02
 _STOP_SECONDS = 20.0
+_FULL_BUFFER_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ async def _run(config: AgentConfig, process: Process, stop: threading.Event) -> 
 
 def make_app(config: AgentConfig) -> faust.App:
     """The faust app of one agent process; everything that faust would read from the environment is said here."""
-    return faust.App(
+    return _App(
         config.lane.agents,
         broker=[f"aiokafka://{server}" for server in config.kafka["bootstrap.servers"].split(",")],
         broker_credentials=_credentials(config.kafka),
@@ -111,6 +113,30 @@ def make_app(config: AgentConfig) -> faust.App:
         producer_compression_type="zstd",
         producer_acks=-1,
     )
+
+
+class _Consumer(aiokafka.Consumer):
+    """faust's consumer, awake again as soon as its buffer has room.
+
+    When the buffers of all its partitions are full, faust's own sleeps for a whole second. The small buffer that keeps
+    memory flat is empty long before.
+    """
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ANN401
+        while self.flow_active and self._buffered_partitions and not self._get_active_partitions():
+            if self.should_stop:
+                break
+            await self.sleep(_FULL_BUFFER_SECONDS)
+        return await super()._wait_next_records(timeout)
+
+
+class _Transport(aiokafka.Transport):
+    Consumer = _Consumer
+
+
+class _App(faust.App):
+    def _new_transport(self) -> _Transport:
+        return _Transport(self.conf.broker_consumer, self)
 
 
 def add_agent(app: faust.App, lane: Lane, process: Process) -> None:
