@@ -105,20 +105,21 @@ def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int
         cursor.execute(sql.analyse)
         if writer.dry_run:
             return Counter(dict(cursor.execute(sql.count_changes(writer.mode)).fetchall()))
-        before, arrival = lock(connection, sql, sql.stage)
-        return _merge_locked(connection, sql, writer, len(staged.rows), before, arrival)
+        return _merge_staged(connection, sql, writer, len(staged.rows))
 
 
-def lock(connection: Connection, sql: Statements, keys: str) -> tuple[int, int]:
-    """Lock the keys of the table `keys`, then draw two arrivals: for what had been written outside, and for us."""
-    connection.execute(sql.insert_baseline(keys))
+def lock(connection: Connection, sql: Statements, keys: str, rows: int = 0) -> bool:
+    """Lock the keys of the table `keys`; whether all of its `rows` are keys that no capture has touched before."""
+    if connection.execute(sql.insert_baseline(keys)).rowcount == rows > 0:
+        # Their baselines are ours alone until we commit.
+        return True
     connection.execute(sql.lock_baseline(keys))
-    return _arrival(connection), _arrival(connection)
+    return False
 
 
-def _merge_locked(
-    connection: Connection, sql: Statements, writer: Writer, rows: int, before: int, arrival: int
-) -> Counter[int]:
+def _merge_staged(connection: Connection, sql: Statements, writer: Writer, rows: int) -> Counter[int]:
+    untouched = lock(connection, sql, sql.stage, rows)
+    before, arrival = draw_arrival(connection), draw_arrival(connection)
     parameters = {
         "capture": writer.capture_id,
         "version": writer.derivation_version,
@@ -127,7 +128,8 @@ def _merge_locked(
     }
     if connection.execute(sql.insert_history, parameters).rowcount < rows:
         connection.execute(sql.unstage_repeats, parameters)
-    slow = connection.execute(sql.mark_slow(writer.mode), parameters).rowcount
+    # Untouched keys have no history that could outrank the rows; a row that goes meanwhile is found as foreign.
+    slow = 0 if untouched else connection.execute(sql.mark_slow(writer.mode), parameters).rowcount
     changed: Counter[int] = Counter(dict(connection.execute(sql.upsert(writer.mode), parameters).fetchall()))
     slow += connection.execute(sql.mark_foreign).rowcount
     if slow:
@@ -168,11 +170,12 @@ def refold(
         if connection.execute(sql.foreign(keys)).fetchone() == (0,):
             return written
         # A row was inserted from outside where there was none to lock: it gets its entry and is folded in.
-        before = _arrival(connection)
+        before = draw_arrival(connection)
     raise psycopg.errors.SerializationFailure(f"rows of {sql.serving} are inserted from outside faster than merged")
 
 
-def _arrival(connection: Connection) -> int:
+def draw_arrival(connection: Connection) -> int:
+    """The next arrival; drawn only when the keys are locked."""
     row = connection.execute("SELECT nextval('rederive.arrival')").fetchone()
     assert row is not None
     return int(row[0])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from psycopg import Connection
 
 from schemas.table import Table
-from sinks.merge import lock, note_outside, refold, statements
+from sinks.merge import draw_arrival, lock, note_outside, refold, statements
 
 BATCH_KEYS = 5_000
 
@@ -49,7 +49,8 @@ def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator
             ).rowcount
             if not picked:
                 return
-            before, _ = lock(connection, sql, keys)
+            lock(connection, sql, keys)
+            before = draw_arrival(connection)
             note_outside(connection, sql, keys, before)
             on = " AND ".join(f"h.{name} = q.{name}" for name in sql.key)
             connection.execute(
