@@ -102,7 +102,7 @@ def make_app(config: AgentConfig) -> faust.App:
         consumer_group_instance_id=config.member,
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=6.0,
-        broker_heartbeat_interval=2.0,
+        broker_heartbeat_interval=0.5,
         broker_commit_interval=config.commit_seconds,
         broker_commit_every=100,
         broker_max_poll_records=16,

@@ -72,7 +72,8 @@ def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_pare
         kafka,
         settings.home / "run" / "faust",
     )
-    _quiet("faust", "aiokafka", "mode")
+    # faust names the loggers of its services after the module that defines them: ours among them.
+    _quiet("faust", "aiokafka", "mode", "processors.runtime")
     return run_agent(config, PROCESSORS[domain].process, _until_stopped(with_parent=with_parent))
 
 
