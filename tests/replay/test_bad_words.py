@@ -67,7 +67,7 @@ def test_a_database_that_cannot_be_used(nowhere: Settings, settings: Settings, d
     _refused(absent, *words, code=1, said=("does not exist", "do:"))
 
     migrated = "do:  run `rederive migrate`"
-    _refused(settings, *words, code=1, said=('relation "market_', "does not exist", migrated))
+    _refused(settings, *words, code=1, said=('relation "', "does not exist", migrated))
     _refused(settings, "captures", "list", code=1, said=('relation "rederive.captures"', migrated))
 
     migrate(database_url)
