@@ -29,7 +29,7 @@ def number(found: dict[str, Any], name: str) -> int:
 
 
 def counts(found: dict[str, Any]) -> tuple[int, int, int]:
-    """Updated, skipped, errors: how the seeds report a run."""
+    """Updated, skipped, errors: as a run is reported."""
     return number(found, "updated"), number(found, "skipped"), number(found, "errors")
 
 
