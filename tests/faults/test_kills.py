@@ -22,12 +22,12 @@ from sinks.notes import holes
 from tests.program import last_object, rederive, start, workers
 from tests.wait import until
 
-ROWS = 50_000
+ROWS = 70_000
 
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """A database with 50,000 snapshots; some derived rows are missing, some hold values that must stay."""
+    """A database with 70,000 snapshots; some derived rows are missing, some hold values that must stay."""
     migrate(database_url)
     with psycopg.connect(database_url, autocommit=True) as opened:
         world = Synthetic()
