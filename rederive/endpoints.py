@@ -1,21 +1,10 @@
-"""Where Kafka and Postgres answer."""
+"""Where Kafka and Postgres answer: what the settings name, and embedded services for what they don't."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rederive.settings import Settings
+from rederive import local
+from rederive.settings import Endpoints, Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """A Kafka bootstrap list and a Postgres URL; the URL carries a password, so it is kept out of `repr`."""
-
-    kafka_bootstrap: str
-    database_url: str = field(repr=False)
-
-
-def resolve(settings: "Settings") -> Endpoints:
+def resolve(settings: Settings) -> Endpoints:
     """The services to work with: those the settings name, and embedded ones for those they don't.
 
     Embedded services that don't run are started. With both named nothing is started.
@@ -25,8 +14,6 @@ def resolve(settings: "Settings") -> Endpoints:
     url = settings.database_url.get_secret_value() if settings.database_url else None
     if bootstrap and url:
         return Endpoints(bootstrap, url)
-    from rederive import local
-
     if bootstrap:
         return Endpoints(bootstrap, local.start_postgres(settings))
     if url:
@@ -34,10 +21,8 @@ def resolve(settings: "Settings") -> Endpoints:
     return local.start(settings)
 
 
-def resolve_database(settings: "Settings") -> str:
+def resolve_database(settings: Settings) -> str:
     """The Postgres URL alone: the named one, or the embedded server's, started when it doesn't run."""
     if settings.database_url:
         return settings.database_url.get_secret_value()
-    from rederive import local
-
     return local.start_postgres(settings)

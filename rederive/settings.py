@@ -3,13 +3,13 @@
 import os
 import re
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from rederive.endpoints import Endpoints
 from schemas.errors import UsageError
 from schemas.unit import MAX_RECORD_BYTES
 
@@ -18,6 +18,14 @@ TOML_FILE = "rederive.toml"
 
 _LEGAL_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """A Kafka bootstrap list and a Postgres URL; the URL carries a password, so it is kept out of `repr`."""
+
+    kafka_bootstrap: str
+    database_url: str = field(repr=False)
 
 
 class Settings(BaseSettings):

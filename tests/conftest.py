@@ -9,8 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
 
-from rederive.endpoints import Endpoints
-from rederive.settings import Settings
+from rederive.settings import Endpoints, Settings
 from tests.services import services
 
 

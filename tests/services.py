@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rederive import local
-from rederive.endpoints import Endpoints
 from rederive.local.home import free_port
 from rederive.local.kafka import VERSION as KAFKA_VERSION
 from rederive.local.postgres import OPTIONS
-from rederive.settings import Settings
+from rederive.settings import Endpoints, Settings
 from schemas.unit import MAX_RECORD_BYTES
 from tests.wait import until
 

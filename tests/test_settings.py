@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rederive.endpoints import Endpoints, resolve
-from rederive.settings import Settings
+from rederive.endpoints import resolve
+from rederive.settings import Endpoints, Settings
 from schemas.errors import UsageError
 
 

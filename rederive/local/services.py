@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import psutil
 
-from rederive.endpoints import Endpoints
 from rederive.local import process
 from rederive.local.home import Home, State
 from rederive.local.kafka import VERSION, Kafka
 from rederive.local.postgres import Postgres
-from rederive.settings import Settings
+from rederive.settings import Endpoints, Settings
 from schemas.errors import Failed
 
 _PATIENCE_SECONDS = 8
