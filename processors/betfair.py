@@ -14,7 +14,7 @@ from processors.book import Book, Runner, Skipped, read_book
 from processors.coercion import to_float
 from processors.impedance import Inputs, Level, decimal_inputs, exact_inputs, sums_in_hundredths
 from processors.straight import straight_values
-from schemas.betfair import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES
+from schemas.betfair import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES, SKIPS
 from schemas.outcome import Outcome, RowProblem, TableRows
 
 Values = list[float | None]
@@ -87,7 +87,7 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
             text = derived.error if derived.snapshot_id is not None else f"line {number}: {derived.error}"
             outcome.errors.append(RowProblem((derived.snapshot_id,), "error", text))
         elif derived.skip is not None:
-            outcome.skips.append(RowProblem((derived.snapshot_id,), derived.skip))
+            outcome.skips.append(RowProblem((derived.snapshot_id,), derived.skip, SKIPS[derived.skip]))
         else:
             rows.append(
                 [

@@ -60,6 +60,14 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "ladder": _per_role(*_LADDER),
 }
 
+SKIPS = {
+    "no_metadata": "its market has no market_event_metadata row with three selection ids",
+    "no_payload": "its raw_payload is null or empty",
+    "insufficient_runners": "its raw_payload has fewer than three runners",
+    "missing_role": "a selection id of home, away or draw is not among its runners, or stands for two roles",
+}
+"""Why a snapshot is skipped, in words (section 5.6)."""
+
 METRICS_TABLE = Table(
     name="market_derived_metrics",
     key=(Column("snapshot_id", "int8"),),

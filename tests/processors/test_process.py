@@ -22,7 +22,7 @@ def test_a_unit_gives_one_table_and_every_line_its_place() -> None:
     assert table.table == "market_derived_metrics"
     assert table.columns == ("snapshot_id", "snapshot_at", "market_id", "depth_limit", "calculation_version", *METRICS)
     assert table.rows == [[1, AT, MARKET, 3, "imbalance_v1", *derive(good).values]]
-    assert outcome.skips == [RowProblem((2,), "no_payload")]
+    assert outcome.skips == [RowProblem((2,), "no_payload", "its raw_payload is null or empty")]
     first, second = outcome.errors
     assert (first.key, first.reason) == ((None,), "error")
     assert first.text.startswith("line 4: not JSON: ")
