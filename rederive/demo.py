@@ -1,6 +1,7 @@
 """The demo: the main job on real input, with everything embedded and fresh, as the commands a person would type."""
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+from rich.markup import escape
 
 from rederive import local
 from rederive.cli.output import stderr, stdout
@@ -61,11 +63,11 @@ class Demo:
                 """SELECT market_id FROM market_book_snapshots
                    GROUP BY market_id ORDER BY count(*) DESC, market_id LIMIT 1"""
             ).fetchone() or ("",)
-        self._type(f"report null-audit --columns l1,l3,risk --save {before}")
+        self._type("report null-audit --columns l1,l3,risk", "--save", before)
         self._say("what a replay would do, as a plan")
         self._plan(plan)
-        self._type(f"apply {plan} --reason demo")
-        self._type(f"report null-audit --columns l1,l3,risk --against {before} --fillable")
+        self._type("apply", str(plan), "--reason", "demo")
+        self._type("report null-audit --columns l1,l3,risk", "--against", before, "--fillable")
         self._say("the same again: what is NULL now has no payload to fill it from (the sample has no lay ladders)")
         self._type("replay betfair --json")
         self._check(url)
@@ -82,13 +84,13 @@ class Demo:
             sys.stdout.flush()
             with path.open("wb") as file:
                 os.dup2(file.fileno(), sys.stdout.fileno())
-                self._type("plan betfair", shown=f"plan betfair > {path}", quiet=True)
+                self._type("plan betfair", quiet=True)
                 sys.stdout.flush()
         finally:
             os.dup2(kept, sys.stdout.fileno())
             os.close(kept)
         plan = orjson.loads(path.read_bytes())
-        stdout.print(f"[dim]$ rederive plan betfair > {path}[/]")
+        stdout.print(f"[dim]$ rederive plan betfair > {escape(shlex.quote(str(path)))}[/]")
         stdout.print(f"{plan['found']} rows in {len(plan['units'])} units, digest {plan['digest'][:12]}…")
 
     def _check(self, url: str) -> None:
@@ -111,11 +113,14 @@ class Demo:
     def _say(self, text: str) -> None:
         stdout.print(f"\n[bold]# {text}[/]")
 
-    def _type(self, words: str, *, shown: str = "", quiet: bool = False) -> None:
+    def _type(self, *words: str, quiet: bool = False) -> None:
+        """Show a command as it would be typed and run it; the first of `words` may be several, a path is one."""
+        first, *rest = words
+        line = f"{first} {shlex.join(rest)}".strip()
         if not quiet:
-            stdout.print(f"\n[dim]$ rederive {shown or words}[/]", markup=True)
+            stdout.print(f"\n[dim]$ rederive {escape(line)}[/]")
         sys.stdout.flush()
-        code = self.run_command(words.split(" "))
+        code = self.run_command([*first.split(" "), *rest])
         stderr.file.flush()
         if code:
-            raise Failed(f"`rederive {words}` ended with {code}", mend="see its message above")
+            raise Failed(f"`rederive {line}` ended with {code}", mend="see its message above")
