@@ -17,7 +17,7 @@ def compute_line(line: bytes) -> bytes:
     """
     problem = _problem(line)
     if problem is not None:
-        return _answer(None, None, problem, {})
+        return _answer(_readable_id(line), None, problem, {})
     derived = derive(line)
     metrics = dict(zip(METRICS, derived.values, strict=True)) if derived.values else {}
     return _answer(derived.snapshot_id, derived.skip, derived.error, metrics)
@@ -33,6 +33,15 @@ def _problem(line: bytes) -> str | None:
     except (ValueError, RecursionError) as error:
         return _sendable(f"not JSON: {error}")
     return None
+
+
+def _readable_id(line: bytes) -> int | None:
+    """The snapshot's id where the line says a usable one, whatever else is wrong with it."""
+    try:
+        found = json.loads(line.decode())["snapshot_id"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return found if type(found) is int and -(2**63) <= found < 2**63 else None
 
 
 def _place(location: tuple[int | str, ...]) -> str:

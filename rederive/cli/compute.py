@@ -1,11 +1,14 @@
 """`rederive compute`: raw payloads in, derived rows out, without any service."""
 
+import logging
 import sys
 from typing import Literal
 
 import orjson
 
 from rederive.cli.app import app
+
+log = logging.getLogger(__name__)
 
 
 @app.command
@@ -32,11 +35,13 @@ def compute(domain: Literal["betfair"]) -> int:
     compute_line = PROCESSORS[domain].compute_line
     failed = False
     output = sys.stdout.buffer
-    for line in sys.stdin.buffer:
+    for number, line in enumerate(sys.stdin.buffer, start=1):
         if line.isspace():
             continue
         answer = compute_line(line)
-        failed = failed or orjson.loads(answer)["error"] is not None
+        if (error := orjson.loads(answer)["error"]) is not None:
+            failed = True
+            log.error("line %d: %s", number, error)
         output.write(answer + b"\n")
         # Each answer at once: the reader may be a person, or a program that waits for it.
         output.flush()

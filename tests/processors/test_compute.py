@@ -16,7 +16,9 @@ COMMAND = [sys.executable, "-m", "rederive", "compute", "betfair"]
 
 def run(text: bytes) -> tuple[int, list[dict[str, Any]]]:
     done = subprocess.run(COMMAND, input=text, capture_output=True, timeout=60, check=False)
-    assert done.stderr == b""
+    # Each error on stderr too, by its line.
+    assert done.stderr.count(b"[ERROR] line ") == len(done.stderr.splitlines())
+    assert (done.stderr == b"") == (done.returncode == 0)
     return done.returncode, [json.loads(answer) for answer in done.stdout.splitlines()]
 
 
@@ -77,10 +79,22 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
     ],
 )
 def test_what_is_wrong_is_said_by_field(change: dict[str, Any], said: str) -> None:
-    answer = json.loads(compute_line(json.dumps(json.loads(line(E1)) | change).encode()))
+    row = json.loads(line(E1)) | change
+    answer = json.loads(compute_line(json.dumps(row).encode()))
     assert said in answer["error"]
-    assert (answer["snapshot_id"], answer["skip"], answer["metrics"]) == (None, None, {})
+    readable = row["snapshot_id"] if isinstance(row["snapshot_id"], int) else None
+    assert (answer["snapshot_id"], answer["skip"], answer["metrics"]) == (readable, None, {})
 
 
 def test_a_line_that_is_no_object_is_said_to_be_none() -> None:
     assert json.loads(compute_line(b"[1]"))["error"].startswith("line: Input should be a valid dictionary")
+
+
+@pytest.mark.parametrize(
+    ("given", "snapshot_id"),
+    [(b'{"snapshot_id": 2}', 2), (b'{"snapshot_id": true}', None), (b"[1]", None), (b"{", None), (b"\xff", None)],
+)
+def test_an_error_names_its_snapshot_where_the_line_does(given: bytes, snapshot_id: int | None) -> None:
+    answer = json.loads(compute_line(given))
+    assert answer["error"]
+    assert answer["snapshot_id"] == snapshot_id
