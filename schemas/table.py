@@ -18,11 +18,14 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name and Postgres type, and the index of the source that owns it."""
+    """A column: its name and Postgres type, and the indices of the sources that own it.
+
+    The payloads of its owners come before those of all other sources, however old (docs/merging.md).
+    """
 
     name: str
     type: str
-    owner: int = 0
+    owners: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,10 @@ class Table:
     """A derived table.
 
     `key` identifies a row. `attributes` describe it (they are merged, but a NULL there is no reason to
-    recompute). `values` are what the domain derives. `observed` names the column that says when the payload was
-    observed. `sources` are the kinds of payload that write rows. Of each of `groups`, all columns are
-    taken from one payload together.
+    recompute). `values` are what the domain derives. `observed` names the column of derived rows that says when the
+    payload was observed; it need not be a column of the table. `sources` are the kinds of payload that write rows. Of
+    each of `groups`, all columns are taken from one payload together. With `bare` a row without any value is written
+    too. `touched` names a column that holds when the row was last changed.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Table:
     policy: Mode
     sources: tuple[str, ...] = ("",)
     groups: tuple[tuple[str, ...], ...] = ()
+    bare: bool = False
+    touched: str | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -51,17 +57,29 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """SQL that needs whole tables, run when all units of a capture have an outcome, and after a rollback.
+
+    It may be run at any time and as often as one likes: it changes only what isn't right yet.
+    """
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """A domain: its tables in the order in which they are written, and the version of its formulas.
 
     `derivation_version` grows by one whenever a formula changes what it computes. `scopes` name sets of value columns
-    that are recomputed together; each domain has `all`.
+    that are recomputed together; each domain has `all`, where no names mean every column of every table.
     """
 
     name: str
     derivation_version: int
     tables: tuple[Table, ...]
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError when the domain has none."""

@@ -4,7 +4,7 @@ Beside each serving table T stand `rederive.T_history` (what each capture comput
 the row was when a capture first touched it, and the key's lock). A serving row is always the fold of both.
 Rank of an entry in a row's list, per owner of a column, as a bigint array, higher wins:
 
-    supersede   [3 own source | 2 other source, observed, derivation version, capture number, 0]
+    supersede   [3 own source | 2 other source, observed, derivation version, capture number, 0, source]
     outside     the highest rank that had arrived before it, then its own arrival
     baseline    [1, 0, 0, 0, 0]
     fill        [0, -arrival, -observed, -source, 0]
@@ -31,6 +31,7 @@ class Statements:
         self.folded = f"folded_{table.name}"
         self.key = [column.name for column in table.key]
         self.columns = [column.name for column in table.columns]
+        self._owners = sorted({column.owners for column in table.columns})
         self.keys = ", ".join(self.key)
         self.names = ", ".join(self.columns)
         self.staged = [*self.key, "source", "observed", *self.columns, "unit"]
@@ -223,22 +224,22 @@ class Statements:
         where += " AND h.capture_id <> %(without)s" if without_capture else ""
         where += " AND h.arrival < %(before)s" if before else ""
         observed = "(extract(epoch FROM h.observed) * 1000000)::bigint"
-        owners = sorted({column.owner for column in self.table.columns})
+        owners = self._owners
         entry_ranks = ", ".join(
             f"""CASE WHEN h.source = {OUTSIDE_SOURCE} THEN NULL
                      WHEN c.mode = 'fill' THEN ARRAY[0, -h.arrival, -{observed}, -h.source, 0]
-                     ELSE ARRAY[CASE WHEN h.source = {owner} THEN 3 ELSE 2 END, {observed}, h.derivation_version,
-                                c.number, 0] END AS rank{owner}"""
-            for owner in owners
+                     ELSE ARRAY[CASE WHEN h.source IN ({", ".join(map(str, sources))}) THEN 3 ELSE 2 END, {observed},
+                                h.derivation_version, c.number, 0, h.source] END AS rank{n}"""
+            for n, sources in enumerate(owners)
         )
-        base_ranks = ", ".join(f"ARRAY[1, 0, 0, 0, 0]::bigint[] AS rank{owner}" for owner in owners)
+        base_ranks = ", ".join(f"ARRAY[1, 0, 0, 0, 0]::bigint[] AS rank{n}" for n in range(len(owners)))
         ranked = ", ".join(
-            f"""CASE WHEN source = {OUTSIDE_SOURCE} THEN (max(rank{owner}) OVER earlier)[1:4] || arrival
-                     ELSE rank{owner} END AS rank{owner}"""
-            for owner in owners
+            f"""CASE WHEN source = {OUTSIDE_SOURCE} THEN (max(rank{n}) OVER earlier)[1:4] || arrival
+                     ELSE rank{n} END AS rank{n}"""
+            for n in range(len(owners))
         )
         tops = ", ".join(
-            f"""(array_agg({column.name} ORDER BY rank{column.owner} DESC)
+            f"""(array_agg({column.name} ORDER BY rank{owners.index(column.owners)} DESC)
                 FILTER (WHERE num_nonnulls({", ".join(self._group(column.name))}) > 0))[1] AS {column.name}"""
             for column in self.table.columns
         )

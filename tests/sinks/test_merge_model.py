@@ -58,8 +58,8 @@ class Model:
     def group(self, name: str) -> tuple[str, ...]:
         return next((group for group in self.table.groups if name in group), (name,))
 
-    def ranked(self, key: int, owner: int) -> list[Row]:
-        """The key's list for the columns of one owner, top first."""
+    def ranked(self, key: int, owners: tuple[int, ...]) -> list[Row]:
+        """The key's list for the columns of these owners, top first."""
         ranked: list[tuple[str, Row, tuple[int, ...]]] = [("base", self.base[key] or {}, ())]
         for entry in sorted(self.entries[key], key=lambda e: (e.arrival, e.observed, e.source)):
             if entry.capture is None:
@@ -69,7 +69,7 @@ class Model:
             if capture.mode is Mode.FILL:
                 ranked.append(("fill", entry.values, ()))
                 continue
-            rank = (3 if entry.source == owner else 2, entry.observed, capture.version, capture.number)
+            rank = (3 if entry.source in owners else 2, entry.observed, capture.version, capture.number)
             above = [at for at, (kind, _, other) in enumerate(ranked) if kind == "supersede" and other > rank]
             ranked.insert(above[-1] + 1 if above else 0, ("supersede", entry.values, rank))
         return [values for _, values, _ in ranked]
@@ -85,7 +85,7 @@ class Model:
             folded[column.name] = next(
                 (
                     values.get(column.name)
-                    for values in self.ranked(key, column.owner)
+                    for values in self.ranked(key, column.owners)
                     if any(values.get(name) is not None for name in group)
                 ),
                 None,
