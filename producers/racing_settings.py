@@ -1,0 +1,70 @@
+"""How The Racing API is reached: `RACING_API_` variables of the environment (racing spec, section 1)."""
+
+import hashlib
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import Failed, UsageError
+
+PREFIX = "RACING_API_"
+CREDENTIALS = f"{PREFIX}USERNAME and {PREFIX}PASSWORD"
+
+
+class RacingSettings(BaseSettings):
+    """Credentials, address, timeout in seconds for each step of a call, retries after the first try.
+
+    Failed when a credential is missing (critical, section 8), UsageError when a value can't be used. No message holds
+    a value.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    username: SecretStr
+    password: SecretStr
+    base_url: str = "https://api.theracingapi.com/v1"
+    timeout: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    max_retries: int = Field(default=5, ge=0, le=20)
+
+    def __init__(self, **values: object) -> None:
+        try:
+            super().__init__(**cast("dict[str, Any]", values))
+        except ValidationError as error:
+            raise _message(error) from None
+
+    @field_validator("base_url", mode="after")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("an address is wanted: https://HOST/PATH")
+        if "@" in parts.netloc:
+            raise ValueError(f"the credentials belong into {CREDENTIALS}")
+        return url.rstrip("/")
+
+    def limit_name(self) -> str:
+        """What the rate limit of this account is called: the API's address, and the user as a hash."""
+        user = hashlib.sha256(self.username.get_secret_value().encode()).hexdigest()
+        return f"{self.base_url} {user[:16]}"
+
+
+def _message(error: ValidationError) -> Failed | UsageError:
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    names = [f"{PREFIX}{problem['loc'][0]}".upper() for problem in problems]
+    missing = [name for name, problem in zip(names, problems, strict=True) if problem["type"] == "missing"]
+    if missing:
+        return Failed(
+            "the credentials of The Racing API are missing",
+            why=f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
+            mend=f"set {CREDENTIALS} in the environment",
+        )
+    return UsageError(
+        "the settings of The Racing API can't be used",
+        why="; ".join(
+            f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+            for name, problem in zip(names, problems, strict=True)
+        ),
+        mend="correct the variables",
+    )

@@ -1,0 +1,122 @@
+"""A rate limit that every process of a deployment keeps: a row of rederive.rate_limits says when the next call may be.
+
+limit = RateLimit(connect, "https://api.example.com alice")
+limit.acquire(stopping)     # returns when it is our turn: start the call now
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from schemas.errors import Failed
+
+log = logging.getLogger(__name__)
+
+_RECONNECT_SECONDS = 0.5
+
+# Infinite timestamps can't be subtracted before Postgres 17; their epochs can.
+_WAIT = """SELECT (extract(epoch FROM next_at) - extract(epoch FROM clock_timestamp()))::float8
+           FROM rederive.rate_limits WHERE name = %(name)s"""
+
+# One statement, so nobody who dies can hold a turn. A turn beyond the gap can only come from a clock that was set back.
+_TAKE = """UPDATE rederive.rate_limits SET next_at = clock_timestamp() + %(gap)s * interval '1 second'
+           WHERE name = %(name)s
+             AND (next_at <= clock_timestamp() OR next_at > clock_timestamp() + %(gap)s * interval '1 second')"""
+
+
+_MAKE = "INSERT INTO rederive.rate_limits (name) VALUES (%(name)s) ON CONFLICT DO NOTHING"
+
+
+class StoppedError(Exception):
+    """Whoever waits was asked to stop."""
+
+
+class RateLimit:
+    """Turns at least `gap_seconds` apart over all threads and processes that name the same limit; no bursts.
+
+    Times are the database's, so machines' clocks needn't agree. `connect` opens a connection in autocommit; a database
+    that is away is tried again for `patience_seconds`. May be shared by threads.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection],
+        name: str,
+        *,
+        gap_seconds: float = 0.5,
+        patience_seconds: float = 30.0,
+    ) -> None:
+        self._connect = connect
+        self._parameters = {"name": name, "gap": gap_seconds}
+        self._gap, self._patience = gap_seconds, patience_seconds
+        self._connection: psycopg.Connection | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def acquire(self, stopping: threading.Event) -> None:
+        """Wait for the next turn and take it: the call is to start as this returns.
+
+        StoppedError at once when `stopping` is set; Failed when the database stays away, or has no such table.
+        """
+        with self._one_at_a_time:
+            away_since: float | None = None
+            while True:
+                try:
+                    return self._take(self._connected(), stopping)
+                except (psycopg.OperationalError, Failed) as error:
+                    self._disconnect()
+                    away_since = away_since or time.monotonic()
+                    if time.monotonic() - away_since > self._patience:
+                        raise _lost(error) from error
+                    log.warning("the rate limit's database is away, trying again: %s", _first_line(error))
+                    _pause(stopping, _RECONNECT_SECONDS)
+                except psycopg.Error as error:
+                    raise _lost(error) from error
+
+    def close(self) -> None:
+        """Close the connection; the next turn would open another."""
+        with self._one_at_a_time:
+            self._disconnect()
+
+    def _take(self, connection: psycopg.Connection, stopping: threading.Event) -> None:
+        while True:
+            row = connection.execute(_WAIT, self._parameters).fetchone()
+            if row is None:
+                connection.execute(_MAKE, self._parameters)
+            elif 0 < row[0] <= self._gap:
+                _pause(stopping, row[0])
+            else:
+                _pause(stopping, 0)
+            if connection.execute(_TAKE, self._parameters).rowcount:
+                return
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+            # A server that crashes may forget the last turn; coming back takes it longer than the gap.
+            self._connection.execute("SET synchronous_commit = off")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _pause(stopping: threading.Event, seconds: float) -> None:
+    if stopping.wait(seconds):
+        raise StoppedError
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _lost(error: psycopg.Error | Failed) -> Failed:
+    return Failed(
+        "no turn can be taken at the API's rate limit, which the database keeps",
+        why=_first_line(error),
+        mend="see that the database answers and has its tables (`rederive migrate`), then start again",
+    )
