@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from psycopg import Connection
 
-from producers.source import Page, Refusal, Request
+from producers.source import Page, Refusal, Request, Source
 from schemas.betfair import BETFAIR, METRICS_TABLE
 from schemas.errors import Failed
 from schemas.plan import Plan, PlanHead, PlannedUnit
@@ -25,7 +25,7 @@ _AFTER = " AND s.snapshot_at >= %(after_at)s AND (s.snapshot_at, s.snapshot_id) 
 _Place = tuple[datetime, int]
 
 
-class SnapshotTable:
+class SnapshotTable(Source):
     """Snapshots in (snapshot_at, snapshot_id) order, in keyset pages; payloads pass through as text, never parsed."""
 
     def __init__(self, connection: Connection) -> None:
@@ -131,12 +131,12 @@ class SnapshotTable:
         assert row is not None
         return dict(zip(request.columns, row, strict=True))
 
-    def stale(self, connection: Connection, plan: Plan) -> str | None:
+    def stale(self, plan: Plan) -> str | None:
         """Picked rows that are gone, or that have been filled meanwhile where rows were picked by what is NULL."""
         complete = " AND ".join(f"d.{name} IS NOT NULL" for name in plan.columns)
         gone = filled = 0
         for unit in plan.units:
-            row = connection.execute(
+            row = self._connection.execute(
                 f"""SELECT count(*) FILTER (WHERE s.snapshot_id IS NULL), count(*) FILTER (WHERE {complete})
                     FROM unnest(%s::int8[]) AS picked(snapshot_id)
                     LEFT JOIN market_book_snapshots s USING (snapshot_id)

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 
 import orjson
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg.types.json import Jsonb
 
 from producers.sender import Delivered
 from producers.source import Planning, Refusal
+from producers.topics import Watermarks
 from schemas.capture import Capture, CaptureState, Progress
+from schemas.lane import Lane, LaneName
 from schemas.plan import PlanHead, PlannedUnit
 from schemas.table import Mode
 
-_COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_id"
+_COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_ids"
 
 
 def mint(
@@ -44,14 +46,38 @@ def mint(
         assert row is not None
         capture = _capture(row)
         for units in planning:
-            with cursor.copy("COPY rederive.units (capture_id, unit, key_range, picked, rows) FROM STDIN") as copy:
-                for unit in units:
-                    picked = orjson.dumps(unit.picked).decode()
-                    copy.write_row((capture.capture_id, unit.unit, unit.key_range, picked, unit.rows or 0))
+            _add(cursor, capture.capture_id, units)
         cursor.execute(
             "UPDATE rederive.captures SET digest = %s WHERE capture_id = %s", [planning.digest, capture.capture_id]
         )
     return capture, planning.head
+
+
+def _add(cursor: Cursor, capture_id: str, units: Sequence[PlannedUnit]) -> None:
+    with cursor.copy("COPY rederive.units (capture_id, unit, key_range, picked, rows, lane) FROM STDIN") as copy:
+        for unit in units:
+            picked = orjson.dumps(unit.picked).decode()
+            copy.write_row((capture_id, unit.unit, unit.key_range, picked, unit.rows or 0, unit.lane))
+
+
+def append(connection: Connection, capture_id: str, units: Sequence[PlannedUnit]) -> None:
+    """Add units to a capture that runs, numbered after those it has."""
+    with connection.transaction(), connection.cursor() as cursor:
+        row = cursor.execute(
+            "SELECT coalesce(max(unit) + 1, 0) FROM rederive.units WHERE capture_id = %s", [capture_id]
+        ).fetchone()
+        assert row is not None
+        numbered = [unit.model_copy(update={"unit": row[0] + at}) for at, unit in enumerate(units)]
+        _add(cursor, capture_id, numbered)
+
+
+def lanes(connection: Connection, capture_id: str) -> list[LaneName]:
+    """The lanes on which units of the capture are, or will be, without an outcome."""
+    rows = connection.execute(
+        "SELECT DISTINCT lane FROM rederive.units WHERE capture_id = %s AND state IN ('planned', 'sent') ORDER BY lane",
+        [capture_id],
+    )
+    return [LaneName(lane) for (lane,) in rows]
 
 
 def find(connection: Connection, capture_id: str) -> Capture | None:
@@ -61,7 +87,7 @@ def find(connection: Connection, capture_id: str) -> Capture | None:
 
 
 def _capture(row: tuple[object, ...]) -> Capture:
-    capture_id, number, domain, source, mode, dry_run, version, columns, state, topic_id = row
+    capture_id, number, domain, source, mode, dry_run, version, columns, state, topic_ids = row
     return Capture(
         capture_id=str(capture_id),
         number=int(str(number)),
@@ -72,7 +98,7 @@ def _capture(row: tuple[object, ...]) -> Capture:
         derivation_version=int(str(version)),
         columns=tuple(columns),  # type: ignore[arg-type]
         state=CaptureState(str(state)),
-        topic_id=None if topic_id is None else str(topic_id),
+        topic_ids=topic_ids,  # type: ignore[arg-type]
     )
 
 
@@ -94,11 +120,11 @@ def progress(connection: Connection, capture_id: str) -> Progress:
 def planned(connection: Connection, capture_id: str, after: int, limit: int) -> list[PlannedUnit]:
     """The next units to send, in order, of those numbered above `after`."""
     rows = connection.execute(
-        """SELECT unit, key_range, picked, rows FROM rederive.units
+        """SELECT unit, key_range, picked, rows, lane FROM rederive.units
            WHERE capture_id = %s AND state = 'planned' AND unit > %s ORDER BY unit LIMIT %s""",
         [capture_id, after, limit],
     )
-    return [PlannedUnit(unit=u, key_range=r, picked=p, rows=n or None) for u, r, p, n in rows]
+    return [PlannedUnit(unit=u, key_range=r, picked=p, rows=n or None, lane=lane) for u, r, p, n, lane in rows]
 
 
 def mark_sent(connection: Connection, capture_id: str, delivered: Sequence[Delivered]) -> None:
@@ -130,36 +156,53 @@ def refuse(connection: Connection, capture_id: str, refusal: Refusal) -> None:
             [Jsonb({"ids": first}), len(first), capture_id, unit.unit],
         )
         connection.execute(
-            """INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows)
-               SELECT %(capture)s, max(unit) + 1, %(range)s, %(picked)s, %(rows)s
+            """INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows, lane)
+               SELECT %(capture)s, max(unit) + 1, %(range)s, %(picked)s, %(rows)s, %(lane)s
                FROM rederive.units WHERE capture_id = %(capture)s""",
-            {"capture": capture_id, "range": unit.key_range, "picked": Jsonb({"ids": second}), "rows": len(second)},
+            {
+                "capture": capture_id,
+                "range": unit.key_range,
+                "picked": Jsonb({"ids": second}),
+                "rows": len(second),
+                "lane": unit.lane,
+            },
         )
 
 
-def set_topic(connection: Connection, capture: Capture, topic_id: str, kept: dict[int, tuple[int, int]]) -> int:
-    """Say which topic the capture's units stand on; return how many sent units must be sent again.
+def set_topic(connection: Connection, capture_id: str, lane: Lane, topic_id: str, kept: Watermarks) -> int:
+    """Say which topic the capture's units of a lane stand on; return how many sent units must be sent again.
 
     `kept` holds, per partition of that topic, the offsets [low, high) that are still there. When the topic was made
     anew, old origins mean other records now: notes of the old topic are dropped, history makes repeats harmless.
     """
     with connection.transaction():
         # In the order in which sinks lock: the capture, its notes, its units.
-        connection.execute(
-            "SELECT FROM rederive.captures WHERE capture_id = %s FOR NO KEY UPDATE", [capture.capture_id]
-        )
-        if capture.topic_id not in (None, topic_id):
-            connection.execute("DELETE FROM rederive.notes WHERE capture_id = %s", [capture.capture_id])
+        row = connection.execute(
+            "SELECT topic_ids ->> %s FROM rederive.captures WHERE capture_id = %s FOR NO KEY UPDATE",
+            [lane.name, capture_id],
+        ).fetchone()
+        if row is not None and row[0] not in (None, topic_id):
+            connection.execute(
+                "DELETE FROM rederive.notes WHERE (capture_id, topic) = (%s, %s)", [capture_id, lane.raw]
+            )
             kept = {}
         lost = connection.execute(
-            """UPDATE rederive.units SET state = 'planned' WHERE capture_id = %s AND state = 'sent'
+            """UPDATE rederive.units SET state = 'planned' WHERE capture_id = %s AND lane = %s AND state = 'sent'
                  AND NOT EXISTS (SELECT FROM unnest(%s::int4[], %s::int8[], %s::int8[]) AS k(partition, low, high)
                                  WHERE k.partition = units.partition
                                    AND record_offset >= low AND record_offset < high)""",
-            [capture.capture_id, list(kept), [low for low, _ in kept.values()], [high for _, high in kept.values()]],
+            [
+                capture_id,
+                lane.name,
+                list(kept),
+                [low for low, _ in kept.values()],
+                [high for _, high in kept.values()],
+            ],
         ).rowcount
         connection.execute(
-            "UPDATE rederive.captures SET topic_id = %s WHERE capture_id = %s", [topic_id, capture.capture_id]
+            "UPDATE rederive.captures SET topic_ids = topic_ids || jsonb_build_object(%s::text, %s::text) "
+            "WHERE capture_id = %s",
+            [lane.name, topic_id, capture_id],
         )
     return lost
 
@@ -172,7 +215,10 @@ def send_again(connection: Connection, capture_id: str) -> int:
 
 
 def finish(connection: Connection, capture_id: str) -> bool:
-    """Complete a running capture of which every unit has an outcome; whether it is complete now."""
+    """Complete a running capture of which every unit has an outcome; whether it is complete now.
+
+    Before, what its units made due must have been added, and the domain's steps run.
+    """
     connection.execute(
         """UPDATE rederive.captures c SET state = 'complete', finished_at = now()
            WHERE capture_id = %s AND state = 'running' AND NOT EXISTS (

@@ -3,44 +3,29 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
-from psycopg import Connection
-
-from producers.source import Page, Refusal, Request
-from producers.topics import partitions_of, unreachable
+from producers.records import Records
+from producers.source import Page, Refusal, Request, Source
 from schemas.errors import Failed
+from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.table import Domain
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
 
 _PAGE_UNITS = 2_000
-_SECONDS = 10.0
-_READ_SECONDS = 30.0
 
 
-class LogSource:
-    """One raw topic. Each record is already a unit; the end is what the log had when the plan was made."""
+class LogSource(Source):
+    """What is kept of one domain. Each record is already a unit; the end is what the log had when the plan was made."""
 
-    def __init__(self, domain: Domain, topic: str, kafka: Mapping[str, str]) -> None:
-        self._domain, self._topic, self._kafka = domain, topic, kafka
-        self._next: TopicPartition | None = None
-        self._consumer = Consumer(
-            {
-                **kafka,
-                # Positions are assigned, nothing is ever committed; the name is only for the broker's logs.
-                "group.id": f"rederive.read.{topic}",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                # Says that nothing follows, where the log ends with a transaction's marker.
-                "enable.partition.eof": True,
-                "fetch.message.max.bytes": MAX_RECORD_BYTES + 1024 * 1024,
-                "queued.max.messages.kbytes": 32 * 1024,
-            }
-        )
+    def __init__(self, domain: Domain, prefix: str, kafka: Mapping[str, str]) -> None:
+        self._domain = domain
+        names = [Lane(domain.name, name, prefix).raw for name in domain.kept]
+        self._logs = {name: Records(kafka, topic) for name, topic in zip(domain.kept, names, strict=True)}
 
     def close(self) -> None:
         """Leave the broker."""
-        self._consumer.close()
+        for records in self._logs.values():
+            records.close()
 
     def head(self, request: Request) -> PlanHead:
         """The plan's head before anything is found."""
@@ -50,39 +35,41 @@ class LogSource:
             mode=request.mode,
             derivation_version=self._domain.derivation_version,
             columns=request.columns,
-            request={**request.describe(), "topic": self._topic},
+            request={**request.describe(), "topic": self._logs[LaneName.LOG].topic},
         )
 
     def pages(self, request: Request) -> Iterator[Page]:
         """A unit per record sent in [start, end). Failed when the log doesn't exist or the broker doesn't answer."""
         number = 0
-        for partition in self._partitions():
-            _, first, last = self._range(partition, request)
+        for name, partition in self._partitions():
+            _, first, last = self._range(self._logs[name], partition, request)
             for start in range(first, last, _PAGE_UNITS):
                 end = min(start + _PAGE_UNITS, last)
                 if request.limit is not None:
                     end = min(end, start + request.limit - number)
                 if end <= start:
                     return
-                units = [self._unit(number + offset - start, partition, offset) for offset in range(start, end)]
+                units = [self.unit(number + at - start, name, partition, at) for at in range(start, end)]
                 number += len(units)
                 yield Page(units, {})
 
-    def _partitions(self) -> list[int]:
-        found = partitions_of(self._kafka, self._topic)
+    def _partitions(self) -> list[tuple[LaneName, int]]:
+        found = [(name, partition) for name, log in self._logs.items() for partition in log.partitions()]
         if not found:
             raise Failed(
-                f"there is no topic {self._topic}",
+                f"there is no topic {self._logs[LaneName.LOG].topic}",
                 why="nothing has been sent to this domain's log yet",
-                mend="replay from the table instead: `rederive replay " + self._domain.name + "`",
+                mend=f"replay from its source instead: `rederive replay {self._domain.name}`",
             )
         return found
 
-    def _unit(self, number: int, partition: int, offset: int) -> PlannedUnit:
+    def unit(self, number: int, name: LaneName, partition: int, offset: int, key_range: str = "") -> PlannedUnit:
+        """The unit that reads one record again."""
+        picked = {"partition": partition, "offset": offset}
         return PlannedUnit(
             unit=number,
-            key_range=f"{self._topic}[{partition}]@{offset}",
-            picked={"partition": partition, "offset": offset},
+            key_range=key_range or f"{self._logs[name].topic}[{partition}]@{offset}",
+            picked=picked if name is LaneName.LOG else {**picked, "log": name.value},
             rows=None,
         )
 
@@ -90,55 +77,47 @@ class LogSource:
         """What retention has dropped of the range, and why there is nothing to do, if so."""
         notes = []
         partitions = self._partitions()
-        for partition in partitions:
-            low, first, _ = self._range(partition, request)
+        for name, partition in partitions:
+            records = self._logs[name]
+            low, first, _ = self._range(records, partition, request)
             if first == low > 0:
-                notes.append(f"{self._topic}[{partition}]: retention has dropped what stood before offset {low:,}")
+                notes.append(f"{records.topic}[{partition}]: retention has dropped what stood before offset {low:,}")
         if not found:
             notes.append(self._why_nothing(partitions))
         return tuple(notes)
 
-    def _why_nothing(self, partitions: list[int]) -> str:
-        kept = [self._watermarks(partition) for partition in partitions]
+    def _why_nothing(self, partitions: list[tuple[LaneName, int]]) -> str:
+        kept = [self._logs[name].watermarks(partition) for name, partition in partitions]
         records = sum(high - low for low, high in kept)
+        topic = self._logs[LaneName.LOG].topic
         if not records:
-            return f"nothing to do: {self._topic} holds no record"
-        return f"nothing to do: none of the {records:,} records of {self._topic} was sent in the range"
+            return f"nothing to do: {topic} holds no record"
+        return f"nothing to do: none of the {records:,} records of {topic} was sent in the range"
 
-    def _watermarks(self, partition: int) -> tuple[int, int]:
-        """(first offset kept, one past the last)."""
-        try:
-            found = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_SECONDS)
-        except KafkaException as error:
-            raise unreachable(self._kafka, error.args[0]) from error
-        return int(found[0]), int(found[1])
-
-    def _range(self, partition: int, request: Request) -> tuple[int, int, int]:
+    def _range(self, records: Records, partition: int, request: Request) -> tuple[int, int, int]:
         """(first offset kept, first offset wanted, one past the last wanted)."""
-        low, high = self._watermarks(partition)
-        try:
-            first = self._at(partition, request.start, low, high)
-            last = self._at(partition, request.end, high, high)
-        except KafkaException as error:
-            raise unreachable(self._kafka, error.args[0]) from error
+        low, high = records.watermarks(partition)
+        first = records.sent_at_or_after(partition, request.start, high) if request.start else low
+        last = records.sent_at_or_after(partition, request.end, high) if request.end else high
         return low, first, last
 
-    def _at(self, partition: int, moment: datetime | None, default: int, high: int) -> int:
-        """The first offset sent at or after `moment`; `high` when there is none."""
-        if moment is None:
-            return default
-        asked = TopicPartition(self._topic, partition, int(moment.timestamp() * 1000))
-        (answer,) = self._consumer.offsets_for_times([asked], timeout=_SECONDS)
-        return high if answer.offset in (OFFSET_END, -1) else min(answer.offset, high)
-
-    def stale(self, connection: Connection, plan: Plan) -> str | None:  # noqa: ARG002
+    def stale(self, plan: Plan) -> str | None:
         """Planned records that retention has dropped meanwhile."""
-        kept = {partition: self._watermarks(partition) for partition in self._partitions()}
+        gone = self.gone(plan)
+        return f"{gone:,} of its {plan.found:,} records are no longer in the log" if gone else None
+
+    def gone(self, plan: Plan) -> int:
+        """How many of the plan's records the log no longer holds."""
+        kept = {place: self._logs[place[0]].watermarks(place[1]) for place in self._partitions()}
         gone = 0
         for unit in plan.units:
-            low, high = kept.get(unit.picked["partition"], (0, 0))
-            gone += not low <= unit.picked["offset"] < high
-        return f"{gone:,} of its {plan.found:,} records are no longer in {self._topic}" if gone else None
+            if "offset" in unit.picked:
+                low, high = kept.get((self._name(unit), unit.picked["partition"]), (0, 0))
+                gone += not low <= unit.picked["offset"] < high
+        return gone
+
+    def _name(self, unit: PlannedUnit) -> LaneName:
+        return LaneName(unit.picked.get("log", LaneName.LOG))
 
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
         """The record's own bytes under the new capture's headers, for the partition that it came from.
@@ -146,15 +125,16 @@ class LogSource:
         An offset at which no record stands (a transaction's marker, an aborted or compacted record) is a unit of no
         rows; one that retention has dropped is refused, and so is a record that can't be sent on.
         """
-        place = TopicPartition(self._topic, unit.picked["partition"], unit.picked["offset"])
-        named = f"{self._topic}[{place.partition}]@{place.offset}"
-        message = self._message(place, named)
+        records = self._logs[self._name(unit)]
+        partition, offset = unit.picked["partition"], unit.picked["offset"]
+        named = f"{records.topic}[{partition}]@{offset}"
+        message = records.at(partition, offset)
         if message is None:
-            low, high = self._watermarks(place.partition)
-            if not low <= place.offset < high:
+            low, high = records.watermarks(partition)
+            if not low <= offset < high:
                 return Refusal(unit, f"{named}: the record is no longer there, {low:,} to {high - 1:,} are kept")
             nothing = UnitHeaders(self._domain.name, capture_id, unit.unit, columns, None, unit.key_range)
-            return Unit(nothing, None, b"", place.partition)
+            return Unit(nothing, None, b"", partition)
         key, value = message.key() or b"", message.value() or b""
         if len(key) + len(value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
             limit = MAX_RECORD_BYTES - ENVELOPE_BYTES
@@ -175,24 +155,4 @@ class LogSource:
             key_range=said.key_range or unit.key_range,
             observed=said.observed or datetime.fromtimestamp(sent / 1000, UTC).isoformat(),
         )
-        return Unit(headers, message.key(), value, place.partition)
-
-    def _message(self, place: TopicPartition, named: str) -> Message | None:
-        """The record at `place`, None when none stands there. Failed when the broker doesn't answer."""
-        if self._next is None or (self._next.partition, self._next.offset) != (place.partition, place.offset):
-            self._consumer.assign([place])
-        message = self._consumer.poll(_READ_SECONDS)
-        error = message.error() if message is not None else None
-        self._next = None
-        if error is not None and error.code() in (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET):
-            return None
-        if message is None or error is not None:
-            raise Failed(
-                f"{named} can't be read",
-                why=str(error or f"no answer in {_READ_SECONDS:.0f} s"),
-                mend="see that the broker is up, then resume the capture",
-            )
-        if message.offset() != place.offset:
-            return None
-        self._next = TopicPartition(self._topic, place.partition, place.offset + 1)
-        return message
+        return Unit(headers, message.key(), value, partition)

@@ -1,5 +1,6 @@
 """What a replay reads again: the contract between a source and the run that sends its units."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import Protocol
 
 from psycopg import Connection
 
+from producers.sender import Delivered
+from schemas.capture import Capture
 from schemas.plan import Digest, Plan, PlanHead, PlannedUnit
 from schemas.table import Mode
 from schemas.unit import Unit
@@ -18,8 +21,9 @@ class Request:
     """What a person asked to replay.
 
     `start` is included and `end` is not, both aware; None is open. On a table they are the payload's own times, on a
-    log send times. `keys` are the domain's own names for a part of the source (betfair: market ids). Without
-    `all_rows` only rows with a NULL among `columns` are picked. `limit` is a number of rows.
+    log send times. `keys` are the domain's own names for a part of the source (betfair: market ids, racing: regions).
+    Without `all_rows` only rows with a NULL among `columns` are picked. `limit` is a number of rows. `kinds` are the
+    answers wanted of an API; what has been kept is asked for again with `refetch`, and left out with `only_missing`.
     """
 
     domain: str
@@ -30,16 +34,20 @@ class Request:
     keys: tuple[str, ...] = ()
     all_rows: bool = False
     limit: int | None = None
+    kinds: tuple[str, ...] = ()
+    refetch: bool = False
+    only_missing: bool = False
 
     def describe(self) -> dict[str, object]:
         """As JSON values, for plans and captures."""
-        return {
+        asked: dict[str, object] = {
             "start": self.start.isoformat() if self.start else None,
             "end": self.end.isoformat() if self.end else None,
             "keys": list(self.keys),
-            "all_rows": self.all_rows,
-            "limit": self.limit,
         }
+        if self.kinds:
+            return asked | {"kinds": list(self.kinds), "refetch": self.refetch, "only_missing": self.only_missing}
+        return asked | {"all_rows": self.all_rows, "limit": self.limit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +71,41 @@ class Page:
     nulls: Mapping[str, int]
 
 
-class Source(Protocol):
-    """A place that raw payloads are read again from."""
+class Source(ABC):
+    """A place that raw payloads are read from. `close` it in the end."""
 
+    @abstractmethod
     def head(self, request: Request) -> PlanHead:
         """What a plan of this request says before anything is found."""
 
+    @abstractmethod
     def pages(self, request: Request) -> Iterator[Page]:
         """Find what the request means now, in units, a page at a time. Failed for names that don't exist."""
 
+    @abstractmethod
     def notes(self, request: Request, found: int) -> tuple[str, ...]:
         """What a person should know of a plan that found so many rows."""
 
-    def stale(self, connection: Connection, plan: Plan) -> str | None:
+    @abstractmethod
+    def stale(self, plan: Plan) -> str | None:
         """Why the plan no longer fits what is stored, or None."""
 
+    @abstractmethod
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
         """Read a planned unit's payloads."""
+
+    def delivered(self, connection: Connection, capture: Capture, delivered: Sequence[Delivered]) -> None:  # noqa: B027
+        """Take note of units that now stand on their topic, in the caller's transaction."""
+
+    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:  # noqa: ARG002
+        """What the capture's applied units have made due; asked when all of them have an outcome, until it is nothing.
+
+        The units' numbers are given when they are added.
+        """
+        return iter(())
+
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing
+        """Let go of what the source holds."""
 
 
 class Planning(Protocol):

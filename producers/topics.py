@@ -22,6 +22,9 @@ from schemas.unit import MAX_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 
+Watermarks = dict[int, tuple[int, int]]
+"""Offsets [low, high) that each partition of a topic holds."""
+
 _SECONDS = 10.0
 _SETTLE_SECONDS = 30.0
 # A batch's own bytes come on top of its records.
@@ -68,8 +71,8 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int) -> str:
             _done(grown, f"given {sizes[name]} partitions", KafkaError.INVALID_PARTITIONS)
     _mend_sizes(admin, [name for name in wanted if name in present])
     for name in (lane.derived, lane.raw):
-        topic_id = _settled(admin, name, most)
-    return topic_id
+        found = _settled(admin, name, most)
+    return found
 
 
 class _NotSettledError(Exception):
@@ -152,6 +155,17 @@ def partitions_of(kafka: Mapping[str, str], topic: str) -> list[int]:
     return [] if found.error is not None else sorted(found.partitions)
 
 
+def topic_id(kafka: Mapping[str, str], topic: str) -> str | None:
+    """Kafka's id of the topic, None when there is no such topic. Failed when the broker doesn't answer."""
+    admin = AdminClient(dict(kafka))
+    try:
+        return str(admin.describe_topics(TopicCollection([topic]))[topic].result(_SECONDS).topic_id)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise unreachable(kafka, error.args[0]) from error
+
+
 def _coordinator_moves(error: Exception) -> bool:
     moving = (
         KafkaError.NOT_COORDINATOR,
@@ -177,7 +191,7 @@ def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]
         consumer.close()
 
 
-def watermarks(kafka: Mapping[str, str], topic: str) -> dict[int, tuple[int, int]]:
+def watermarks(kafka: Mapping[str, str], topic: str) -> Watermarks:
     """Offsets [low, high) that each partition of the topic holds. Failed when the broker doesn't answer."""
     consumer = Consumer({**kafka, "group.id": f"rederive.look.{topic}", "enable.auto.commit": False})
     try:

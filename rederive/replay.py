@@ -2,26 +2,25 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
 from producers import ledger
-from producers.log import LogSource
-from producers.registry import TABLES
+from producers.registry import Where, open_source
 from producers.source import Finding, Made, Request, Source, make_plan
 from rederive import captures
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
+from rederive.journal import Journal
 from rederive.logs import also_to, no_longer_to, run_log
 from rederive.progress import counts
 from rederive.run import Listener, Run
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Failed, UsageError
-from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
 from schemas.registry import DOMAINS
 
@@ -81,9 +80,9 @@ class Replayer:
         with connect(self.database_url, application=f"rederive {doing}") as connection, explained(f"the {doing}"):
             yield connection
 
-    def plan(self, request: Request, source: str = "table") -> Plan:
+    def plan(self, request: Request, source: str) -> Plan:
         """What the request means now."""
-        with self.connected("plan") as connection, self._source(connection, request.domain, source) as opened:
+        with self.connected("plan") as connection, closing(self._source(connection, request.domain, source)) as opened:
             return make_plan(opened, request)
 
     def check(self, plan: Plan) -> None:
@@ -97,33 +96,28 @@ class Replayer:
         if plan.derivation_version != version:
             why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
             raise Failed("the plan is stale", why=why, mend=mend)
-        with self.connected("plan") as connection, self._source(connection, plan.domain, plan.source) as opened:
-            if why_stale := opened.stale(connection, plan):
+        with (
+            self.connected("plan") as connection,
+            closing(self._source(connection, plan.domain, plan.source)) as opened,
+        ):
+            if why_stale := opened.stale(plan):
                 raise Failed("the plan is stale, nothing was sent", why=why_stale, mend=mend)
 
-    @contextmanager
-    def _source(self, connection: psycopg.Connection, domain: str, source: str) -> Iterator[Source]:
-        if source == "table":
-            yield TABLES[domain](connection)
-            return
-        opened = LogSource(
-            DOMAINS[domain], Lane(domain, LaneName.LOG, self.settings.topic_prefix).raw, self.settings.kafka_config()
-        )
-        try:
-            yield opened
-        finally:
-            opened.close()
+    def _source(self, connection: psycopg.Connection, domain: str, source: str) -> Source:
+        def another() -> psycopg.Connection:
+            return connect(self.database_url, application="rederive producer")
 
-    def mint(
-        self, asked: Request | Plan, source: str = "table", *, dry_run: bool, reason: str
-    ) -> tuple[Capture, PlanHead]:
+        where = Where(connection, another, self.settings.kafka_config(), self.settings.topic_prefix)
+        return open_source(domain, source, where)
+
+    def mint(self, asked: Request | Plan, source: str = "", *, dry_run: bool, reason: str) -> tuple[Capture, PlanHead]:
         """Freeze what a request means now, or a plan that was made before, under a new capture."""
         with self.connected("plan") as connection:
             for other in captures.unfinished(connection, asked.domain):
                 log.warning("%s is unfinished; `rederive captures resume %s` goes on with it", other, other)
             if isinstance(asked, Plan):
                 return ledger.mint(connection, Made(asked), who=captures.who(), reason=reason, dry_run=dry_run)
-            with self._source(connection, asked.domain, source) as opened:
+            with closing(self._source(connection, asked.domain, source)) as opened:
                 planning = Finding(opened, asked)
                 return ledger.mint(connection, planning, who=captures.who(), reason=reason, dry_run=dry_run)
 
@@ -133,7 +127,8 @@ class Replayer:
         try:
             if capture.state is CaptureState.RUNNING:
                 log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
-                self._run(capture, listener, agents or self.settings.workers)
+                with self._journal(capture, listener) as journaled:
+                    self._run(capture, journaled, agents or self.settings.workers)
             with self.connected("report") as connection:
                 progress = ledger.progress(connection, capture.capture_id)
                 problems = captures.problems(connection, capture.capture_id)
@@ -152,23 +147,30 @@ class Replayer:
         finally:
             no_longer_to(handler)
 
-    def _run(self, capture: Capture, listener: Listener, agents: int) -> None:
-        # One log source serves the whole run; a table's lives as long as its connection.
-        with self._log_source(capture) as opened:
-
-            def open_source(connection: psycopg.Connection) -> Source:
-                return opened or TABLES[capture.domain](connection)
-
-            with explained("the replay"):
-                with self.connected("replay") as connection:
-                    if ledger.finish(connection, capture.capture_id):
-                        return
-                Run(self.settings, self.database_url, capture, open_source, listener, agents)()
-
     @contextmanager
-    def _log_source(self, capture: Capture) -> Iterator[Source | None]:
-        if capture.source == "table":
-            yield None
+    def _journal(self, capture: Capture, listener: Listener) -> Iterator[Listener]:
+        """A run that asks an API, for hours maybe, leaves files that say how far it got."""
+        if capture.source != "api":
+            yield listener
             return
-        with self.connected("replay") as connection, self._source(connection, capture.domain, "log") as opened:
-            yield opened
+        journal = Journal(self.settings.home, lambda: self.connected("journal"), capture.capture_id)
+
+        def both(progress: Progress) -> None:
+            listener(progress)
+            journal(progress)
+
+        ended: BaseException | None = None
+        try:
+            yield both
+        except BaseException as error:
+            ended = error
+            raise
+        finally:
+            journal.end(ended)
+
+    def _run(self, capture: Capture, listener: Listener, agents: int) -> None:
+        def opened(connection: psycopg.Connection) -> closing[Source]:
+            return closing(self._source(connection, capture.domain, capture.source))
+
+        with explained("the replay"):
+            Run(self.settings, self.database_url, capture, opened, listener, agents)()

@@ -7,33 +7,34 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from confluent_kafka import KafkaException
 
 from producers import ledger
-from producers.sender import Delivered, Sender
+from producers.sender import Delivered
 from producers.source import Refusal, Source
-from producers.topics import behind, ensure_topics, watermarks
 from rederive.database import failure
-from rederive.logs import run_log
+from rederive.outlets import Outlets
 from rederive.settings import Settings
-from rederive.workers import Workers
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Failed
-from schemas.lane import Lane, LaneName
+from schemas.lane import LaneName
+from schemas.registry import DOMAINS
+from sinks.steps import run_steps
 
 log = logging.getLogger(__name__)
 
 Listener = Callable[[Progress], None]
-OpenSource = Callable[[psycopg.Connection], Source]
+OpenSource = Callable[[psycopg.Connection], AbstractContextManager[Source]]
 
 WINDOW_UNITS = 1_000
 """Units on their way at most: what stands in the queue is bounded however much is replayed."""
 
 _SEND_AT_ONCE = 32
+_SEND_SECONDS = 0.2
+_DELIVERY_SECONDS = 10.0
 _PROGRESS_SECONDS = 0.25
 _PATIENCE_SECONDS = 300.0
 _STALL_SECONDS = 15.0
@@ -60,46 +61,36 @@ class Run:
 
         KeyboardInterrupt leaves everything such that `captures resume` goes on.
         """
-        lane = Lane(self.capture.domain, LaneName.REPLAY, self.settings.topic_prefix)
-        kafka = self.settings.kafka_config()
-        topic_id = ensure_topics(kafka, lane, self.agents)
-        log_file = run_log(self.settings.home, self.capture.capture_id)
-        with self._connected() as connection:
-            kept = watermarks(kafka, lane.raw)
-            if lost := ledger.set_topic(connection, self.capture, topic_id, kept):
-                log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
-        sender = Sender(kafka, lane.raw, sorted(kept))
-        try:
-            with Workers(self.settings, lane, self.agents, log_file) as workers:
-                return self._until_complete(sender, workers)
-        finally:
-            delivered = sender.flush(2.0)
-            sender.drop()
-            self._note_delivered(delivered)
+        with Outlets(self.settings, self.capture, self.agents) as outlets:
+            try:
+                return self._until_complete(outlets)
+            finally:
+                self._note_delivered(outlets.flush(2.0))
 
     def _note_delivered(self, delivered: list[Delivered]) -> None:
+        if not delivered:
+            return
         try:
             with psycopg.connect(self.database_url, autocommit=True, connect_timeout=5) as connection:
                 ledger.mark_sent(connection, self.capture.capture_id, delivered)
         except psycopg.Error as error:
             log.warning("the last deliveries are not noted and will be sent again: %s", error)
 
-    def _until_complete(self, sender: Sender, workers: Workers) -> Progress:
+    def _until_complete(self, outlets: Outlets) -> Progress:
         """Step until complete; a database that goes away is waited for."""
-        step = _Steps(self.capture, sender, self.listener)
-        lane = workers.lane
+        step = _Steps(self.capture, outlets, self.listener)
         moved = looked = time.monotonic()
         while True:
             try:
-                with self._connected() as connection:
-                    step.begin(connection, self.open_source(connection))
+                with self._connected() as connection, self.open_source(connection) as source:
+                    step.begin(connection, source)
                     while not step.complete:
-                        workers.check()
+                        outlets.check()
                         if step.advance():
                             moved = time.monotonic()
                         elif time.monotonic() - max(moved, looked) > _STALL_SECONDS:
                             looked = time.monotonic()
-                            if not step.room() and _nothing_waits(self.settings, lane):
+                            if not step.room() and outlets.nothing_waits():
                                 step.send_again(connection)
                         _give_up_after(moved, step.progress)
                     return step.progress
@@ -140,8 +131,8 @@ class Run:
 class _Steps:
     """Sending and counting, a little at a time."""
 
-    def __init__(self, capture: Capture, sender: Sender, listener: Listener) -> None:
-        self.capture, self.sender, self.listener = capture, sender, listener
+    def __init__(self, capture: Capture, outlets: Outlets, listener: Listener) -> None:
+        self.capture, self.outlets, self.listener = capture, outlets, listener
         self.complete = False
         self.progress = Progress(0, 0, 0, 0, 0, 0, 0, 0, 0)
         self._connection: psycopg.Connection | None = None
@@ -154,22 +145,34 @@ class _Steps:
         self._looked = 0.0
 
     def begin(self, connection: psycopg.Connection, source: Source) -> None:
-        """Go on with a new connection."""
+        """Begin, or go on with a new connection."""
         self._connection, self._source = connection, source
+        self._open_lanes(connection)
+
+    def _open_lanes(self, connection: psycopg.Connection) -> None:
+        for name in ledger.lanes(connection, self.capture.capture_id):
+            self.outlets.open(connection, name)
 
     def advance(self) -> bool:
-        """Send some, count sometimes; whether an outcome has come since the last count."""
+        """Send some, count sometimes; whether something has moved: a unit sent, or an outcome since the last count."""
         assert self._connection is not None
         sent = self._send(self._connection) if self.room() else 0
-        self._pending += self.sender.poll()
+        self._pending += self.outlets.poll()
         if len(self._pending) >= _SEND_AT_ONCE or not sent:
-            ledger.mark_sent(self._connection, self.capture.capture_id, self._pending)
-            self._pending = []
+            self._mark(self._connection)
         if time.monotonic() - self._looked >= _PROGRESS_SECONDS:
-            return self._look(self._connection)
+            return self._look(self._connection) or sent > 0
         if not sent:
             threading.Event().wait(0.02)
-        return False
+        return sent > 0
+
+    def _mark(self, connection: psycopg.Connection) -> None:
+        assert self._source is not None
+        if self._pending:
+            with connection.transaction():
+                ledger.mark_sent(connection, self.capture.capture_id, self._pending)
+                self._source.delivered(connection, self.capture, self._pending)
+            self._pending = []
 
     def send_again(self, connection: psycopg.Connection) -> None:
         """Look for units to send from the beginning: those whose outcomes can't come, and those planned again since."""
@@ -186,6 +189,7 @@ class _Steps:
     def _send(self, connection: psycopg.Connection) -> int:
         assert self._source is not None
         units = ledger.planned(connection, self.capture.capture_id, self._after, _SEND_AT_ONCE)
+        started = time.monotonic()
         for unit in units:
             read = self._source.read(self.capture.capture_id, self.capture.columns, unit)
             if isinstance(read, Refusal):
@@ -201,9 +205,15 @@ class _Steps:
                     # The first half keeps the number; it comes next.
                     return 1
             else:
-                self.sender.send(read)
+                self.outlets.send(unit, read)
                 self._sent += 1
+                if unit.lane is not LaneName.REPLAY:
+                    # What arrives for the first time was costly: a run that dies asks for no more than the last again.
+                    self._pending += self.outlets.flush(_DELIVERY_SECONDS)
+                    self._mark(connection)
             self._after = unit.unit
+            if time.monotonic() - started > _SEND_SECONDS:
+                break
         self._all_sent = not units
         return len(units)
 
@@ -214,7 +224,9 @@ class _Steps:
             self._done_before = self.progress.units_done
         self._looked = time.monotonic()
         self.listener(self.progress)
-        if self.progress.complete:
+        if self.progress.complete and not self._more(connection):
+            if not self.capture.dry_run:
+                run_steps(connection, DOMAINS[self.capture.domain])
             self.complete = ledger.finish(connection, self.capture.capture_id)
         if not self.complete:
             found = ledger.find(connection, self.capture.capture_id)
@@ -225,15 +237,17 @@ class _Steps:
                 )
         return self.progress.units_done > before.units_done
 
-
-def _nothing_waits(settings: Settings, lane: Lane) -> bool:
-    """Whether agents and sinks have committed everything that their topics hold: then nothing more will come of it."""
-    kafka = settings.kafka_config()
-    try:
-        return not behind(kafka, lane.agents, lane.raw) and not behind(kafka, lane.sinks, lane.derived)
-    except (Failed, KafkaException) as error:
-        log.warning("the topics can't be looked at: %s", error)
-        return False
+    def _more(self, connection: psycopg.Connection) -> bool:
+        """Add the units that those applied have made due; whether there are any."""
+        assert self._source is not None
+        added = 0
+        for units in self._source.more(connection, self.capture):
+            ledger.append(connection, self.capture.capture_id, units)
+            added += len(units)
+        if added:
+            self._all_sent = False
+            self._open_lanes(connection)
+        return added > 0
 
 
 def _give_up_after(moved: float, progress: Progress) -> None:

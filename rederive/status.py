@@ -82,8 +82,7 @@ def _lags(settings: Settings) -> list[tuple[str, int, int]]:
     admin = AdminClient({**kafka})
     topics = admin.list_topics(timeout=_SECONDS).topics
     found = []
-    for domain in DOMAINS:
-        lane = Lane(domain, LaneName.REPLAY, settings.topic_prefix)
+    for lane in (Lane(domain, name, settings.topic_prefix) for domain in DOMAINS for name in LaneName):
         for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
             if topic in topics:
                 found.append((group, behind(kafka, group, topic), _members(admin, group)))

@@ -56,6 +56,11 @@ class Workers:
     restarts: int = 0
 
     def __enter__(self) -> "Workers":
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start all; none is left when one can't be started."""
         try:
             wanted: list[Role] = [*["agent"] * self.agents, *["sink"] * self.sinks]  # type: ignore[list-item]
             for role in wanted:
@@ -65,7 +70,6 @@ class Workers:
         except BaseException:
             self.stop()
             raise
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -1,6 +1,7 @@
 """The capture: one run, minted once in the producer, travelling with every record."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from schemas.table import Mode
@@ -31,7 +32,8 @@ class Capture:
     """A capture as every layer needs it.
 
     `capture_id` is text for people and records, `number` orders captures. `source` says what is re-read ("table",
-    "log"). `columns` are the value columns in scope. `topic_id` is Kafka's id of the raw topic that the units stand on.
+    "log", "api"). `columns` are the value columns in scope, none for all. `topic_ids` are Kafka's ids of the raw topics
+    that the units stand on, by lane.
     """
 
     capture_id: str
@@ -43,7 +45,7 @@ class Capture:
     derivation_version: int
     columns: tuple[str, ...]
     state: CaptureState
-    topic_id: str | None = None
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

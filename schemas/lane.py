@@ -2,15 +2,23 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
+
+DomainName = Literal["betfair", "racing"]
 
 _DAY_MS = 24 * 3600 * 1000
 UNLIMITED = -1
 
 
 class LaneName(StrEnum):
-    """What arrives for the first time goes through the log, what is read again through the replay lane."""
+    """What arrives for the first time goes through the log, what is read again through the replay lane.
+
+    DETAIL is a second log, of what is asked for because the first has named it: a queue that may take hours has its
+    own topic.
+    """
 
     LOG = "log"
+    DETAIL = "detail"
     REPLAY = "replay"
 
 
@@ -50,5 +58,5 @@ class Lane:
     def retention_ms(self) -> dict[str, int]:
         """How long each topic keeps its records, in milliseconds."""
         log = 30 * _DAY_MS if self.domain == "betfair" else UNLIMITED
-        raw = log if self.name is LaneName.LOG else 3 * _DAY_MS
+        raw = 3 * _DAY_MS if self.name is LaneName.REPLAY else log
         return {self.raw: raw, self.derived: 3 * _DAY_MS, self.dlq: UNLIMITED}

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict
 
+from schemas.lane import LaneName
 from schemas.table import Mode
 
 
@@ -13,7 +14,8 @@ class PlannedUnit(BaseModel):
     """One unit of a plan.
 
     `picked` is what its source needs to read the same rows again: `{"ids": […]}` of a table, `{"partition", "offset"}`
-    of a log. `rows` is the number of source rows, None where only reading tells.
+    of a log, `{"fetch", "date", "regions"}` of an API. `rows` is the number of source rows, None where only reading
+    tells. `lane` is where it is sent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -22,20 +24,21 @@ class PlannedUnit(BaseModel):
     key_range: str
     picked: dict[str, Any]
     rows: int | None
+    lane: LaneName = LaneName.REPLAY
 
 
 class PlanHead(BaseModel):
     """What a plan says of itself without its units.
 
-    `found` counts source rows (a log's: records). `nulls` counts, per column in scope, the NULLs among the rows found.
-    `notes` are sentences that a person should read before applying.
+    `found` counts source rows (a log's: records; an API's: answers). `nulls` counts, per column in scope, the NULLs
+    among the rows found. `notes` are sentences that a person should read before applying.
     """
 
     model_config = ConfigDict(frozen=True)
 
     format: Literal[1] = 1
     domain: str
-    source: Literal["table", "log"]
+    source: Literal["table", "log", "api"]
     mode: Mode
     derivation_version: int
     columns: tuple[str, ...]
@@ -78,7 +81,7 @@ class Digest:
     def add(self, unit: PlannedUnit) -> None:
         """Take the next unit in."""
         self._hash.update(
-            orjson.dumps([unit.unit, unit.key_range, unit.picked, unit.rows], option=orjson.OPT_SORT_KEYS)
+            orjson.dumps([unit.unit, unit.key_range, unit.picked, unit.rows, unit.lane], option=orjson.OPT_SORT_KEYS)
         )
 
     def of(self, head: PlanHead) -> str:

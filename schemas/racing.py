@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from schemas.lane import LaneName
 from schemas.table import Column, Domain, Mode, Step, Table
 
 CARD, RESULT, REFERENCE = 0, 1, 2
@@ -253,4 +254,5 @@ RACING = Domain(
     ),
     scopes={"all": ()},
     steps=tuple(_link(parents) for parents in ("ra_mst_sires", "ra_mst_dams", "ra_mst_damsires")),
+    kept=(LaneName.LOG, LaneName.DETAIL),
 )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from schemas.lane import LaneName
+
 
 class Mode(StrEnum):
     """How a capture's rows meet what is stored (docs/merging.md).
@@ -72,7 +74,8 @@ class Domain:
     """A domain: its tables in the order in which they are written, and the version of its formulas.
 
     `derivation_version` grows by one whenever a formula changes what it computes. `scopes` name sets of value columns
-    that are recomputed together; each domain has `all`, where no names mean every column of every table.
+    that are recomputed together; each domain has `all`, where no names mean every column of every table. `kept` are the
+    lanes whose raw topic is a log of what arrived.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Domain:
     tables: tuple[Table, ...]
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    kept: tuple[LaneName, ...] = (LaneName.LOG,)
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError when the domain has none."""

@@ -7,7 +7,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from rederive.cli.app import app
-from rederive.cli.replay import Agents, BatchSize
+from rederive.cli.running import Agents, BatchSize
 
 captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
 app.command(captures)
@@ -157,7 +157,7 @@ def _show_rollback(expected: dict[str, dict[str, int]], *, json: bool) -> None:
 
 def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool, json: bool) -> int:
     from rederive import captures as ledger
-    from rederive.cli.replay import run
+    from rederive.cli.running import run
     from rederive.replay import Replayer
     from rederive.settings import Settings
 

@@ -12,14 +12,14 @@ from cyclopts import Parameter
 
 from rederive.cli.app import app
 from schemas.errors import RederiveError
+from schemas.lane import DomainName
 
 worker = cyclopts.App(name="worker", help="One agent or sink process of a lane (replays start their own).")
 app.command(worker)
 
 log = logging.getLogger("rederive.worker")
 
-Domain = Literal["betfair"]
-LaneChoice = Literal["replay"]
+LaneChoice = Literal["replay", "log", "detail"]
 
 
 WithParent = Annotated[bool, Parameter(negative="")]
@@ -43,7 +43,7 @@ def _until_stopped(*, with_parent: bool) -> threading.Event:
 
 
 @worker.command
-def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
+def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
     """Read raw records, compute, send outcomes, until SIGTERM or Ctrl+C.
 
     Parameters
@@ -78,7 +78,7 @@ def agent(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_pare
 
 
 @worker.command
-def sink(*, domain: Domain, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
+def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
     """Read outcomes, merge them into Postgres, until SIGTERM or Ctrl+C.
 
     Parameters

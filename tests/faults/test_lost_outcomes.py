@@ -36,7 +36,7 @@ def test_lost_outcomes_are_computed_again(settings: Settings, database_url: str)
         source = SnapshotTable(connection)
         plan = make_plan(source, Request("betfair", Mode.FILL, METRICS))
         capture, _ = ledger.mint(connection, Made(plan), who="test", reason="", dry_run=False)
-        ledger.set_topic(connection, capture, topic_id, {0: (0, 0)})
+        ledger.set_topic(connection, capture.capture_id, lane, topic_id, {0: (0, 0)})
         sender = Sender(kafka, lane.raw, [0])
         for unit in plan.units:
             read = source.read(capture.capture_id, METRICS, unit)

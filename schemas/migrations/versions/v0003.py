@@ -1,4 +1,4 @@
-"""Lanes of units, rate limits."""
+"""Lanes of units, rate limits, the index over the racing logs."""
 
 from schemas.migrations import run_sql
 

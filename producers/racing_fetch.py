@@ -1,0 +1,104 @@
+"""Fetch planned answers of the Racing API, the next ones while the last is on its way."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import orjson
+from psycopg import Connection
+
+from producers.racing_api import DayFailed, RacingApi
+from producers.racing_ledger import Answer
+from producers.racing_settings import RacingSettings
+from producers.rate_limit import RateLimit
+from schemas.plan import PlannedUnit
+from schemas.racing import BOOKMAKERS
+
+Connect = Callable[[], Connection]
+
+_IN_FLIGHT = 2
+"""Requests on their way at most: a day's card and its result. It keeps the pace where an answer takes a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer as it stands in a raw record: JSON Lines, one a page (docs/records.md)."""
+
+    answer: Answer
+    value: bytes
+
+
+class Fetcher:
+    """Answers by unit, fetched in order by two threads that share the API's rate limit. `close` it in the end."""
+
+    ahead = _IN_FLIGHT - 1
+
+    def __init__(self, connect: Connect) -> None:
+        settings = RacingSettings()
+        self._stopping = threading.Event()
+        self._limit = RateLimit(connect, settings.limit_name())
+        self._api = RacingApi(settings, self._limit, stopping=self._stopping)
+        self._threads = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="fetch")
+        self._futures: dict[int, Future[Fetched]] = {}
+
+    def take(self, unit: PlannedUnit, upcoming: Sequence[PlannedUnit]) -> Fetched | str:
+        """The unit's answer, or why there is none. The upcoming ones are asked for meanwhile.
+
+        Failed when nothing more can be had at all.
+        """
+        for one in (unit, *upcoming):
+            if one.unit not in self._futures:
+                self._futures[one.unit] = self._threads.submit(self._fetch, one)
+        try:
+            return self._futures.pop(unit.unit).result()
+        except DayFailed as error:
+            return str(error)
+
+    def close(self) -> None:
+        """End the waits of the threads and drop what they were fetching."""
+        self._stopping.set()
+        self._threads.shutdown(cancel_futures=True)
+        self._api.close()
+        self._limit.close()
+
+    def _fetch(self, unit: PlannedUnit) -> Fetched:
+        kind: str = unit.picked["fetch"]
+        fetched_at = datetime.now(UTC)
+        regions = tuple(unit.picked.get("regions", ()))
+        day: date | None = None
+        races = runners = 0
+        payloads: list[bytes] | None
+        if kind == "masters":
+            bookmakers = [
+                {"code": code, "name": name, "type": type_, "is_active": True} for code, name, type_ in BOOKMAKERS
+            ]
+            payloads = [
+                self._api.courses(regions), self._api.regions(), orjson.dumps({"bookmakers": bookmakers})
+            ]  # fmt: skip
+        elif kind == "horse":
+            payload = self._api.horse(unit.picked["horse_id"])
+            payloads = None if payload is None else [payload]
+        else:
+            day = date.fromisoformat(unit.picked["date"])
+            found = self._api.racecards(day, regions) if kind == "racecards" else self._api.results(day, regions)
+            payloads = None if found is None else list(found.pages)
+            if found is not None:
+                fetched_at, races, runners = found.fetched_at, found.races, found.runners
+        said = {
+            "kind": kind,
+            "date": day.isoformat() if day else None,
+            "regions": regions,
+            "horse_id": unit.picked.get("horse_id"),
+            "observed": fetched_at.isoformat(),
+        }
+        value = b"\n".join(_line(said, payload) for payload in payloads or [b"null"])
+        answer = Answer(kind, day, regions, fetched_at, races, runners, len(value), said["horse_id"])  # type: ignore[arg-type]
+        return Fetched(answer, value)
+
+
+def _line(said: dict[str, object], payload: bytes) -> bytes:
+    """One line of a raw record: the payload's own bytes, but for line ends, which JSON has only between its tokens."""
+    head = orjson.dumps({name: value for name, value in said.items() if value is not None})
+    return head[:-1] + b',"payload":' + payload.replace(b"\r", b" ").replace(b"\n", b" ") + b"}"

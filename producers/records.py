@@ -1,0 +1,84 @@
+"""Records of one topic, read by partition and offset: nothing is subscribed, nothing is committed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from producers.topics import partitions_of, unreachable
+from schemas.errors import Failed
+from schemas.unit import MAX_RECORD_BYTES
+
+_SECONDS = 10.0
+_READ_SECONDS = 30.0
+
+
+class Records:
+    """A topic to look into; reading offsets one after the other is fast. `close` it in the end."""
+
+    def __init__(self, kafka: Mapping[str, str], topic: str) -> None:
+        self.topic = topic
+        self._kafka = kafka
+        self._next: TopicPartition | None = None
+        self._consumer = Consumer(
+            {
+                **kafka,
+                # Positions are assigned, nothing is ever committed; the name is only for the broker's logs.
+                "group.id": f"rederive.read.{topic}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                # Says that nothing follows, where the log ends with a transaction's marker.
+                "enable.partition.eof": True,
+                "fetch.message.max.bytes": MAX_RECORD_BYTES + 1024 * 1024,
+                "queued.max.messages.kbytes": 32 * 1024,
+            }
+        )
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def partitions(self) -> list[int]:
+        """The topic's partitions; empty when there is no such topic. Failed when the broker doesn't answer."""
+        return partitions_of(self._kafka, self.topic)
+
+    def watermarks(self, partition: int) -> tuple[int, int]:
+        """(first offset kept, one past the last)."""
+        try:
+            found = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_SECONDS)
+        except KafkaException as error:
+            raise unreachable(self._kafka, error.args[0]) from error
+        return int(found[0]), int(found[1])
+
+    def sent_at_or_after(self, partition: int, moment: datetime, high: int) -> int:
+        """The first offset sent at or after `moment`; `high` when there is none."""
+        asked = TopicPartition(self.topic, partition, int(moment.timestamp() * 1000))
+        try:
+            (answer,) = self._consumer.offsets_for_times([asked], timeout=_SECONDS)
+        except KafkaException as error:
+            raise unreachable(self._kafka, error.args[0]) from error
+        return high if answer.offset in (OFFSET_END, -1) else min(answer.offset, high)
+
+    def at(self, partition: int, offset: int) -> Message | None:
+        """The record at a place, None when none stands there. Failed when the broker doesn't answer.
+
+        None may mean a transaction's marker, an aborted or compacted record, or one that retention has dropped.
+        """
+        place = TopicPartition(self.topic, partition, offset)
+        if self._next is None or (self._next.partition, self._next.offset) != (partition, offset):
+            self._consumer.assign([place])
+        message = self._consumer.poll(_READ_SECONDS)
+        error = message.error() if message is not None else None
+        self._next = None
+        if error is not None and error.code() in (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET):
+            return None
+        if message is None or error is not None:
+            raise Failed(
+                f"{self.topic}[{partition}]@{offset} can't be read",
+                why=str(error or f"no answer in {_READ_SECONDS:.0f} s"),
+                mend="see that the broker is up, then resume the capture",
+            )
+        if message.offset() != offset:
+            return None
+        self._next = TopicPartition(self.topic, partition, offset + 1)
+        return message

@@ -1,0 +1,153 @@
+"""How a command asks for a replay and runs it: the options they share, the range, what is said before and after."""
+
+import signal
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter, validators
+
+if TYPE_CHECKING:
+    from producers.source import Request
+    from rederive.replay import Replayer
+    from schemas.capture import Capture
+    from schemas.plan import PlanHead
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="End with one JSON object on stdout.")]
+DryRun = Annotated[
+    bool, Parameter(negative="", help="Compute and count as ever, with a SELECT in place of the merge; writes no row.")
+]
+From = Annotated[str | None, Parameter(name="--from", help="First UTC day (2026-02-06), or a time.")]
+To = Annotated[str | None, Parameter(name="--to", help="Last UTC day, included; a time is not. Default: today.")]
+BatchSize = Annotated[
+    int, Parameter(validator=validators.Number(gte=1), help="Rows a progress line, where there is no bar.")
+]
+Agents = Annotated[
+    int | None,
+    Parameter(name="--workers", validator=validators.Number(gte=1), help="Agents. Default: REDERIVE_WORKERS."),
+]
+Reason = Annotated[str, Parameter(help="Why, for the record.")]
+
+
+def moment(text: str | None, option: str, *, end: bool) -> datetime | None:
+    """A day or a time in UTC; of an end day, the start of the next. UsageError when it is neither."""
+    from schemas.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        if len(text) == len("2026-02-06"):
+            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+            return day + timedelta(days=1) if end else day
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{option} {text!r} is no date", mend="write a UTC day such as 2026-02-06, or 2026-02-06T12:00:00+00:00"
+        ) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def made_request(
+    domain: str,
+    mode: str | None,
+    columns: tuple[str, ...],
+    span: tuple[str | None, str | None],
+    names: tuple[str, str],
+    **more: object,
+) -> "Request":
+    """The request for a range, both ends included; `names` are the options that gave it.
+
+    An open end stays open. UsageError when the range is reversed.
+    """
+    from producers.source import Request
+    from schemas.errors import UsageError
+    from schemas.registry import DOMAINS
+    from schemas.table import Mode
+
+    start = moment(span[0], names[0], end=False)
+    end = moment(span[1], names[1], end=True)
+    if start and end and start >= end:
+        raise UsageError(
+            f"{names[0]} {span[0]} is after {names[1]} {span[1]}", mend="name the earlier one first: both ends belong"
+        )
+    spec = DOMAINS[domain]
+    return Request(
+        domain=domain,
+        mode=Mode(mode) if mode else spec.tables[0].policy,
+        columns=columns,
+        start=start,
+        end=end,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def say_plan(made: "PlanHead") -> None:
+    """What a plan will do, for a person, on stderr."""
+    import logging
+
+    log = logging.getLogger("rederive.replay")
+    noun = {"table": "rows needing backfill", "log": "records to replay", "api": "answers to derive from"}[made.source]
+    log.info("Found %d %s", made.found, noun)
+    start, end = made.request["start"] or "the beginning", made.request["end"] or "now"
+    log.info(
+        "%s from %s to %s (end excluded): %d units, %s, derivation version %d, %s",
+        made.domain,
+        start,
+        end,
+        made.unit_count,
+        made.mode,
+        made.derivation_version,
+        f"{len(made.columns)} columns" if made.columns else "all tables",
+    )
+    if nulls := {name: count for name, count in made.nulls.items() if count}:
+        most = sorted(nulls.items(), key=lambda item: -item[1])[:6]
+        more = f" and {len(nulls) - len(most)} more" if len(nulls) > len(most) else ""
+        log.info("NULLs among them: %s%s", ", ".join(f"{name} {count}" for name, count in most), more)
+    for note in made.notes:
+        log.warning("%s", note)
+
+
+def plan_and_run(
+    request: "Request", source: str, dry_run: bool, reason: str, batch_size: int, agents: int | None, json: bool
+) -> int:
+    """Mint a capture of what the request means now, say so, and run it; the exit code."""
+    from rederive.replay import Replayer
+    from rederive.settings import Settings
+
+    replayer = Replayer.of(Settings())
+    capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason)
+    say_plan(head)
+    return run(replayer, capture, batch_size, agents, json=json)
+
+
+def run(replayer: "Replayer", capture: "Capture", batch_size: int, agents: int | None, *, json: bool) -> int:
+    """Run a capture with progress on stderr and its result on stdout; the exit code."""
+    from rederive.cli.output import print_json, stderr, stdout
+    from rederive.progress import counts, shown
+    from rederive.run import TakenOverError
+    from schemas.errors import RederiveError
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # A service manager's stop is a person's Ctrl+C.
+    before = signal.signal(signal.SIGTERM, interrupted)
+    try:
+        with shown(stderr, batch_size) as listener:
+            report = replayer.run(capture, listener, agents)
+    except KeyboardInterrupt:
+        stderr.print(f"interrupted; go on with: rederive captures resume {capture.capture_id}")
+        raise
+    except TakenOverError:
+        raise
+    except RederiveError:
+        stderr.print(f"what is merged stays; go on with: rederive captures resume {capture.capture_id}")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if json:
+        print_json(report.describe())
+    else:
+        verb = "would be updated (dry run)" if report.dry_run else "updated"
+        text = counts(report.progress).replace("updated", verb, 1)
+        stdout.print(f"{report.capture_id}: {text}")
+    return report.exit_code

@@ -1,0 +1,186 @@
+"""The files that a backfill leaves: a checkpoint report after each chunk, a list of errors (racing spec, section 8).
+
+Both are for people. What is done is known by the capture's units; nothing reads these files back but to append.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+
+from producers.racing import DAY_KINDS, last_day
+from rederive.logs import folder
+from rederive.racing.chunks import Chunk, monthly
+from schemas.capture import Progress
+
+CHECKPOINT = "backfill_events_checkpoint.json"
+ERRORS = "backfill_events_errors.json"
+_LOOK_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Journal:
+    """Keeps the files of one capture's run; call it with the progress, `end` it however the run ends."""
+
+    home: Path
+    connected: Callable[[], AbstractContextManager[psycopg.Connection]]
+    capture_id: str
+    _looked: float = 0.0
+    _done: int = -1
+    _told: set[int] = field(default_factory=set)
+
+    def __call__(self, progress: Progress) -> None:
+        """Look at most every 2 s; a chunk that has been finished since is written down."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS and not progress.complete:
+            return
+        self._looked = time.monotonic()
+        self.write(only_news=True)
+
+    def end(self, error: BaseException | None) -> None:
+        """Write the state that the run ends in, and what ended it."""
+        try:
+            self.write(only_news=False)
+        except Exception as other:
+            # What ended the run matters more.
+            error = error or other
+        if isinstance(error, Exception):
+            self._append([{**_now(), "chunk": "", "error": str(error), "kind": "critical"}])
+
+    def write(self, *, only_news: bool) -> None:
+        """Write the checkpoint when a chunk has been finished since, or anyway; append units that have failed."""
+        with self.connected() as connection:
+            request = _request(connection, self.capture_id)
+            if request is None:
+                return
+            chunks = list(monthly(*request))
+            stats = _chunks(connection, self.capture_id, chunks)
+            processed = sum(chunk["_done"] for chunk in stats)
+            if processed != self._done or not only_news:
+                self._done = processed
+                self._write(folder(self.home) / CHECKPOINT, _report(request, chunks, stats, processed))
+            self._append(self._failures(connection, chunks))
+
+    def _failures(self, connection: psycopg.Connection, chunks: list[Chunk]) -> list[dict[str, Any]]:
+        rows = connection.execute(
+            """SELECT unit, key_range, failure FROM rederive.units
+               WHERE capture_id = %s AND state = 'dead' AND unit <> ALL(%s) ORDER BY unit""",
+            [self.capture_id, list(self._told)],
+        ).fetchall()
+        found = []
+        for unit, key_range, failure in rows:
+            self._told.add(unit)
+            day, _, source = key_range.partition("/")
+            chunk = next(
+                (str(chunk) for chunk in chunks if chunk.start.isoformat() <= day <= chunk.end.isoformat()), ""
+            )
+            found.append(
+                {**_now(), "chunk": chunk, "error": failure, "date": day, "source": source, "kind": "non-critical"}
+            )
+        return found
+
+    def _append(self, entries: list[dict[str, Any]]) -> None:
+        if not entries:
+            return
+        path = folder(self.home) / ERRORS
+        try:
+            known = orjson.loads(path.read_bytes())
+        except (OSError, ValueError):
+            known = []
+        self._write(path, [*known, *({**entry, "capture_id": self.capture_id} for entry in entries)])
+
+    @staticmethod
+    def _write(path: Path, value: object) -> None:
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+        fresh.replace(path)
+
+
+def _now() -> dict[str, str]:
+    return {"timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+
+
+def _request(connection: psycopg.Connection, capture_id: str) -> tuple[date, date] | None:
+    row = connection.execute(
+        "SELECT request ->> 'start', request ->> 'end' FROM rederive.captures WHERE capture_id = %s", [capture_id]
+    ).fetchone()
+    if row is None or row[0] is None or row[1] is None:
+        return None
+    return datetime.fromisoformat(row[0]).date(), last_day(datetime.fromisoformat(row[1]))
+
+
+def _chunks(connection: psycopg.Connection, capture_id: str, chunks: list[Chunk]) -> list[dict[str, Any]]:
+    units = {
+        (month, kind): rest
+        for month, kind, *rest in connection.execute(
+            """SELECT left(key_range, 7), split_part(key_range, '/', 2), count(*),
+                      count(*) FILTER (WHERE state IN ('applied', 'dead')), count(*) FILTER (WHERE state = 'dead'),
+                      sum(updated), sum(unchanged), sum(skipped), sum(errors)
+               FROM rederive.units WHERE capture_id = %s GROUP BY 1, 2""",
+            [capture_id],
+        )
+    }
+    kept = {
+        (month, kind): rest
+        for month, kind, *rest in connection.execute(
+            """SELECT left(u.key_range, 7), r.kind, sum(r.races), sum(r.runners), count(DISTINCT r.date),
+                      count(DISTINCT r.date) FILTER (WHERE r.races > 0)
+               FROM rederive.units u JOIN rederive.racing_records r
+                 ON r.kind = split_part(u.key_range, '/', 2) AND r.date::text = split_part(u.key_range, '/', 1)
+                AND r.partition = coalesce((u.picked ->> 'partition')::int, u.partition)
+                AND r.record_offset = coalesce((u.picked ->> 'offset')::int8, u.record_offset)
+               WHERE u.capture_id = %s AND u.state = 'applied' AND u.key_range LIKE '____-__-__/%%' GROUP BY 1, 2""",
+            [capture_id],
+        )
+    }
+    return [_chunk(chunk, units, kept) for chunk in chunks]
+
+
+def _chunk(chunk: Chunk, units: dict[Any, Any], kept: dict[Any, Any]) -> dict[str, Any]:
+    month = f"{chunk.start:%Y-%m}"
+    found: dict[str, Any] = {
+        "chunk_number": chunk.number,
+        "start_date": chunk.start.isoformat(),
+        "end_date": chunk.end.isoformat(),
+        "_done": True,
+    }
+    for kind in DAY_KINDS:
+        count, done, dead, updated, unchanged, skipped, errors = units.get((month, kind), [0] * 7)
+        races, runners, days, with_data = kept.get((month, kind), [0] * 4)
+        found["_done"] &= count == done
+        db_stats = {"updated": updated, "unchanged": unchanged, "skipped": skipped, "errors": errors}
+        counted = (
+            {"races_fetched": races, "runners_fetched": runners, "days_fetched": days, "days_with_data": with_data}
+            if kind == "racecards"
+            else {"runners_updated": runners, "races_fetched": races, "days_with_data": with_data}
+        )
+        found[kind] = {"success": count == done and not dead, "fetched": races, **counted, "db_stats": db_stats}
+    return found
+
+
+def _report(
+    request: tuple[date, date], chunks: list[Chunk], stats: list[dict[str, Any]], processed: int
+) -> dict[str, Any]:
+    shown = [{name: value for name, value in chunk.items() if name != "_done"} for chunk in stats if chunk["_done"]]
+    most = [max((chunk[kind]["fetched"], _runners(chunk[kind])) for kind in DAY_KINDS) for chunk in shown]
+    return {
+        **_now(),
+        "stats": {
+            "total_chunks": len(chunks),
+            "chunks_processed": processed,
+            "total_races": sum(races for races, _ in most),
+            "total_runners": sum(runners for _, runners in most),
+            "start_date": request[0].isoformat(),
+            "end_date": request[1].isoformat(),
+            "chunks": shown,
+        },
+    }
+
+
+def _runners(stats: dict[str, Any]) -> int:
+    return int(stats.get("runners_fetched", stats.get("runners_updated", 0)))

@@ -1,0 +1,87 @@
+"""Where a run's units go: per lane in use its topic, a producer to it, and the workers that answer."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Self
+
+import psycopg
+from confluent_kafka import KafkaException
+
+from producers import ledger
+from producers.sender import Delivered, Sender
+from producers.topics import behind, ensure_topics, watermarks
+from rederive.logs import run_log
+from rederive.settings import Settings
+from rederive.workers import Workers
+from schemas.capture import Capture
+from schemas.errors import Failed
+from schemas.lane import Lane, LaneName
+from schemas.plan import PlannedUnit
+from schemas.unit import Unit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Outlets:
+    """The lanes of one run, opened as they are needed; a context manager that leaves no worker behind."""
+
+    settings: Settings
+    capture: Capture
+    agents: int
+    _open: dict[LaneName, tuple[Sender, Workers]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for sender in [sender for sender, _ in self._open.values()]:
+            sender.drop()
+        for workers in [workers for _, workers in self._open.values()]:
+            workers.stop()
+
+    def open(self, connection: psycopg.Connection, name: LaneName) -> None:
+        """Make the lane ready: topics, a producer, workers. Does nothing for one that is."""
+        if name in self._open:
+            return
+        lane = Lane(self.capture.domain, name, self.settings.topic_prefix)
+        kafka = self.settings.kafka_config()
+        topic_id = ensure_topics(kafka, lane, self.agents)
+        kept = watermarks(kafka, lane.raw)
+        if lost := ledger.set_topic(connection, self.capture.capture_id, lane, topic_id, kept):
+            log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
+        # What comes from an API comes slowly: one agent has time enough for it.
+        fed_by_api = self.capture.source == "api" and name is not LaneName.REPLAY
+        log_file = run_log(self.settings.home, self.capture.capture_id)
+        workers = Workers(self.settings, lane, 1 if fed_by_api else self.agents, log_file)
+        self._open[name] = (Sender(kafka, lane.raw, sorted(kept)), workers)
+        workers.start()
+
+    def check(self) -> None:
+        """Start workers again that have died. Failed when only a person can mend it."""
+        for _, workers in self._open.values():
+            workers.check()
+
+    def send(self, planned: PlannedUnit, unit: Unit) -> None:
+        """Queue a unit for its lane. Failed when an earlier delivery has failed."""
+        self._open[planned.lane][0].send(unit)
+
+    def poll(self) -> list[Delivered]:
+        """What has been delivered since the last call. Failed when a delivery has failed."""
+        return [one for sender, _ in self._open.values() for one in sender.poll()]
+
+    def flush(self, seconds: float) -> list[Delivered]:
+        """Wait for all deliveries, at most so long on each lane; what is not delivered then may still be later."""
+        return [one for sender, _ in self._open.values() for one in sender.flush(seconds)]
+
+    def nothing_waits(self) -> bool:
+        """Whether agents and sinks have committed everything that their topics hold: then no outcome will come."""
+        kafka = self.settings.kafka_config()
+        lanes = [workers.lane for _, workers in self._open.values()]
+        try:
+            return not any(
+                behind(kafka, lane.agents, lane.raw) or behind(kafka, lane.sinks, lane.derived) for lane in lanes
+            )
+        except (Failed, KafkaException) as error:
+            log.warning("the topics can't be looked at: %s", error)
+            return False
