@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from rederive.cli.app import app
 from rederive.cli.replay import plan, replay
-from rederive.cli.running import Agents, Json, Reason, run, say_plan
+from rederive.cli.running import Agents, Json, Reason, run, say_plan, span, today
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 gaps = cyclopts.App(name="gaps", help="Days that should be kept and aren't.")
 app.command(gaps)
 
-FIRST_DAY = date(2015, 1, 1)
+FIRST_DAY = "2015-01-01"
 
 From = Annotated[str | None, Parameter(name="--from", help="First race day, such as 2015-01-01.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last race day, included. Default: today (UTC).")]
@@ -37,27 +37,19 @@ Enrich = Annotated[
 ]
 
 
-def _day(text: str | None, option: str) -> date | None:
+def _days(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
+    """From the start of the first race day to the end of the last, in UTC."""
     from schemas.errors import UsageError
 
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} {text!r} is no date", mend="write a race day such as 2015-01-31") from None
-
-
-def _span(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
-    """From the start of the first day to the end of the last, in UTC."""
-    from schemas.errors import UsageError
-
-    today = datetime.now(UTC).date()
-    start, end = _day(from_, "--from"), _day(to, "--to") or today
-    if start is None:
+    if from_ is None:
         raise UsageError("--from is missing: the first race day", mend="results reach back to 2015-01-01")
-    if start > end:
-        why = f"--to is {end}" if to else f"without --to the range ends today, {end}"
-        raise UsageError(f"--from {start} is after the end", why=why, mend="both ends belong to the range")
-    return datetime.combine(start, time(), UTC), datetime.combine(end + timedelta(days=1), time(), UTC)
+    for option, text in (("--from", from_), ("--to", to)):
+        if text is not None and len(text) > len("2015-01-01"):
+            raise UsageError(f"{option} {text!r} is no race day", mend="write a day such as 2015-01-31")
+    start, end = span(from_, to)
+    assert start is not None
+    assert end is not None
+    return start, end
 
 
 @Parameter(name="*")
@@ -89,14 +81,14 @@ class Asked:
             kinds += [] if self.no_racecards else ["racecards"]
             kinds += [] if self.no_results else ["results"]
             kinds += ["horse"] if self.enrich else []
-        span = None if self.only_masters else _span(self.from_, self.to)
-        return _request(kinds, self.regions, span, refetch=self.refetch)
+        days = None if self.only_masters else _days(self.from_, self.to)
+        return _request(kinds, self.regions, days, refetch=self.refetch)
 
 
 def _request(
     kinds: list[str],
     regions: tuple[str, ...],
-    span: tuple[datetime, datetime] | None,
+    days: tuple[datetime, datetime] | None,
     *,
     refetch: bool = False,
     only_missing: bool = False,
@@ -108,7 +100,7 @@ def _request(
     codes = tuple(sorted({code.lower() for word in regions for code in word.split(",") if code}))
     if not codes:
         raise UsageError("--regions names no region", mend="say --regions gb ire")
-    start, end = span or (None, None)
+    start, end = days or (None, None)
     return Request(
         domain=RACING.name,
         mode=RACING.tables[0].policy,
@@ -186,10 +178,9 @@ def gaps_racing(
     from rederive.cli.output import print_json, print_table
     from rederive.racing.days import gaps as find
 
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
     kinds = [*([] if no_racecards else ["racecards"]), *([] if no_results else ["results"])]
-    span = _span(from_ or FIRST_DAY.isoformat(), to or yesterday.isoformat())
-    request = _request(kinds, regions, span, only_missing=True)
+    days = _days(from_ or FIRST_DAY, to or (today() - timedelta(days=1)).isoformat())
+    request = _request(kinds, regions, days, only_missing=True)
     if fill:
         return _run(request, reason, workers, json=json)
     found = find(_replayer(), request)

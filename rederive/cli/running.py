@@ -46,38 +46,26 @@ def moment(text: str | None, option: str, *, end: bool) -> datetime | None:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def made_request(
-    domain: str,
-    mode: str | None,
-    columns: tuple[str, ...],
-    span: tuple[str | None, str | None],
-    names: tuple[str, str],
-    **more: object,
-) -> "Request":
-    """The request for a range, both ends included; `names` are the options that gave it.
+def today() -> date:
+    """The UTC day it is."""
+    return datetime.now(UTC).date()
 
-    An open end stays open. UsageError when the range is reversed.
+
+def span(
+    start: str | None, end: str | None, names: tuple[str, str] = ("--from", "--to"), *, until_today: bool = True
+) -> tuple[datetime | None, datetime | None]:
+    """A range of days or times, its end excluded; without an end it ends today, or with `until_today=False` nowhere.
+
+    UsageError when one of them is no date, or the start is after the end.
     """
-    from producers.source import Request
     from schemas.errors import UsageError
-    from schemas.registry import DOMAINS
-    from schemas.table import Mode
 
-    start = moment(span[0], names[0], end=False)
-    end = moment(span[1], names[1], end=True)
-    if start and end and start >= end:
-        raise UsageError(
-            f"{names[0]} {span[0]} is after {names[1]} {span[1]}", mend="name the earlier one first: both ends belong"
-        )
-    spec = DOMAINS[domain]
-    return Request(
-        domain=domain,
-        mode=Mode(mode) if mode else spec.tables[0].policy,
-        columns=columns,
-        start=start,
-        end=end,
-        **more,  # type: ignore[arg-type]
-    )
+    first = moment(start, names[0], end=False)
+    last = moment(end or (today().isoformat() if until_today else None), names[1], end=True)
+    if first and last and first >= last:
+        why = f"{names[1]} is {end}" if end else f"without {names[1]} the range ends today, {today()}"
+        raise UsageError(f"{names[0]} {start} is after the end", why=why, mend="both ends belong to the range")
+    return first, last
 
 
 def say_plan(made: "PlanHead") -> None:

@@ -35,7 +35,7 @@ def _refused(settings: Settings, *words: str, code: int, said: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--from 2026-02-13 --to 2026-02-06", ("--from 2026-02-13 is after --to 2026-02-06", "do:")),
+        ("--from 2026-02-13 --to 2026-02-06", ("--from 2026-02-13 is after the end", "--to is 2026-02-06", "do:")),
         ("--from 2026-02-30", ("--from '2026-02-30' is no date", "do:")),
         ("--to yesterday", ("--to 'yesterday' is no date", "do:")),
         ("--columns l1,best_bakc", ("unknown column or scope 'best_bakc'", "did you mean best_back", "do:")),
