@@ -29,9 +29,8 @@ log = logging.getLogger(__name__)
 
 CARDS_A_PAGE, RESULTS_A_PAGE = 500, 50
 _READINGS = 3
+_LONGEST_WAIT = 16  # times the first
 _TEXT_LIMIT = 200
-
-_LONGEST_WAIT = 16
 
 _Params = list[tuple[str, str]]
 _Fits = Callable[[Any], bool]

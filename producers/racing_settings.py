@@ -2,8 +2,8 @@
 
 import hashlib
 from typing import Any, cast
-from urllib.parse import urlsplit
 
+import httpx2
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -25,7 +25,7 @@ class RacingSettings(BaseSettings):
     username: SecretStr
     password: SecretStr
     base_url: str = "https://api.theracingapi.com/v1"
-    timeout: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    timeout: float = Field(default=30.0, gt=0, le=3600)
     max_retries: int = Field(default=5, ge=0, le=20)
 
     def __init__(self, **values: object) -> None:
@@ -37,10 +37,17 @@ class RacingSettings(BaseSettings):
     @field_validator("base_url", mode="after")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("an address is wanted: https://HOST/PATH")
-        if "@" in parts.netloc:
+        wanted = "an address is wanted: https://HOST/PATH"
+        try:
+            parts = httpx2.URL(url)
+        except httpx2.InvalidURL:
+            # Its message may quote a part of a password.
+            raise ValueError(wanted) from None
+        if parts.scheme not in ("http", "https") or not parts.host or parts.query or parts.fragment:
+            raise ValueError(wanted)
+        if not 0 < (parts.port or 80) < 65_536:
+            raise ValueError("a port is a number up to 65535")
+        if parts.userinfo:
             raise ValueError(f"the credentials belong into {CREDENTIALS}")
         return url.rstrip("/")
 

@@ -15,6 +15,9 @@ from schemas.errors import Failed
 
 log = logging.getLogger(__name__)
 
+GAP_SECONDS = 0.502
+"""Between turns: half a second, and what the way from the database to the start of the call may vary by."""
+
 _RECONNECT_SECONDS = 0.5
 
 # Infinite timestamps can't be subtracted before Postgres 17; their epochs can.
@@ -26,7 +29,6 @@ _TAKE = """UPDATE rederive.rate_limits SET next_at = clock_timestamp() + %(gap)s
            WHERE name = %(name)s
              AND (next_at <= clock_timestamp() OR next_at > clock_timestamp() + %(gap)s * interval '1 second')"""
 
-
 _MAKE = "INSERT INTO rederive.rate_limits (name) VALUES (%(name)s) ON CONFLICT DO NOTHING"
 
 
@@ -37,8 +39,8 @@ class StoppedError(Exception):
 class RateLimit:
     """Turns at least `gap_seconds` apart over all threads and processes that name the same limit; no bursts.
 
-    Times are the database's, so machines' clocks needn't agree. `connect` opens a connection in autocommit; a database
-    that is away is tried again for `patience_seconds`. May be shared by threads.
+    Times are the database's, so machines' clocks needn't agree. `connect` opens a connection for the limit alone; a
+    database that is away is tried again for `patience_seconds`. May be shared by threads.
     """
 
     def __init__(
@@ -46,8 +48,8 @@ class RateLimit:
         connect: Callable[[], psycopg.Connection],
         name: str,
         *,
-        gap_seconds: float = 0.5,
-        patience_seconds: float = 30.0,
+        gap_seconds: float = GAP_SECONDS,
+        patience_seconds: float = 300.0,
     ) -> None:
         self._connect = connect
         self._parameters = {"name": name, "gap": gap_seconds}
@@ -67,10 +69,11 @@ class RateLimit:
                     return self._take(self._connected(), stopping)
                 except (psycopg.OperationalError, Failed) as error:
                     self._disconnect()
-                    away_since = away_since or time.monotonic()
+                    if away_since is None:
+                        away_since = time.monotonic()
+                        log.warning("the rate limit's database is away, trying again: %s", _first_line(error))
                     if time.monotonic() - away_since > self._patience:
                         raise _lost(error) from error
-                    log.warning("the rate limit's database is away, trying again: %s", _first_line(error))
                     _pause(stopping, _RECONNECT_SECONDS)
                 except psycopg.Error as error:
                     raise _lost(error) from error
@@ -85,16 +88,14 @@ class RateLimit:
             row = connection.execute(_WAIT, self._parameters).fetchone()
             if row is None:
                 connection.execute(_MAKE, self._parameters)
-            elif 0 < row[0] <= self._gap:
-                _pause(stopping, row[0])
-            else:
-                _pause(stopping, 0)
+            _pause(stopping, row[0] if row and 0 < row[0] <= self._gap else 0.0)
             if connection.execute(_TAKE, self._parameters).rowcount:
                 return
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None:
             self._connection = self._connect()
+            self._connection.autocommit = True
             # A server that crashes may forget the last turn; coming back takes it longer than the gap.
             self._connection.execute("SET synchronous_commit = off")
         return self._connection
