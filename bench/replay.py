@@ -9,18 +9,14 @@ planning, starting agents and sink, sending, merging, stopping.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import orjson
-import psutil
 import psycopg
 
+from bench.watch import run, show
 from processors.betfair import derive
 from rederive import local
 from rederive.migrate import migrate
@@ -28,52 +24,6 @@ from rederive.settings import Settings
 from samples.load import derive_bare_rows, load
 from samples.synthetic import Synthetic
 from schemas.betfair import METRICS
-
-
-class Watch(threading.Thread):
-    """Peak resident memory in MB and processor seconds of a replay's processes and of the services, by what they do."""
-
-    def __init__(self, services: dict[str, int]) -> None:
-        super().__init__(daemon=True)
-        self.peaks: dict[str, float] = {}
-        self.ended = threading.Event()
-        self._services = services
-        self._cpu: dict[tuple[str, int], tuple[float, float]] = {}
-
-    def run(self) -> None:
-        """Sample five times a second."""
-        while not self.ended.wait(0.2):
-            for role, process in self._processes():
-                try:
-                    times = process.cpu_times()
-                    used = times.user + times.system
-                    first, _ = self._cpu.get((role, process.pid), (used if role in self._services else 0.0, 0.0))
-                    self._cpu[role, process.pid] = (first, used)
-                    if role not in self._services:
-                        self.peaks[role] = max(self.peaks.get(role, 0.0), process.memory_info().rss / 1e6)
-                except psutil.Error:
-                    continue
-
-    def seconds(self) -> dict[str, float]:
-        """Processor seconds per role since the start."""
-        found: dict[str, float] = {}
-        for (role, _), (first, last) in self._cpu.items():
-            found[role] = found.get(role, 0.0) + last - first
-        return found
-
-    def _processes(self) -> list[tuple[str, psutil.Process]]:
-        found = []
-        for process in psutil.Process().children(recursive=True):
-            try:
-                words = process.cmdline()
-            except psutil.Error:
-                continue
-            if "rederive" in words:
-                found.append((words[words.index("worker") + 1] if "worker" in words else "producer", process))
-        for name, pid in self._services.items():
-            parent = psutil.Process(pid)
-            found += [(name, process) for process in (parent, *parent.children(recursive=True))]
-        return found
 
 
 def script(url: str, limit: int) -> float:
@@ -121,23 +71,6 @@ def fill(url: str, rows: int) -> None:
         connection.execute("CHECKPOINT")
 
 
-def replay(settings: Settings, workers: int) -> tuple[float, Watch, dict[str, int]]:
-    """Seconds of the whole command, what its processes used, and the command's own counts."""
-    services = {one.service: one.pid for one in local.status(settings) if one.pid}
-    watch = Watch(services)
-    watch.start()
-    started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "rederive", "replay", "betfair", "--json", "--workers", str(workers)],
-        env={**os.environ, **settings.environment()},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    seconds = time.perf_counter() - started
-    watch.ended.set()
-    return seconds, watch, orjson.loads(done.stdout)
-
-
 def main() -> None:
     """Print one line a contestant, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -154,16 +87,14 @@ def main() -> None:
             slow = given.script_rows / script(endpoints.database_url, given.script_rows)
             print(f"script, UPDATE a row      {slow:10,.0f} rows/s  ({given.script_rows:,} rows)")
             fill(endpoints.database_url, given.rows)
-            seconds, watch, counts = replay(settings.at(endpoints), given.workers)
+            words = ("replay", "betfair", "--workers", str(given.workers))
+            seconds, watch, counts = run(settings.at(endpoints), *words)
             assert counts["updated"] == given.rows, counts
             fast = given.rows / seconds
             said = f"({given.rows:,} rows in {seconds:.1f} s)"
             print(f"rederive, {given.workers} agents        {fast:10,.0f} rows/s  {said}")
             print(f"ratio                     {fast / slow:10.1f}")
-            for role, peak in sorted(watch.peaks.items()):
-                print(f"peak memory, {role:12} {peak:10,.0f} MB")
-            for role, used in sorted(watch.seconds().items()):
-                print(f"processor, {role:14} {used / given.rows * 1e6:10,.1f} µs a row")
+            show(watch, given.rows)
         finally:
             local.stop(settings)
 

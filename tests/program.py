@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 def environment(settings: Settings) -> dict[str, str]:
     """The environment in which a command has these settings and no others."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("REDERIVE_")}
-    return {**inherited, "PYTHONPATH": str(ROOT), **settings.environment()}
+    ahead = [os.environ["TEST_PYTHONPATH"]] if "TEST_PYTHONPATH" in os.environ else []
+    return {**inherited, "PYTHONPATH": os.pathsep.join([*ahead, str(ROOT)]), **settings.environment()}
 
 
 def start(settings: Settings, *words: str) -> subprocess.Popen[str]:

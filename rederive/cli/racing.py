@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from rederive.cli.app import app
 from rederive.cli.replay import plan, replay
+from rederive.cli.report import report
 from rederive.cli.running import Agents, Json, Reason, run, say_plan, span, today
 
 if TYPE_CHECKING:
@@ -211,9 +212,22 @@ def _plan(request: "Request") -> "Plan":
 
 def _run(request: "Request", reason: str, workers: int | None, *, json: bool) -> int:
     replayer = _replayer()
+    _check_access(replayer, request)
     capture, head = replayer.mint(request, "api", dry_run=False, reason=reason)
     say_plan(head)
     return run(replayer, capture, 500, workers, json=json)
+
+
+def _check_access(replayer: "Replayer", request: "Request") -> None:
+    """Failed when something is to be asked for and the credentials are missing: before a capture is made."""
+    from producers.racing_settings import RacingSettings
+    from schemas.errors import Failed
+
+    try:
+        RacingSettings()
+    except Failed:
+        if any("fetch" in unit.picked for unit in replayer.plan(request, "api").units):
+            raise
 
 
 def _show_plan(made: "Plan", *, json: bool) -> int:
@@ -243,3 +257,27 @@ def _check_status(request: "Request", *, json: bool) -> int:
     for name, value in found.items():
         stdout.print(f"{name.replace('_', ' '):24}{value}", markup=False)
     return 0
+
+
+@report.command(name="racing-verify")
+def racing_verify(*, json: Json = False) -> None:
+    """Count the racing tables, show races per year and coverage, and what to look at; nothing is changed."""
+    from dataclasses import asdict
+
+    from rederive.cli.output import print_json, print_table
+    from rederive.database import opened
+    from rederive.racing.verify import verify
+
+    with opened("the verification") as connection:
+        found = verify(connection)
+    if json:
+        print_json(asdict(found))
+    else:
+        print_table("Rows", ["", "count"], list(found.counts.items()))
+        print_table("\nRaces per year", ["year", "races"], found.years)
+        coverage = [(found.total_races, found.races_with_runners, found.coverage_pct)]
+        print_table("\nCoverage", ["total_races", "races_with_runners", "coverage_pct"], coverage)
+        checks = [(one.name, one.count, ", ".join(one.examples)) for one in found.checks]
+        print_table("\nWorth a look", ["", "count", "the first"], checks, left=(0, 2))
+        headlines = [(one.figure, one.announced, one.here) for one in found.headlines]
+        print_table("\nAgainst the figures announced for 2015 to 2025-10", ["", "announced", "here"], headlines)

@@ -75,12 +75,10 @@ def say_plan(made: "PlanHead") -> None:
     log = logging.getLogger("rederive.replay")
     noun = {"table": "rows needing backfill", "log": "records to replay", "api": "answers to derive from"}[made.source]
     log.info("Found %d %s", made.found, noun)
-    start, end = made.request["start"] or "the beginning", made.request["end"] or "now"
     log.info(
-        "%s from %s to %s (end excluded): %d units, %s, derivation version %d, %s",
+        "%s %s: %d units, %s, derivation version %d, %s",
         made.domain,
-        start,
-        end,
+        _said_range(made),
         made.unit_count,
         made.mode,
         made.derivation_version,
@@ -91,7 +89,15 @@ def say_plan(made: "PlanHead") -> None:
         more = f" and {len(nulls) - len(most)} more" if len(nulls) > len(most) else ""
         log.info("NULLs among them: %s%s", ", ".join(f"{name} {count}" for name, count in most), more)
     for note in made.notes:
-        log.warning("%s", note)
+        log.log(logging.INFO if made.source == "api" else logging.WARNING, "%s", note)
+
+
+def _said_range(made: "PlanHead") -> str:
+    start, end = made.request["start"], made.request["end"]
+    if made.source == "api":
+        last = datetime.fromisoformat(end) - timedelta(days=1) if end else None
+        return f"from {start[:10]} to {last:%Y-%m-%d}" if start and last else "without race days"
+    return f"from {start or 'the beginning'} to {end or 'now'} (end excluded)"
 
 
 def plan_and_run(
