@@ -18,7 +18,8 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from types import TracebackType
 from typing import Annotated, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -54,7 +55,7 @@ class Request(NamedTuple):
 
 
 class StandIn:
-    """The server: `with StandIn() as api: api.base_url`. Everything may be changed while it runs.
+    """The server: `with StandIn() as api: api.base_url`. Faults, days and `gap` may be changed while it runs.
 
     `today` is the day it believes to be: results end the day before, cards a week after. `gap` is the least number of
     seconds between the starts of two requests, None checks nothing; `tolerance` is what a request may be early by, for
@@ -144,10 +145,11 @@ class StandIn:
             self._requests.append(request)
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingTCPServer):
     # Stopping waits for every thread: none is left behind.
     daemon_threads = False
     block_on_close = True
+    allow_reuse_address = True
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], api: StandIn) -> None:
@@ -283,19 +285,22 @@ def serve(
     gap: Annotated[float | None, Parameter(help="Seconds between requests: sooner ones get 429.")] = None,
 ) -> None:
     """Serve until Ctrl+C or SIGTERM; the first line on stdout is the base URL."""
-    cycle = [Fault.parse(text) for text in faults.split(",") if text]
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with StandIn(
-        username=os.environ.get("RACING_API_USERNAME", USER),
-        password=os.environ.get("RACING_API_PASSWORD", PASSWORD),
-        today=today,
-        port=port,
-        gap=gap,
-        every=every,
-        cycle=cycle,
-    ) as api:
+    try:
+        api = StandIn(
+            username=os.environ.get("RACING_API_USERNAME", USER),
+            password=os.environ.get("RACING_API_PASSWORD", PASSWORD),
+            today=today,
+            port=port,
+            gap=gap,
+            every=every,
+            cycle=[Fault.parse(text) for text in faults.split(",") if text],
+        )
+    except (ValueError, OSError, OverflowError) as error:  # an unknown fault, a port that is taken or no port
+        sys.exit(f"the stand-in can't start: {error}")
+    with api:
         sys.stdout.write(f"{api.base_url}\n")
         sys.stdout.flush()
         stopped.wait()

@@ -9,9 +9,10 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-from samples.racing_answers import card, result
-from samples.racing_programme import chance_of, meetings, no_racing
+from samples.racing_cards import card
+from samples.racing_programme import chance_of, meetings
 from samples.racing_races import Race, Runner, races
+from samples.racing_results import result
 
 FIRST_DAY = date(2015, 1, 1)
 FIRST_CARDS = date(2023, 1, 23)
@@ -29,11 +30,6 @@ class RacingDay:
     when: date
     races: tuple[Race, ...]
     poor: bool = False
-
-    @property
-    def exists(self) -> bool:
-        """Whether the API knows of the day at all; otherwise it answers 404."""
-        return not no_racing(self.when)
 
     def card_races(self, today: date) -> tuple[Race, ...]:
         """The races that have a card."""
@@ -76,7 +72,9 @@ class RacingDay:
 
     def _amended(self, race_id: str | None, finishes: Callable[[list[Runner]], dict[int, Runner]]) -> "RacingDay":
         """The day with one race's finishes changed: by horse, the runner whose finish it gets."""
-        found = next(race for race in self.races if race_id == race.id or (race_id is None and _is_clear(race)))
+        found = next((race for race in self.races if race_id == race.id or (race_id is None and _is_clear(race))), None)
+        if found is None:
+            raise ValueError(f"{self.when} has no race {race_id or 'to amend'}")
         changed = finishes(found.ran)
         runners = tuple(_finish_of(runner, changed.get(runner.horse, runner)) for runner in found.runners)
         amended = found._replace(runners=runners)

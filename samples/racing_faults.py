@@ -39,7 +39,9 @@ class Fault:
     @classmethod
     def parse(cls, text: str) -> "Fault":
         """A fault from `429`, `timeout`, or with seconds of Retry-After `429:3`; ValueError for any other text."""
-        kind, _, seconds = text.partition(":")
+        kind, colon, seconds = text.partition(":")
+        if colon and not (seconds.isascii() and seconds.isdigit()):
+            raise ValueError(f"{text!r} has no whole number of seconds after the colon")
         return cls(kind, retry_after=int(seconds) if seconds else None)  # type: ignore[arg-type]
 
     def matches(self, path: str, start: str, end: str) -> bool:

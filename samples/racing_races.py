@@ -15,6 +15,7 @@ from samples.racing_programme import (
     pick,
     race_name,
     shuffled,
+    summer_time,
     terms,
     tiered_prize,
 )
@@ -40,6 +41,7 @@ _BANDS = (0, 0, 105, 95, 85, 75, 65, 50)
 _WORDS = {0.05: "nse", 0.1: "shd", 0.2: "hd"}
 _WORDS_UNTIL = 2016
 _SECONDS_A_LENGTH = 0.2
+_HEADGEAR = ("", "", "", "", "", "", "p", "b", "t", "tp", "v", "h", "hp", "")
 
 
 class Runner(NamedTuple):
@@ -64,6 +66,11 @@ class Runner(NamedTuple):
     seconds: float | None = None
     prize: str = ""
 
+    @property
+    def headgear(self) -> str:
+        """Like `p` or `tp`; mostly empty."""
+        return _HEADGEAR[self.bits % len(_HEADGEAR)]
+
 
 class Race(NamedTuple):
     """A race; `start` in minutes after midnight at the course, lengths in half furlongs and yards."""
@@ -86,6 +93,18 @@ class Race(NamedTuple):
     bits: int
     runners: tuple[Runner, ...]
     """In the order of their numbers, those that were withdrawn among them."""
+
+    @property
+    def clock(self) -> str:
+        """The start as the course's clock shows it, with twelve hours: `1:44`."""
+        hour, minute = divmod(self.start, 60)
+        return f"{(hour - 1) % 12 + 1}:{minute:02}"
+
+    @property
+    def starts_at(self) -> str:
+        """The start with its offset from UTC: `2025-10-14T13:44:00+01:00`."""
+        hour, minute = divmod(self.start, 60)
+        return f"{self.date.isoformat()}T{hour:02}:{minute:02}:00+0{int(summer_time(self.date))}:00"
 
     @property
     def ran(self) -> list[Runner]:

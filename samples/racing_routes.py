@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from samples.racing_answers import result
-from samples.racing_days import FIRST_DAY, RacingDay, racing_day
-from samples.racing_programme import age_band
+from samples.racing_days import CARDS_AHEAD, FIRST_CARDS, FIRST_DAY, RacingDay, racing_day
+from samples.racing_programme import age_band, no_racing
 from samples.racing_races import Race
+from samples.racing_results import result
 from samples.racing_words import REGIONS
 from samples.racing_world import COURSES, detail, horse_name, horse_number, search
 
@@ -145,7 +145,7 @@ class Shelf:
             return [(race, orjson.dumps(day.card(race, self.today))) for race in day.card_races(self.today)]
 
         with self._lock:
-            return self._cards.get(when, made) if when >= FIRST_DAY else []
+            return self._cards.get(when, made) if FIRST_CARDS <= when <= self.today + CARDS_AHEAD else []
 
     def results(self, when: date) -> list[tuple[Race, bytes]]:
         """Races with their encoded results."""
@@ -154,11 +154,7 @@ class Shelf:
             return [(race, orjson.dumps(result(race))) for race in self.day(when).result_races(self.today)]
 
         with self._lock:
-            return self._results.get(when, made) if when >= FIRST_DAY else []
-
-    def known(self, when: date) -> bool:
-        """Whether the API has anything of a day."""
-        return when < FIRST_DAY or self.day(when).exists
+            return self._results.get(when, made) if FIRST_DAY <= when < self.today else []
 
 
 def respond(shelf: Shelf, path: str, query: Query) -> Answer:
@@ -193,7 +189,7 @@ def _racecards(shelf: Shelf, query: Query) -> Answer:
     skip = query.number("skip", 0, 0, _MOST_SKIPPED_CARDS)
     when = query.day("date", shelf.today)
     wanted = _filter(query, "region_codes", "course_ids")
-    if not shelf.known(when):
+    if no_racing(when):
         return not_found()
     return _page("racecards", [body for race, body in shelf.cards(when) if wanted(race)], limit, skip, query)
 
@@ -206,7 +202,7 @@ def _results(shelf: Shelf, query: Query) -> Answer:
     if end < start:
         raise Invalid("end_date", "is before start_date")
     where, what = _filter(query, "region", "course"), _result_filter(query)
-    if start == end and not shelf.known(start):
+    if start == end and no_racing(start):
         return not_found()
     found = [body for day in _days(start, end) for race, body in shelf.results(day) if where(race) and what(race)]
     return _page("results", found, limit, skip, query)

@@ -244,6 +244,14 @@ def owner(number: int) -> tuple[str, str]:
     return f"own_{_OWNER_IDS + number}", name
 
 
+def owner_fields(one: Horse, number: int) -> dict[str, str]:
+    """A horse's `owner` and `owner_id`; one horse in 128 has none."""
+    if one.bits >> 45 & 127 == 0:
+        return {"owner": "", "owner_id": ""}
+    identifier, name = owner(number)
+    return {"owner": name, "owner_id": identifier}
+
+
 def detail(number: int) -> dict[str, str] | None:
     """A horse as `/horses/{id}/pro` gives it; None for one in fifty, whose details aren't known."""
     one = horse(number)
