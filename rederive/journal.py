@@ -3,6 +3,7 @@
 Both are for people. What is done is known by the capture's units; nothing reads these files back but to append.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,6 +20,8 @@ from rederive.logs import folder
 from rederive.racing.chunks import Chunk, monthly
 from schemas.capture import Progress
 
+log = logging.getLogger(__name__)
+
 CHECKPOINT = "backfill_events_checkpoint.json"
 ERRORS = "backfill_events_errors.json"
 _LOOK_SECONDS = 2.0
@@ -32,7 +35,7 @@ class Journal:
     connected: Callable[[], AbstractContextManager[psycopg.Connection]]
     capture_id: str
     _looked: float = 0.0
-    _done: int = -1
+    _done: set[int] | None = None
     _told: set[int] = field(default_factory=set)
 
     def __call__(self, progress: Progress) -> None:
@@ -60,11 +63,14 @@ class Journal:
                 return
             chunks = list(monthly(*request))
             stats = _chunks(connection, self.capture_id, chunks)
-            processed = sum(chunk["_done"] for chunk in stats)
-            if processed != self._done or not only_news:
-                self._done = processed
-                self._write(folder(self.home) / CHECKPOINT, _report(request, chunks, stats, processed))
             self._append(self._failures(connection, chunks))
+        done = {chunk["chunk_number"] for chunk in stats if chunk["_done"]}
+        if self._done is not None:
+            for number in sorted(done - self._done):
+                log.info("chunk %d of %d, %s: %s", number, len(chunks), chunks[number - 1], _summary(stats[number - 1]))
+        if done != self._done or not only_news:
+            self._done = done
+            self._write(folder(self.home) / CHECKPOINT, _report(request, chunks, stats, len(done)))
 
     def _failures(self, connection: psycopg.Connection, chunks: list[Chunk]) -> list[dict[str, Any]]:
         rows = connection.execute(
@@ -180,6 +186,14 @@ def _report(
             "chunks": shown,
         },
     }
+
+
+def _summary(chunk: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{kind} {chunk[kind]['fetched']:,} races, {_runners(chunk[kind]):,} runners"
+        + ("" if chunk[kind]["success"] else " (not all days)")
+        for kind in DAY_KINDS
+    )
 
 
 def _runners(stats: dict[str, Any]) -> int:

@@ -1,0 +1,1 @@
+"""Racing, through real Kafka, real Postgres and the stand-in API."""

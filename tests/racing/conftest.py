@@ -1,0 +1,29 @@
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from rederive.migrate import migrate
+from rederive.settings import Settings
+from samples.racing_api import StandIn
+from tests.racing.rows import TODAY
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """The stand-in, and an environment that leads to it, without patience for faults."""
+    with StandIn(today=TODAY) as running:
+        monkeypatch.setenv("RACING_API_BASE_URL", running.base_url)
+        monkeypatch.setenv("RACING_API_USERNAME", "standin")
+        monkeypatch.setenv("RACING_API_PASSWORD", "standin")
+        monkeypatch.setenv("RACING_API_TIMEOUT", "2")
+        yield running
+
+
+@pytest.fixture
+def database(settings: Settings, database_url: str) -> Iterator[psycopg.Connection]:
+    """The test's database, migrated."""
+    assert settings.database_url is not None
+    migrate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
