@@ -23,7 +23,7 @@ DAYS = [FIRST + timedelta(days=n) for n in range(3)]
 pytestmark = pytest.mark.services
 
 
-def _json(path: Path) -> Any:  # noqa: ANN401
+def _json(path: Path) -> Any:
     return orjson.loads(path.read_bytes())
 
 
