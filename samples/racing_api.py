@@ -96,6 +96,10 @@ class StandIn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every connection and all threads; again does nothing."""
         self._server.stop()
         self._thread.join()
 

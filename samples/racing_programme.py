@@ -185,7 +185,7 @@ def _meeting(chance: Chance, course: Course, code: str, day: date) -> Meeting:
     late = (16 * 60 + 35, 17 * 60 + 15)
     first = pick(chance, openings + late if code == "A" or 5 <= day.month <= 8 else openings)
     going = _ALL_WEATHER if code == "A" else _IRISH_TURF if course.region == "IRE" else _TURF
-    hard = 0.03 if day.month in {12, 1, 2} and code != "A" else 0.006
+    hard = 0.03 if day.month in {12, 1, 2} and code != "A" else 0.015
     stopped = pick(chance, (0, 0, 0, 2, 4)) if chance() < hard else races
     return Meeting(course, code, pick(chance, going), tuple(first + gap * place for place in range(races)), stopped)
 
