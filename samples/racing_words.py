@@ -1,4 +1,4 @@
-"""The words that made-up racing names are put together from: no horse, person or course here is a real one."""
+"""The words that made-up racing names are put together from: likeness to a real horse, person or course is chance."""
 
 
 def _words(text: str) -> tuple[str, ...]:
