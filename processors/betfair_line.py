@@ -1,13 +1,23 @@
-"""One line of `rederive compute betfair`: validated by its model, computed, answered as one line."""
+"""`rederive compute betfair`: each line validated by its model, computed, answered as one line."""
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
 from processors.betfair import derive
+from processors.computed import Computed
 from schemas.betfair import METRICS, Snapshot
+
+
+def compute(lines: Iterable[bytes]) -> Iterator[Computed]:
+    """An answer for each line as it comes, blank ones apart; never raises."""
+    for number, line in enumerate(lines, start=1):
+        if not line.isspace():
+            answer = compute_line(line)
+            yield Computed(answer, number, orjson.loads(answer)["error"])
 
 
 def compute_line(line: bytes) -> bytes:

@@ -1,9 +1,10 @@
 """Which processor computes which domain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from processors import betfair, betfair_line
+from processors import betfair, betfair_line, racing, racing_line
+from processors.computed import Computed
 from schemas.outcome import Outcome
 
 
@@ -12,14 +13,15 @@ class Processor:
     """A domain's pure functions.
 
     `process` makes a unit's value and the value columns asked for (none: all) into its outcome; ValueError when
-    nothing can be made of the unit. `compute_line` answers one input line of `rederive compute` with one line that has
-    at least the keys `skip` and `error`; it never raises.
+    nothing can be made of the unit. `compute` makes the input lines of `rederive compute` into its output lines, and
+    says what was wrong with which; it never raises.
     """
 
     process: Callable[[bytes, Sequence[str]], Outcome]
-    compute_line: Callable[[bytes], bytes]
+    compute: Callable[[Iterable[bytes]], Iterator[Computed]]
 
 
 PROCESSORS: dict[str, Processor] = {
-    "betfair": Processor(betfair.process, betfair_line.compute_line),
+    "betfair": Processor(betfair.process, betfair_line.compute),
+    "racing": Processor(racing.process, racing_line.compute),
 }

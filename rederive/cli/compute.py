@@ -2,27 +2,36 @@
 
 import logging
 import sys
-from typing import Literal
-
-import orjson
 
 from rederive.cli.app import app
+from schemas.lane import DomainName
 
 log = logging.getLogger(__name__)
 
 
 @app.command
-def compute(domain: Literal["betfair"]) -> int:
+def compute(domain: DomainName) -> int:
     """Compute derived rows from JSON Lines on stdin to JSON Lines on stdout; no services are needed.
 
-    Each input line gives one output line, in order; blank lines are passed over. An input line of betfair is
+    Blank lines are passed over. A line that can't be read is an error, and the next is read. Errors go to stderr with
+    the number of their line.
+
+    betfair: each input line gives one output line, in order. An input line is
 
     {"snapshot_id", "snapshot_at", "market_id", "raw_payload", "selection_ids": {"home", "away", "draw"} or null}
 
-    and its answer {"snapshot_id", "skip", "error", "metrics"}: all 52 columns, or none and why. A line that can't be
-    read gives an error line and the next is read.
+    and its answer {"snapshot_id", "skip", "error", "metrics"}: all 52 columns, or none and why.
 
-    Exit: 0 done, 1 when any line had an error.
+    racing: an input line is one answer of the API,
+
+    {"kind": "racecards", "results", "masters" or "horse", "date": "2024-05-18" or null,
+    "observed": "2024-05-18T20:00:00+00:00", "payload": the answer, or null where there was no data}
+
+    observed being when it was fetched. When all is read, the rows that the answers give together are put out, one line
+    per table and key: {"table", "key": {…}, "row": {…}} with all columns, in the order of tables and keys. Which answer
+    a column is taken from doesn't depend on the order of the lines. Skips go to stderr too.
+
+    Exit: 0 done, 1 when any line had an error; skips are none.
 
     Parameters
     ----------
@@ -32,17 +41,16 @@ def compute(domain: Literal["betfair"]) -> int:
     """
     from processors.registry import PROCESSORS
 
-    compute_line = PROCESSORS[domain].compute_line
     failed = False
     output = sys.stdout.buffer
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        if line.isspace():
-            continue
-        answer = compute_line(line)
-        if (error := orjson.loads(answer)["error"]) is not None:
+    for computed in PROCESSORS[domain].compute(sys.stdin.buffer):
+        if computed.error is not None:
             failed = True
-            log.error("line %d: %s", number, error)
-        output.write(answer + b"\n")
-        # Each answer at once: the reader may be a person, or a program that waits for it.
-        output.flush()
+            log.error("line %d: %s", computed.line, computed.error)
+        if computed.skip is not None:
+            log.warning("line %d: skipped: %s", computed.line, computed.skip)
+        if computed.output is not None:
+            output.write(computed.output + b"\n")
+            # Each answer at once: the reader may be a person, or a program that waits for it.
+            output.flush()
     return int(failed)

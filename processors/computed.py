@@ -1,0 +1,16 @@
+"""What `rederive compute` gives, line by line."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An output line without its newline, and what is to be said of an input line: `line` is its number, from 1.
+
+    `error` says what was wrong there, `skip` what was left out and why; any of them may be None.
+    """
+
+    output: bytes | None = None
+    line: int = 0
+    error: str | None = None
+    skip: str | None = None
