@@ -5,7 +5,7 @@ from datetime import datetime
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from producers.topics import partitions_of, unreachable
+from producers.topics import held, partitions_of, unreachable
 from schemas.errors import Failed
 from schemas.unit import MAX_RECORD_BYTES
 
@@ -44,11 +44,7 @@ class Records:
 
     def watermarks(self, partition: int) -> tuple[int, int]:
         """(first offset kept, one past the last)."""
-        try:
-            found = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_SECONDS)
-        except KafkaException as error:
-            raise unreachable(self._kafka, error.args[0]) from error
-        return int(found[0]), int(found[1])
+        return held(self._kafka, self._consumer, self.topic, partition)
 
     def sent_at_or_after(self, partition: int, moment: datetime, high: int) -> int:
         """The first offset sent at or after `moment`; `high` when there is none."""

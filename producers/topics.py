@@ -166,11 +166,15 @@ def topic_id(kafka: Mapping[str, str], topic: str) -> str | None:
         raise unreachable(kafka, error.args[0]) from error
 
 
-def _coordinator_moves(error: Exception) -> bool:
+def _moves(error: Exception) -> bool:
+    """Whether a group's coordinator or a partition's leader isn't there yet, or is elsewhere now."""
     moving = (
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
     )
     return isinstance(error, KafkaException) and error.args[0].code() in moving
 
@@ -183,7 +187,7 @@ def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]
     # Not the admin client's call for this: librdkafka 2.16 crashes the process in it while a group's coordinator moves.
     consumer = Consumer({**kafka, "group.id": group, "enable.auto.commit": False})
     try:
-        for attempt in stamina.retry_context(on=_coordinator_moves, timeout=_SECONDS):
+        for attempt in stamina.retry_context(on=_moves, timeout=_SECONDS):
             with attempt:
                 return consumer.committed(places, timeout=_SECONDS)
         raise AssertionError("unreachable")
@@ -191,16 +195,23 @@ def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]
         consumer.close()
 
 
+def held(kafka: Mapping[str, str], consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """Offsets [low, high) that a partition holds. Failed when the broker doesn't answer."""
+    try:
+        # A partition that was just made has a leader a moment later than everybody knows of it.
+        for attempt in stamina.retry_context(on=_moves, attempts=None, timeout=_SECONDS, wait_max=0.5):
+            with attempt:
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_SECONDS)
+    except KafkaException as error:
+        raise unreachable(kafka, error.args[0]) from error
+    return int(low), int(high)
+
+
 def watermarks(kafka: Mapping[str, str], topic: str) -> Watermarks:
     """Offsets [low, high) that each partition of the topic holds. Failed when the broker doesn't answer."""
     consumer = Consumer({**kafka, "group.id": f"rederive.look.{topic}", "enable.auto.commit": False})
     try:
-        return {
-            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_SECONDS)
-            for partition in partitions_of(kafka, topic)
-        }
-    except KafkaException as error:
-        raise unreachable(kafka, error.args[0]) from error
+        return {partition: held(kafka, consumer, topic, partition) for partition in partitions_of(kafka, topic)}
     finally:
         consumer.close()
 
