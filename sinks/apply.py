@@ -14,7 +14,8 @@ from schemas.outcome import Outcome
 from schemas.table import Domain, Mode
 from schemas.unit import Origin
 from sinks import notes
-from sinks.merge import Staged, Writer, merge
+from sinks.merge import Writer, merge
+from sinks.staging import Staged
 
 
 @dataclass(frozen=True, slots=True)

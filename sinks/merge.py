@@ -5,16 +5,16 @@ then write. The usual merge is one statement; keys that it can't judge are folde
 """
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg import Connection
 
-from schemas.outcome import TableRows
 from schemas.table import Mode, Table
+from sinks.staging import Staged
 from sinks.statements import Statements
 
 # Joins of a small stage with big tables must go by index; the planner guesses otherwise while the tables are young.
@@ -42,44 +42,6 @@ class Writer:
     dry_run: bool = False
 
 
-class Staged:
-    """Rows of one table on their way into the stage, each with its unit's number in this batch."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.rows: list[tuple[Any, ...]] = []
-        self._names = [column.name for column in (*table.key, *table.columns)]
-        self._values = {column.name for column in table.values}
-        self._times = {c.name for c in (*table.key, *table.columns) if c.type == "timestamptz"}
-
-    def add(self, unit: int, block: TableRows) -> None:
-        """Stage a block of derived rows; a row without any value says nothing and is left out.
-
-        ValueError when the block has unknown columns, or rows of another length.
-        """
-        if unknown := set(block.columns) - set(self._names):
-            raise ValueError(f"{self.table.name} has no column {', '.join(sorted(unknown))}")
-        at = {name: index for index, name in enumerate(block.columns)}
-        width = len(block.columns)
-        values = [at[name] for name in block.columns if name in self._values]
-        times = [at[name] for name in block.columns if name in self._times]
-        observed = at[self.table.observed]
-        key = [at[column.name] for column in self.table.key]
-        # A row is put together from its block by position; absent columns take the None appended to it.
-        order = [at.get(column.name, width) for column in self.table.columns]
-        for given in block.rows:
-            if len(given) != width:
-                raise ValueError(f"a row of {self.table.name} has {len(given)} values for {width} columns")
-            if all(given[index] is None for index in values):
-                continue
-            # A copy: the same block is staged again when a batch is tried again.
-            row = [*given, None]
-            for index in times:
-                if row[index] is not None:
-                    row[index] = datetime.fromisoformat(row[index])
-            self.rows.append((*[row[i] for i in key], block.source, row[observed], *[row[i] for i in order], unit))
-
-
 def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
     """Make the temporary tables that merging needs, once a connection and outside any transaction."""
     # A plan kept from when the tables were empty would be used for ever.
@@ -99,7 +61,7 @@ def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int
     connection.execute(_PLANNER)
     with connection.cursor() as cursor:
         with cursor.copy(sql.copy) as copy:
-            copy.set_types(sql.staged_types)
+            copy.set_types(sql.copied_types)
             for row in staged.rows:
                 copy.write_row(row)
         cursor.execute(sql.analyse)
@@ -164,14 +126,28 @@ def refold(
             note_outside(connection, sql, keys, before)
         connection.execute(f"DELETE FROM {sql.folded}")
         connection.execute(sql.refold(keys))
-        connection.execute(sql.delete_folded)
+        deleted = _delete_unsupported(connection, sql)
         written.update(connection.execute(sql.write_folded, parameters).fetchall())
         connection.execute(sql.adopt_folded)
-        if connection.execute(sql.foreign(keys)).fetchone() == (0,):
+        if deleted and connection.execute(sql.foreign(keys)).fetchone() == (0,):
             return written
-        # A row was inserted from outside where there was none to lock: it gets its entry and is folded in.
+        # A row was inserted from outside where there was none to lock, or others refer to a row that nothing else
+        # supports: it gets its entry and is folded in.
         before = draw_arrival(connection)
     raise psycopg.errors.SerializationFailure(f"rows of {sql.serving} are inserted from outside faster than merged")
+
+
+def _delete_unsupported(connection: Connection, sql: Statements) -> bool:
+    """Delete folded rows that nothing supports; False when rows of other tables refer to some of them, which stay."""
+    try:
+        with connection.transaction():
+            connection.execute(sql.delete_folded)
+    except psycopg.errors.ForeignKeyViolation:
+        for key in connection.execute(sql.unsupported).fetchall():
+            with suppress(psycopg.errors.ForeignKeyViolation), connection.transaction():
+                connection.execute(sql.delete_key, key)
+        return False
+    return True
 
 
 def draw_arrival(connection: Connection) -> int:

@@ -13,6 +13,7 @@ Rank of an entry in a row's list, per owner of a column, as a bigint array, high
 from functools import cached_property
 
 from schemas.table import Mode, Table
+from sinks.staging import copied_as
 
 OUTSIDE_SOURCE = -1
 
@@ -42,6 +43,9 @@ class Statements:
             *(column.type for column in table.columns),
             "int4",
         ]
+        self.copied_types = [copied_as(type_) for type_ in self.staged_types]
+        self._touch = f", {table.touched} = now()" if table.touched else ""
+        self._touched = (f", {table.touched}", ", now()") if table.touched else ("", "")
 
     def _on(self, left: str, right: str) -> str:
         return " AND ".join(f"{left}.{name} = {right}.{name}" for name in self.key)
@@ -192,14 +196,15 @@ class Statements:
         sets = ", ".join(f"{name} = {self._merged(name, mode)}" for name in self.columns)
         return f"""
             WITH changed AS (
-                INSERT INTO {self.serving} AS s ({self.keys}, {self.names}, capture_id, derivation_version, merge_xid)
+                INSERT INTO {self.serving} AS s
+                    ({self.keys}, {self.names}, capture_id, derivation_version, merge_xid{self._touched[0]})
                 SELECT {self._of("x", [*self.key, *self.columns])}, %(capture)s, %(version)s,
-                       coalesce(b.row_xmin, pg_current_xact_id()::xid)
+                       coalesce(b.row_xmin, pg_current_xact_id()::xid){self._touched[1]}
                 FROM {self.stage} x JOIN {self.baseline} b ON {self._on("b", "x")}
                 WHERE NOT EXISTS (SELECT FROM {self.slow} q WHERE {self._on("q", "x")})
                 ORDER BY {self._of("x", self.key)}
                 ON CONFLICT ({self.keys}) DO UPDATE SET {sets}, capture_id = excluded.capture_id,
-                    derivation_version = excluded.derivation_version, merge_xid = pg_current_xact_id()::xid
+                    derivation_version = excluded.derivation_version, merge_xid = pg_current_xact_id()::xid{self._touch}
                 WHERE (s.xmin = s.merge_xid OR s.xmin = excluded.merge_xid) AND ({self._changes(mode)})
                 RETURNING {self._of("s", self.key)})
             SELECT x.unit, count(*) FROM changed c JOIN {self.stage} x ON {self._on("x", "c")} GROUP BY x.unit"""
@@ -266,8 +271,8 @@ class Statements:
     def note_outside(self, keys: str) -> str:
         """What rows of `keys` hold that the fold doesn't, as entries of nobody's capture. before (their arrival).
 
-        An entry has the attributes in any case: it may come to stand alone. Its observation is made from the arrival,
-        which alone is sure to be new.
+        An entry has the attributes in any case, and a row that nothing supports gets an entry whatever it holds: the
+        entry may come to stand alone. Its observation is made from the arrival, which alone is sure to be new.
         """
 
         def differs(name: str) -> str:
@@ -285,7 +290,7 @@ class Statements:
                 ({self.keys}, source, capture_id, observed, derivation_version, arrival, {self.names})
             SELECT {self._of("s", self.key)}, {OUTSIDE_SOURCE}, '', to_timestamp(%(before)s), 0, %(before)s, {values}
             FROM {self.serving} s JOIN ({self.fold(keys, before=True)}) f ON {self._on("f", "s")}
-            WHERE {" OR ".join(differs(name) for name in self.columns)}
+            WHERE (f.entries = 0 AND NOT f.present) OR {" OR ".join(differs(name) for name in self.columns)}
             ON CONFLICT DO NOTHING"""
 
     def refold(self, keys: str) -> str:
@@ -296,10 +301,20 @@ class Statements:
 
     @cached_property
     def delete_folded(self) -> str:
-        """Delete rows that nothing supports any more; rows (1) per deleted row."""
+        """Delete rows that nothing supports any more."""
         return f"""
             DELETE FROM {self.serving} s USING {self.folded} f
             WHERE {self._on("f", "s")} AND f.entries = 0 AND NOT f.present"""
+
+    @cached_property
+    def unsupported(self) -> str:
+        """The keys of `delete_folded`."""
+        return f"SELECT {self.keys} FROM {self.folded} WHERE entries = 0 AND NOT present ORDER BY {self.keys}"
+
+    @cached_property
+    def delete_key(self) -> str:
+        """Delete one row. Its key, by position."""
+        return f"DELETE FROM {self.serving} WHERE {' AND '.join(f'{name} = %s' for name in self.key)}"
 
     @cached_property
     def write_folded(self) -> str:
@@ -310,12 +325,14 @@ class Statements:
         sets = ", ".join(f"{name} = excluded.{name}" for name in self.columns)
         changes = " OR ".join(f"s.{name} IS DISTINCT FROM excluded.{name}" for name in self.columns)
         return f"""
-            INSERT INTO {self.serving} AS s ({self.keys}, {self.names}, capture_id, derivation_version, merge_xid)
+            INSERT INTO {self.serving} AS s
+                ({self.keys}, {self.names}, capture_id, derivation_version, merge_xid{self._touched[0]})
             SELECT {self.keys}, {self.names}, coalesce(%(capture)s, capture_id),
-                   coalesce(%(version)s, derivation_version), coalesce(row_xmin, pg_current_xact_id()::xid)
+                   coalesce(%(version)s, derivation_version),
+                   coalesce(row_xmin, pg_current_xact_id()::xid){self._touched[1]}
             FROM {self.folded} WHERE entries > 0 OR present ORDER BY {self.keys}
             ON CONFLICT ({self.keys}) DO UPDATE SET {sets}, capture_id = excluded.capture_id,
-                derivation_version = excluded.derivation_version, merge_xid = pg_current_xact_id()::xid
+                derivation_version = excluded.derivation_version, merge_xid = pg_current_xact_id()::xid{self._touch}
             WHERE s.xmin = excluded.merge_xid AND ({changes})
             RETURNING {self._of("s", self.key)}"""
 

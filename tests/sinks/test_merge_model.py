@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rederive.migrate import migrate
 from schemas.outcome import TableRows
 from schemas.table import Mode, Table
-from sinks.merge import Staged, Writer, merge, prepare
+from sinks.merge import Writer, merge, prepare
 from sinks.rollback import roll_back
+from sinks.staging import Staged
 from tests.sinks.made_tables import ONE_SOURCE, TWO_SOURCES, make, make_capture
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
