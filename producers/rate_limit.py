@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import psycopg
 
@@ -18,16 +19,20 @@ log = logging.getLogger(__name__)
 GAP_SECONDS = 0.502
 """Between turns: half a second, and what the way from the database to the start of the call may vary by."""
 
+_LATE_SECONDS = 0.003
 _RECONNECT_SECONDS = 0.5
 
 # Infinite timestamps can't be subtracted before Postgres 17; their epochs can.
 _WAIT = """SELECT (extract(epoch FROM next_at) - extract(epoch FROM clock_timestamp()))::float8
            FROM rederive.rate_limits WHERE name = %(name)s"""
 
-# One statement, so nobody who dies can hold a turn. A turn beyond the gap can only come from a clock that was set back.
+# One statement, so nobody who dies can hold a turn. A turn beyond the gap can only come from a clock that was set back;
+# one's own may be moved while nobody else's has come.
 _TAKE = """UPDATE rederive.rate_limits SET next_at = clock_timestamp() + %(gap)s * interval '1 second'
            WHERE name = %(name)s
-             AND (next_at <= clock_timestamp() OR next_at > clock_timestamp() + %(gap)s * interval '1 second')"""
+             AND (next_at <= clock_timestamp() OR next_at > clock_timestamp() + %(gap)s * interval '1 second'
+                  OR next_at = %(mine)s)
+           RETURNING next_at"""
 
 _MAKE = "INSERT INTO rederive.rate_limits (name) VALUES (%(name)s) ON CONFLICT DO NOTHING"
 
@@ -54,6 +59,7 @@ class RateLimit:
         self._connect = connect
         self._parameters = {"name": name, "gap": gap_seconds}
         self._gap, self._patience = gap_seconds, patience_seconds
+        self._usual = float("inf")
         self._connection: psycopg.Connection | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -84,13 +90,26 @@ class RateLimit:
             self._disconnect()
 
     def _take(self, connection: psycopg.Connection, stopping: threading.Event) -> None:
+        mine: datetime | None = None
         while True:
-            row = connection.execute(_WAIT, self._parameters).fetchone()
-            if row is None:
-                connection.execute(_MAKE, self._parameters)
-            _pause(stopping, row[0] if row and 0 < row[0] <= self._gap else 0.0)
-            if connection.execute(_TAKE, self._parameters).rowcount:
+            if mine is None:
+                self._wait(connection, stopping)
+            asked = time.monotonic()
+            row = connection.execute(_TAKE, {**self._parameters, "mine": mine}).fetchone()
+            took = time.monotonic() - asked
+            late = took > self._usual + _LATE_SECONDS
+            # A way that has become longer for good is usual the next time.
+            self._usual = took if late else min(self._usual, took)
+            if row and not late:
                 return
+            # Who learns late of a turn would start late, and the next one too soon after: the turn is moved.
+            mine = row[0] if row else None
+
+    def _wait(self, connection: psycopg.Connection, stopping: threading.Event) -> None:
+        row = connection.execute(_WAIT, self._parameters).fetchone()
+        if row is None:
+            connection.execute(_MAKE, self._parameters)
+        _pause(stopping, row[0] if row and 0 < row[0] <= self._gap else 0.0)
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None:
