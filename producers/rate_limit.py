@@ -60,6 +60,7 @@ class RateLimit:
         self._parameters = {"name": name, "gap": gap_seconds}
         self._gap, self._patience = gap_seconds, patience_seconds
         self._usual = float("inf")
+        self._away_since: float | None = None
         self._connection: psycopg.Connection | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -69,16 +70,17 @@ class RateLimit:
         StoppedError at once when `stopping` is set; Failed when the database stays away, or has no such table.
         """
         with self._one_at_a_time:
-            away_since: float | None = None
             while True:
                 try:
-                    return self._take(self._connected(), stopping)
+                    self._take(self._connected(), stopping)
+                    self._away_since = None
+                    return
                 except (psycopg.OperationalError, Failed) as error:
                     self._disconnect()
-                    if away_since is None:
-                        away_since = time.monotonic()
+                    if self._away_since is None:
+                        self._away_since = time.monotonic()
                         log.warning("the rate limit's database is away, trying again: %s", _first_line(error))
-                    if time.monotonic() - away_since > self._patience:
+                    if time.monotonic() - self._away_since > self._patience:
                         raise _lost(error) from error
                     _pause(stopping, _RECONNECT_SECONDS)
                 except psycopg.Error as error:

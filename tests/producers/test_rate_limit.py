@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
@@ -48,9 +49,15 @@ def opened(url: str) -> Iterator[Callable[..., RateLimit]]:
         limit.close()
 
 
-def process(url: str, count: int) -> "subprocess.Popen[str]":
+@contextmanager
+def process(url: str, count: int) -> Iterator["subprocess.Popen[str]"]:
+    """Turns taken by another process, which doesn't outlive the block."""
     command = [sys.executable, "-m", "tests.producers.turns", url, NAME, str(count)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -65,8 +72,9 @@ def execute(url: str, statement: str) -> None:
 
 
 def test_processes_and_threads_keep_half_a_second_between_their_turns(url: str) -> None:
-    running = [process(url, 5) for _ in range(3)]
-    starts = sorted(float(line) for one in running for line in one.communicate(timeout=60)[0].split())
+    with ExitStack() as processes:
+        running = [processes.enter_context(process(url, 5)) for _ in range(3)]
+        starts = sorted(float(line) for one in running for line in one.communicate(timeout=60)[0].split())
     assert len(starts) == 5 * 3 * THREADS
     gaps = [after - before for before, after in pairwise(starts)]
     assert min(gaps) >= 0.495
@@ -78,14 +86,11 @@ def test_a_process_that_dies_or_hangs_holds_no_turn(
     url: str, opened: Callable[..., RateLimit], how: signal.Signals
 ) -> None:
     with process(url, 1_000) as other:
-        try:
-            assert other.stdout is not None
-            # Between its turns it waits for the next one.
-            assert other.stdout.readline()
-            other.send_signal(how)
-            assert seconds(lambda: opened().acquire(threading.Event())) < 5
-        finally:
-            other.kill()
+        assert other.stdout is not None
+        # Between its turns it waits for the next one.
+        assert other.stdout.readline()
+        other.send_signal(how)
+        assert seconds(lambda: opened().acquire(threading.Event())) < 5
 
 
 def test_limits_of_other_names_are_apart(opened: Callable[..., RateLimit]) -> None:
@@ -158,6 +163,11 @@ def test_a_database_that_stays_away_is_a_message() -> None:
         limit.acquire(threading.Event())
     assert len(attempts) > 1
     assert "looking" not in str(caught.value)
+    # Whoever else waits needs no patience of their own.
+    attempts.clear()
+    with pytest.raises(Failed):
+        limit.acquire(threading.Event())
+    assert len(attempts) == 1
 
 
 def test_a_stop_ends_the_wait_for_a_database() -> None:
