@@ -181,7 +181,7 @@ class RacingLedger:
                    SELECT partition, record_offset FROM rederive.racing_records k
                    WHERE k.horse_id = r.horse_id AND k.topic_id = %(topic)s ORDER BY fetched_at DESC LIMIT 1) k ON true
                WHERE NOT EXISTS (SELECT FROM rederive.units u
-                                 WHERE u.capture_id = %(capture)s AND u.key_range = 'horse/' || r.horse_id)
+                                 WHERE u.capture_id = %(capture)s AND u.key_range = r.horse_id || '/horse')
                ORDER BY r.horse_id""",
             {"capture": capture_id, "topic": self._id(LaneName.DETAIL)},
         )

@@ -36,8 +36,7 @@ schemas.racing.RACING = dataclasses.replace(schemas.racing.RACING, derivation_ve
 """
 
 SWAPPED = """
-import schemas.racing
-import processors.racing_rules as rules
+import processors.racing_text as rules
 right = rules.rider
 rules.rider = lambda text: None if right(text) is None else right(text)[::-1]
 """
