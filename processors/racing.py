@@ -10,7 +10,7 @@ import orjson
 from processors import racing_card, racing_reference, racing_result
 from processors.racing_races import Gathered, Line
 from processors.racing_rows import Rows
-from processors.racing_text import JunkError, day, shown
+from processors.racing_rules import JunkError, day, shown
 from schemas.outcome import Outcome
 from schemas.racing import CARD, KINDS, REFERENCE, RESULT
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from processors.racing_fields import Field, Reader, boolean, flags, numbers, objects, same
 from processors.racing_races import Gathered, Line, race_day
-from processors.racing_text import (
+from processors.racing_rules import (
     afternoon,
     claim,
     clock,
@@ -35,7 +35,7 @@ _RACE = Reader(
     Field("clock", "off_dt", clock),
     Field("off_time", "off_time", afternoon),
 )
-_RACE_IDS, _RACE_VALUES = 2, -2
+_RACE_VALUES = -2
 _RACE_NEEDS = _RACE.pick("id", "course_id", "course_name", "region", "date", "clock", "off_time")
 
 _RUNNER = Reader(
@@ -99,13 +99,12 @@ def _add_race(gathered: Gathered, line: Line, given: dict[str, Any]) -> None:
         gathered.without_race(given, problems)
         return
     when = race_day(date, line)
+    gathered.masters.course(course_id, course, region, when)
     for runner in gathered.runners(race_id, given, problems):
         _add_runner(gathered, line, race_id, when, runner)
     gathered.put["ra_races"](
         [
-            race_id,
-            gathered.masters.course(course_id, course, region, when),
-            *values[_RACE_IDS:_RACE_VALUES],
+            *values[:_RACE_VALUES],
             off_clock or afternoon_clock,
             gathered.field_size(race_id),
             False,

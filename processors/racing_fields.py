@@ -1,13 +1,14 @@
 """Reading the fields of one object of an answer: quickly where all is as sent, field by field where something isn't."""
 
+import json
 import re
 from collections.abc import Callable, Sequence
-from itertools import chain
-from math import isfinite
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from processors.racing_text import JunkError, integer, shown
+import orjson
+
+from processors.racing_rules import JunkError, integer, shown
 
 Parse = Callable[[str | None], Any]
 
@@ -18,7 +19,7 @@ _null_or_text: Callable[[str, str], str | None] = _NULLS.get
 # Postgres stores no NUL, and a lone surrogate can't be sent at all.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]").search
 
-_DEPTH = 8
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000").search
 
 
 class Field(NamedTuple):
@@ -94,7 +95,8 @@ def _text(value: object, digits: bool) -> str | None:
             raise JunkError(f"is {shown(value)}, with characters that can't be stored")
         text = value.strip()
         return _null_or_text(text, text)
-    if digits and type(value) in (int, float) and isfinite(value) and abs(value) < 2**64:  # type: ignore[arg-type]
+    # No bound holds for NaN.
+    if digits and type(value) in (int, float) and abs(value) < 2**64:  # type: ignore[arg-type]
         return str(value)
     raise JunkError(f"is {shown(value)}, not a text")
 
@@ -110,41 +112,41 @@ def boolean(given: dict[str, Any], name: str, problems: list[str]) -> bool | Non
 
 def flags(given: dict[str, Any], name: str, careful: bool, problems: list[str]) -> list[str] | None:
     """A list of texts, None when it is empty."""
-    value = given.get(name)
-    if value is None or value == []:
-        return None
-    if type(value) is list and all(type(each) is str for each in value) and not (careful and _unstorable(value, 1)):
-        return value
-    _report(name, value, "a list of texts", problems)
-    return None
+    return _entries(given, name, str, "a list of texts", careful, problems)
 
 
 def objects(given: dict[str, Any], name: str, careful: bool, problems: list[str]) -> list[dict[str, Any]] | None:
-    """A list of objects that can be stored as they are, None when it is empty."""
+    """A list of objects, None when it is empty."""
+    return _entries(given, name, dict, "a list of objects", careful, problems)
+
+
+def _entries(
+    given: dict[str, Any], name: str, kind: type[Any], wanted: str, careful: bool, problems: list[str]
+) -> list[Any] | None:
     value = given.get(name)
     if value is None or value == []:
         return None
-    if type(value) is list and all(type(each) is dict for each in value):
-        entries = chain.from_iterable(map(dict.values, value))
-        # Texts and empty lists are shallow; what else there is must be looked at.
-        plain = all(type(each) is str or each == [] for each in entries)
-        if (plain and not careful) or not _unstorable(value, _DEPTH):
-            return value
-    _report(name, value, "a list of objects that can be stored", problems)
-    return None
+    if type(value) is not list or not all(type(each) is kind for each in value):
+        _report(name, value, wanted, problems)
+        return None
+    if not _storable(value, careful):
+        problems.append(f"{name} is {shown(value)} that can't be stored as it is")
+        return None
+    return value
+
+
+def _storable(value: list[Any], careful: bool) -> bool:
+    """Whether a value can be sent on, and jsonb takes it."""
+    try:
+        # The levels of an outcome: what is sent can't be as deep as what is read.
+        encoded = orjson.dumps([[[[[[[[value]]]]]]]])
+        if careful:
+            json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return not (careful and _NUL(encoded))
 
 
 def _report(name: str, value: object, wanted: str, problems: list[str]) -> None:
     if type(value) is not str or _null_or_text(text := value.strip(), text) is not None:
         problems.append(f"{name} is {shown(value)}, not {wanted}")
-
-
-def _unstorable(value: object, depth: int) -> bool:
-    """Whether a JSON value has what jsonb or the way to it refuses, or is deeper than `depth`."""
-    if isinstance(value, str):
-        return _UNSTORABLE(value) is not None
-    if isinstance(value, dict):
-        return depth == 0 or any(_unstorable(key, 0) or _unstorable(each, depth - 1) for key, each in value.items())
-    if isinstance(value, list):
-        return depth == 0 or any(_unstorable(each, depth - 1) for each in value)
-    return isinstance(value, int | float) and not (isfinite(value) and abs(value) < 2**63)

@@ -23,14 +23,13 @@ class Masters:
         self._damsire = rows.putter("ra_mst_damsires")
         self._pedigree = rows.putter("ra_horse_pedigree")
 
-    def course(self, identifier: str | None, name: str | None, region: str | None, observed: str) -> str | None:
-        """A race's course; its id when it has a row."""
+    def course(self, identifier: str | None, name: str | None, region: str | None, observed: str) -> None:
+        """A race's course, in the region that the race has."""
         if identifier is None or name is None:
-            return None
+            return
         code = region and region.lower()
         code = "gb" if code == "uk" else code
         self._course([identifier, name, code, REGIONS.get(code or ""), observed])
-        return identifier
 
     def jockey(self, identifier: str | None, name: str | None, observed: str) -> str | None:
         """A runner's rider; the id when there is a row."""

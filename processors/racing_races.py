@@ -6,7 +6,7 @@ from typing import Any
 
 from processors.racing_masters import Masters
 from processors.racing_rows import Rows
-from processors.racing_text import shown
+from processors.racing_rules import shown
 from schemas.outcome import Outcome, RowProblem
 from schemas.racing import SKIPS
 

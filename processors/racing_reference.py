@@ -4,7 +4,7 @@ from typing import Any
 
 from processors.racing_fields import Field, Reader, boolean, same
 from processors.racing_races import Gathered, Line
-from processors.racing_text import day, identifier, name_region, shown
+from processors.racing_rules import day, identifier, name_region, shown
 from schemas.racing import OBSERVED, REGIONS
 
 _COURSE = Reader(Field("id", "id", identifier), Field("name", "course"), *same("region_code", "region"))

@@ -211,7 +211,8 @@ def region(text: str | None) -> str | None:
 
 def name_region(name: str | None) -> str | None:
     """The country within a name: "Horse (IRE)" is "ire", "One Two (Three)" None."""
-    if name is None or name[-1] != ")" or not (found := _COUNTRY(name)):
+    # Most names on cards have none: the search must not cost.
+    if name is None or "(" not in name or not (found := _COUNTRY(name)):
         return None
     return region(found[1])
 
