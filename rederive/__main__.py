@@ -44,14 +44,19 @@ def run(arguments: list[str]) -> int:
         app.version = _version
         # ours to report, below
         app.suppress_keyboard_interrupt = False
-        result = app(arguments, exit_on_error=False, result_action="return_value")
-    except cyclopts.CycloptsError:
-        return 2
+        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        from rederive.cli.usage import usage_error
+
+        wrong = usage_error(error)
+        sys.stderr.write(f"{wrong}\n")
+        return wrong.exit_code
     except RederiveError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; safe to start again\n")
+    except KeyboardInterrupt as interrupt:
+        # A run that was interrupted says how to go on with it.
+        sys.stderr.write(f"interrupted; {str(interrupt) or 'safe to start again'}\n")
         return INTERRUPTED
     except BrokenPipeError:
         _close_stdout()

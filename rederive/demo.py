@@ -14,6 +14,7 @@ import orjson
 from rich.markup import escape
 
 from rederive import local
+from rederive.__main__ import BROKEN_PIPE, INTERRUPTED
 from rederive.cli.output import stderr, stdout
 from rederive.database import connect
 from rederive.settings import PREFIX, Settings
@@ -157,5 +158,8 @@ class Demo:
         sys.stdout.flush()
         code = self.run_command([*first.split(" "), *rest])
         stderr.file.flush()
+        if code in (INTERRUPTED, BROKEN_PIPE):
+            # The command has said what there is to say.
+            raise SystemExit(code)
         if code:
             raise Failed(f"`rederive {line}` ended with {code}", mend="see its message above")

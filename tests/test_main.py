@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
         (3, 3, ""),
         (Failed("the day", why="a gap", mend="fetch it"), 1, "the day\n  why: a gap\n  do:  fetch it\n"),
         (KeyboardInterrupt(), 130, "interrupted; safe to start again\n"),
+        (KeyboardInterrupt("go on with: rederive next"), 130, "interrupted; go on with: rederive next\n"),
     ],
 )
 def test_how_a_command_ends_is_its_exit_code(
@@ -58,6 +60,50 @@ def test_a_defect_is_a_short_message_and_a_traceback_in_the_log(
 @pytest.mark.parametrize("words", [["nonsense"], ["local", "nonsense"], ["local", "start", "--nonsense"]])
 def test_unknown_words_are_wrong_usage(words: list[str]) -> None:
     assert program.run(words) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("nonsense", ["there is no command 'nonsense'", "why: known are replay, plan, ", "do:  `rederive --help` "]),
+        ("captures cancle x", ["there is no command 'cancle'", "do:  did you mean cancel?"]),
+        ("captures show", ["`rederive captures show` needs CAPTURE", "why: CAPTURE: As `rederive captures list`"]),
+        ("apply", ["`rederive apply` needs FILE", "do:  `rederive apply --help` shows"]),
+        ("worker agent", ["`rederive worker agent` needs --domain"]),
+        ("replay betfair --market", ["`rederive replay betfair`: --market needs a value"]),
+        (
+            "replay betfair --colums l1",
+            ["`rederive replay betfair` has no option --colums", "do:  did you mean --columns?"],
+        ),
+        ("replay betfair --mode shadow", ["--mode can't be 'shadow'", "why: it is one of fill, supersede"]),
+        ("replay betfair --limit 0", ["--limit can't be '0'", "why: Must be >= 1."]),
+        ("replay betfair --limit many", ["--limit can't be 'many'", "why: a whole number is wanted"]),
+        ("replay betfair --json=5", ["--json can't be '5'", "why: it takes no value"]),
+        ("replay-topic bet", ["DOMAIN can't be 'bet'", "why: it is one of betfair, "]),
+        ("report null-audit --as-of x", ["--as-of can't be 'x'", "why: a UTC day such as"]),
+        ("captures show a b c", ["`rederive captures show` has no use for b c", "do:"]),
+        ("replay betfair --limit 1 --limit 2", ["--limit", "do:"]),
+        ("compute betfair book.jsonl", ["has no use for book.jsonl", "why: it reads stdin", "do:  use `< book.jsonl`"]),
+    ],
+)
+def test_wrong_usage_is_a_message_as_any_other(words: str, said: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(words.split()) == 2
+    shown = capsys.readouterr()
+    assert all(part in shown.err for part in said), shown.err
+    assert shown.err.count("do:  ") == 1
+    assert shown.out == ""
+
+
+def test_a_table_whose_reader_goes_away_ends_as_a_broken_pipe() -> None:
+    script = "import sys; from rederive.__main__ import main; from rederive.cli.app import app\n"
+    script += "from rederive.cli.output import print_table\n"
+    script += "app.command(lambda: print_table('t', ['n'], [(n,) for n in range(100_000)]), name='act'); main(['act'])"
+    command = f"'{sys.executable}' -c \"$SCRIPT\" | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT, env={**os.environ, "SCRIPT": script}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_reader_that_goes_away_is_no_error_message() -> None:

@@ -9,8 +9,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Terminal(Console):
+    """A console whose reader may go away: that is for the program to end on, as with any other writer."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError, where the default would end with exit 1."""
+        raise BrokenPipeError
+
+
+stdout = Terminal(highlight=False, soft_wrap=True)
+stderr = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -33,4 +42,4 @@ def print_table(
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     # A cell cut to the width of a terminal, or to 80 where there is none, is data lost.
     needed = stdout.measure(table, options=stdout.options.update(max_width=100_000)).maximum
-    Console(highlight=False, width=max(stdout.width, needed)).print(table, crop=False)
+    Terminal(highlight=False, width=max(stdout.width, needed)).print(table, crop=False)

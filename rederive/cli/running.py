@@ -129,8 +129,7 @@ def run(replayer: "Replayer", capture: "Capture", batch_size: int, agents: int |
         with shown(stderr, batch_size) as listener:
             report = replayer.run(capture, listener, agents)
     except KeyboardInterrupt:
-        stderr.print(f"interrupted; go on with: rederive captures resume {capture.capture_id}")
-        raise
+        raise KeyboardInterrupt(f"go on with: rederive captures resume {capture.capture_id}") from None
     except TakenOverError:
         raise
     except RederiveError:
