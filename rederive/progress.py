@@ -19,11 +19,12 @@ LINE_SECONDS = 3.0
 def counts(progress: capture.Progress) -> str:
     """`500/7881 processed, 500 updated, 0 skipped, 0 errors`, with what was unchanged where there is any."""
     total = max(progress.rows, progress.processed)
+    return f"{progress.processed}/{total} processed, {_outcomes(progress)}"
+
+
+def _outcomes(progress: capture.Progress) -> str:
     unchanged = f", {progress.unchanged} unchanged" if progress.unchanged else ""
-    return (
-        f"{progress.processed}/{total} processed, {progress.updated} updated{unchanged}, "
-        f"{progress.skipped} skipped, {progress.errors} errors"
-    )
+    return f"{progress.updated} updated{unchanged}, {progress.skipped} skipped, {progress.errors} errors"
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def _bar(console: Console) -> Iterator[Listener]:
                 task,
                 total=max(progress.units, 1),
                 completed=progress.units_done,
-                counts=f"units, {progress.updated} updated, {progress.skipped} skipped, {progress.errors} errors",
+                counts=f"units, {_outcomes(progress)}",
             )
 
         yield update

@@ -48,8 +48,11 @@ def status(*, json: Json = False) -> int:
         return found.exit_code
     print_table("Services", ["service", "state", "where"], found.services, left=(0, 1, 2))
     print_table(
-        "Unfinished captures", ["capture", "units", "rows", "updated", "skipped", "errors"],
-        [(c.capture_id, f"{c.units_done}/{c.units}", c.rows, c.updated, c.skipped, c.errors) for c in found.captures],
+        "Unfinished captures", ["capture", "units", "rows", "updated", "unchanged", "skipped", "errors"],
+        [
+            (c.capture_id, f"{c.units_done}/{c.units}", c.rows, c.updated, c.unchanged, c.skipped, c.errors)
+            for c in found.captures
+        ],
     )  # fmt: skip
     print_table("Lag", ["group", "records behind", "members"], found.lag)
     if not found.captures:
