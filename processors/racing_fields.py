@@ -50,6 +50,7 @@ class Reader:
     def __init__(self, *fields: Field) -> None:
         self._fields = fields
         self.columns = tuple(field.column for field in fields)
+        self._blank = dict.fromkeys((field.name for field in fields), "")
         self._get = itemgetter(*(field.name for field in fields))
         self._parsers = [(at, field.parse) for at, field in enumerate(fields) if field.parse is not None]
 
@@ -60,16 +61,24 @@ class Reader:
         """
         if not careful:
             try:
-                texts = list(map(_strip, self._get(given)))
-                values: list[Any] = list(map(_null_or_text, texts, texts))
-                for at, parse in self._parsers:
-                    values[at] = parse(values[at])
+                return self._quickly(given)
             except (KeyError, TypeError, JunkError):
-                # A missing key, null or junk: which of them, the other way finds out.
+                # A missing key, a null, or junk.
                 pass
-            else:
-                return values
+            try:
+                said = {name: value for name, value in given.items() if value is not None}
+                return self._quickly(self._blank | said)
+            except (TypeError, JunkError):
+                pass
         return [_value(given, field, problems) for field in self._fields]
+
+    def _quickly(self, given: dict[str, Any]) -> list[Any]:
+        """Where every field is a text that fits."""
+        texts = list(map(_strip, self._get(given)))
+        values: list[Any] = list(map(_null_or_text, texts, texts))
+        for at, parse in self._parsers:
+            values[at] = parse(values[at])
+        return values
 
     def pick(self, *columns: str) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
         """What picks the values of these columns."""
