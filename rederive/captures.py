@@ -1,6 +1,7 @@
 """What people do with captures: look at them, cancel, take up again, roll back."""
 
 import getpass
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -13,6 +14,12 @@ from schemas.capture import Capture, CaptureState
 from schemas.errors import Failed
 from schemas.registry import DOMAINS
 from sinks.rollback import preview, roll_back
+from sinks.steps import run_steps
+
+_RUN = "rederive replay "
+"""What the name of a run's connection begins with; the capture's id follows."""
+
+_FREE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,30 @@ def unfinished(connection: Connection, domain: str) -> list[str]:
         [domain],
     )
     return [row[0] for row in rows]
+
+
+def at_work(connection: Connection, *, anywhere: bool = False) -> list[str]:
+    """Ids of the captures that processes run now, in this database or with `anywhere` in all of the server."""
+    rows = connection.execute(
+        """SELECT DISTINCT substr(application_name, length(%(run)s) + 1) FROM pg_stat_activity
+           WHERE starts_with(application_name, %(run)s) AND (%(anywhere)s OR datname = current_database())
+           ORDER BY 1""",
+        {"run": _RUN, "anywhere": anywhere},
+    )
+    return [row[0] for row in rows]
+
+
+def check_free(connection: Connection, capture_id: str) -> None:
+    """Failed when another process runs the capture; one that has just gone is waited for."""
+    find(connection, capture_id)
+    deadline = time.monotonic() + _FREE_SECONDS
+    while capture_id in at_work(connection):
+        if time.monotonic() > deadline:
+            raise Failed(
+                f"{capture_id} is being run by another process",
+                mend=f"watch it with `rederive captures show {capture_id}`",
+            )
+        time.sleep(0.1)
 
 
 def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
@@ -170,6 +201,15 @@ def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
     return capture
 
 
+def nothing_to_take_back(capture: Capture) -> str:
+    """Why a rollback of this capture does nothing; empty when it may do something."""
+    if capture.dry_run:
+        return f"{capture.capture_id} is a dry run: it has written no row, there is nothing to take back"
+    if capture.state is CaptureState.ROLLED_BACK:
+        return f"{capture.capture_id} is rolled back already, there is nothing more to take back"
+    return ""
+
+
 def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[str, int]]:
     """Per table what a rollback would do; reads only."""
     capture = find(connection, capture_id)
@@ -177,7 +217,10 @@ def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[
 
 
 def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int]]:
-    """Take the capture back, batch by batch; yields (table, keys done). Stopped midway, the same words go on."""
+    """Take the capture back, batch by batch; yields (table, keys done). Stopped midway, the same words go on.
+
+    In the end the domain's steps run again: what they derived from whole tables must not outlive the rows.
+    """
     capture = find(connection, capture_id)
     # The sinks hold the capture's row while they write: once this is committed, nothing of it is written any more.
     connection.execute(
@@ -188,6 +231,7 @@ def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int
     for table in reversed(DOMAINS[capture.domain].tables):
         for keys in roll_back(connection, table, capture_id):
             yield table.name, keys
+    run_steps(connection, DOMAINS[capture.domain])
     connection.execute(
         "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() "
         "WHERE capture_id = %s AND state = 'rolling-back'",

@@ -81,12 +81,21 @@ def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.C
 def opened(doing: str) -> Iterator[psycopg.Connection]:
     """A connection to the database of the settings, the embedded one started where none is named; errors explained.
 
-    `doing` is a noun phrase: "the NULL audit". Kafka is not touched.
+    `doing` is a noun phrase: "the NULL audit". Kafka is not touched. Failed where there is no database yet: nothing
+    could be found in a new one.
     """
+    from rederive import local
     from rederive.endpoints import resolve_database
     from rederive.settings import Settings
 
-    url = resolve_database(Settings())
+    settings = Settings()
+    if settings.database_url is None and not local.has_database(settings):
+        raise Failed(
+            f"there is no database for {doing}",
+            why=f"none is named, and {settings.home} never had an embedded one",
+            mend="`rederive migrate` makes an embedded one with its tables; or " + _SET_URL,
+        )
+    url = resolve_database(settings)
     with explained(doing), connect(url, application=f"rederive: {doing}") as connection:
         yield connection
 

@@ -50,10 +50,11 @@ def list_captures(
 
 
 @captures.command
-def show(capture: CaptureId, *, json: Json = False) -> None:
+def show(capture: CaptureId, /, *, json: Json = False) -> None:
     """Show one capture: what was asked, its counts, problems by reason with examples, dead units."""
     from rederive import captures as ledger
-    from rederive.cli.output import print_json, stdout
+    from rederive.cli.capture_text import facts, key
+    from rederive.cli.output import print_json, print_table, stdout
     from rederive.database import opened
 
     with opened("looking at the capture") as connection:
@@ -61,30 +62,38 @@ def show(capture: CaptureId, *, json: Json = False) -> None:
     if json:
         print_json(found)
         return
-    for name, value in found.items():
-        if name in ("problems", "dead"):
-            for item in value:
-                stdout.print(f"{name.rstrip('s'):20}{', '.join(f'{k} {v}' for k, v in item.items())}", markup=False)
-        elif name == "columns":
-            stdout.print(f"{name:20}{len(value)}: {', '.join(value)}", markup=False)
-        else:
-            stdout.print(f"{name:20}{'' if value is None else value}", markup=False)
+    for name, text in facts(found):
+        stdout.print(f"{name:20}{text}", markup=False)
+    if found["problems"]:
+        print_table(
+            "Problems",
+            ["reason", "rows", "first", "message"],
+            [(p["reason"], p["count"], " ".join(map(key, p["keys"])), p["message"]) for p in found["problems"]],
+            left=(0, 2, 3),
+        )
+    if found["dead"]:
+        print_table(
+            "Dead units, the first 20",
+            ["unit", "range", "why"],
+            [(one["unit"], one["range"], one["failure"]) for one in found["dead"]],
+            left=(1, 2),
+        )
 
 
 @captures.command
-def resume(capture: CaptureId, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
+def resume(capture: CaptureId, /, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
     """Go on with a capture that was interrupted, killed or cancelled. Units that have an outcome are not done again."""
     return _run_again(capture, workers, batch_size, dead=False, json=json)
 
 
 @captures.command
-def retry(capture: CaptureId, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
+def retry(capture: CaptureId, /, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
     """Do the dead units of a capture again, once what killed them is mended; else as `resume`."""
     return _run_again(capture, workers, batch_size, dead=True, json=json)
 
 
 @captures.command
-def cancel(capture: CaptureId, *, json: Json = False) -> None:
+def cancel(capture: CaptureId, /, *, json: Json = False) -> None:
     """End a running capture: what it has merged stays, the rest is given up until `resume`."""
     from rederive import captures as ledger
     from rederive.cli.output import print_json, stdout
@@ -101,6 +110,7 @@ def cancel(capture: CaptureId, *, json: Json = False) -> None:
 @captures.command
 def rollback(
     capture: CaptureId,
+    /,
     *,
     dry_run: Annotated[bool, Parameter(negative="", help="Only say what would change, per table.")] = False,
     yes: Annotated[bool, Parameter(negative="", help="Don't ask.")] = False,
@@ -115,14 +125,22 @@ def rollback(
     from rich.prompt import Confirm
 
     from rederive import captures as ledger
-    from rederive.cli.output import print_json, print_table, stderr
+    from rederive.cli.output import print_json, print_table, stderr, stdout
     from rederive.database import opened
     from schemas.errors import UsageError
 
     with opened("the rollback") as connection:
+        found = ledger.find(connection, capture)
         expected = ledger.rollback_preview(connection, capture)
+        nothing = ledger.nothing_to_take_back(found)
+        if nothing and not json:
+            stdout.print(nothing)
+            return 0
         if dry_run:
             _show_rollback(expected, json=json)
+            return 0
+        if nothing:
+            print_json({"capture_id": capture, "state": found.state, "tables": expected})
             return 0
         if not yes:
             if not sys.stdin.isatty():
@@ -136,8 +154,10 @@ def rollback(
             stderr.print(f"{table}: {done[table]} keys folded")
     if json:
         print_json({"capture_id": capture, "state": "rolled-back", "tables": expected})
-    else:
+    elif any(counts["entries"] for counts in expected.values()):
         print_table(f"Rolled back: {capture}", *_rollback_table(expected))
+    else:
+        stdout.print(f"{capture} had written nothing; it counts as rolled back now")
     return 0
 
 
@@ -158,10 +178,12 @@ def _show_rollback(expected: dict[str, dict[str, int]], *, json: bool) -> None:
 def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool, json: bool) -> int:
     from rederive import captures as ledger
     from rederive.cli.running import run
+    from rederive.database import opened
     from rederive.replay import Replayer
     from rederive.settings import Settings
 
-    replayer = Replayer.of(Settings())
-    with replayer.connected("capture") as connection:
+    with opened("the capture") as connection:
+        ledger.check_free(connection, capture)
         found = ledger.reopen(connection, capture, dead=dead)
+    replayer = Replayer.of(Settings())
     return run(replayer, found, batch_size, workers, json=json)

@@ -96,6 +96,18 @@ def status(settings: Settings) -> list[Status]:
     ]
 
 
+def has_database(settings: Settings) -> bool:
+    """Whether an embedded Postgres was ever made in this home."""
+    return (Postgres(Home(settings.home)).data / "PG_VERSION").exists()
+
+
+def running_database(settings: Settings) -> str | None:
+    """The URL of the embedded Postgres, None unless it answers. Starts nothing."""
+    home = Home(settings.home)
+    postgres, state = Postgres(home), home.load()
+    return postgres.url(state) if postgres.find(state) and postgres.answers(state) else None
+
+
 def endpoints(settings: Settings) -> Endpoints | None:
     """Where the embedded services answer, None unless both do. Starts nothing."""
     if any(one.state != "running" for one in status(settings)):

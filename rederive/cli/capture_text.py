@@ -1,0 +1,47 @@
+"""One capture as text: the facts that `captures show` gives as JSON, for a person."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rederive.reports.figures import clock, count
+
+_SAID_ELSEWHERE = ("start", "end")
+
+
+def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of what there is to say of a capture as `rederive.captures.shown` gives it, in order."""
+    columns = found["columns"]
+    said = [
+        ("capture", found["capture_id"]),
+        ("state", found["state"]),
+        ("domain", f"{found['domain']}, from its {found['source']}"),
+        ("mode", found["mode"] + (" (dry run)" if found["dry_run"] else "")),
+        ("asked for", asked(found["request"])),
+        ("columns", f"{len(columns)}: {', '.join(columns)}" if columns else "all"),
+        ("derivation version", str(found["derivation_version"])),
+        ("reason", found["reason"]),
+        ("made", f"{clock(found['created_at'])} UTC by {found['who']}, number {found['number']}"),
+        ("finished", f"{clock(found['finished_at'])} UTC" if found["finished_at"] else ""),
+        ("units", f"{count(found['units_done'])} of {count(found['units'])} done, {count(found['units_dead'])} dead"),
+        ("rows", f"{count(found['rows'])} planned"),
+        ("", ", ".join(f"{count(found[name])} {name}" for name in ("updated", "unchanged", "skipped", "errors"))),
+        ("digest", found["digest"]),
+    ]
+    return [(name, text) for name, text in said if text]
+
+
+def asked(request: Mapping[str, Any]) -> str:
+    """What a capture was asked for: `from … to … (end excluded), all rows, limit 200`."""
+    span = f"from {request['start'] or 'the beginning'} to {request['end'] or 'the end'}"
+    parts = [span + (" (end excluded)" if request["end"] else "")]
+    for name, value in request.items():
+        if value and name not in _SAID_ELSEWHERE:
+            word = name.replace("_", " ")
+            text = " ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+            parts.append(word if value is True else f"{word} {text}")
+    return ", ".join(parts)
+
+
+def key(value: object) -> str:
+    """A row's key as it is written in tables: its parts, comma-separated."""
+    return ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
