@@ -1,11 +1,16 @@
 """`rederive local`: the embedded Kafka and Postgres."""
 
-from typing import Annotated
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter
 
 from rederive.cli.app import app
+
+if TYPE_CHECKING:
+    from rederive.settings import Settings
 
 local = cyclopts.App(name="local", help="The embedded Kafka and Postgres under REDERIVE_HOME (.rederive).")
 app.command(local)
@@ -27,17 +32,37 @@ def start(*, json: Json = False) -> None:
 
 
 @local.command
-def stop(*, json: Json = False) -> None:
-    """Stop both; data and ports stay. Stopping what doesn't run is no error."""
-    from rederive.cli.output import print_json, stdout
+def stop(
+    *,
+    yes: Annotated[bool, Parameter(negative="", help="Don't ask, though a capture is being run.")] = False,
+    json: Json = False,
+) -> int:
+    """Stop both; data and ports stay. Stopping what doesn't run is no error.
+
+    Asks when captures are being run; where there is no terminal it needs --yes then.
+    """
+    from rich.prompt import Confirm
+
+    from rederive.cli.output import print_json, stderr, stdout
     from rederive.local import stop as stop_both
     from rederive.settings import Settings
+    from schemas.errors import UsageError
 
-    stopped = stop_both(Settings())
+    settings = Settings()
+    if not yes and (running := _at_work(settings)):
+        what = f"{', '.join(running)} {'is' if len(running) == 1 else 'are'} being run"
+        why = "a run without its services waits 5 minutes for them, then fails; `rederive captures resume` goes on"
+        if not sys.stdin.isatty():
+            raise UsageError(what, why=why, mend="wait until that is done, or end it (Ctrl+C), or say --yes")
+        stderr.print(f"{what}: {why}")
+        if not Confirm.ask("stop the services?", console=stderr, default=False):
+            return 1
+    stopped = stop_both(settings)
     if json:
         print_json({"stopped": stopped})
     else:
         stdout.print("stopped" if stopped else "nothing was running")
+    return 0
 
 
 @local.command
@@ -67,6 +92,27 @@ def env(*, json: Json = False) -> int:
         for name, value in variables.items():
             stdout.print(f"{name}={value}", markup=False)
     return 0
+
+
+def _at_work(settings: "Settings") -> list[str]:
+    """Ids of captures that are being run on these services, as far as their databases say."""
+    import psycopg
+
+    from rederive.captures import at_work
+    from rederive.database import connect
+    from rederive.local import running_database
+    from schemas.errors import Failed
+
+    urls = [running_database(settings)]
+    if settings.database_url and not settings.kafka_bootstrap:
+        urls.append(settings.database_url.get_secret_value())
+    found = set()
+    for url in urls:
+        if url:
+            # a database that doesn't answer must not keep the services from being stopped
+            with suppress(Failed, psycopg.Error), connect(url, application="rederive local stop") as connection:
+                found.update(at_work(connection, anywhere=True))
+    return sorted(found)
 
 
 def _show(*, json: bool) -> int:

@@ -105,6 +105,7 @@ class Postgres:
         account = self._prepare_folders()
         if not (self.data / "PG_VERSION").exists():
             self._initialise(account)
+        log.info("starting the embedded Postgres in %s; it runs until `rederive local stop`", self.folder)
         for attempt in range(3):
             log_size = self._log.stat().st_size if self._log.exists() else 0
             if self._launch(state, account):
@@ -202,7 +203,7 @@ class Postgres:
             return None
         account = _system_account()
         os.chown(self.folder, account.uid, account.gid)
-        _open_for_traverse(self.folder)
+        _open_for_traverse(self.folder, ours=self.home.path)
         _open_for_traverse(_bin())
         return account
 
@@ -252,12 +253,13 @@ def _system_account() -> Account:
     return Account(entry.pw_uid, entry.pw_gid)
 
 
-def _open_for_traverse(folder: Path) -> None:
-    # only the right to pass through, not to list
+def _open_for_traverse(folder: Path, ours: Path | None = None) -> None:
+    # only the right to pass through, not to list; of the home that is ours to give
     for parent in folder.resolve().parents:
         mode = parent.stat().st_mode
         if not mode & stat.S_IXOTH:
-            log.warning("%s: the system user %s may now pass through (o+x)", parent, _ACCOUNT)
+            if ours is None or parent != ours.resolve():
+                log.warning("%s: the system user %s may now pass through (o+x)", parent, _ACCOUNT)
             parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
 

@@ -234,6 +234,59 @@ def test_stop_leaves_no_process_and_status_says_so(other: Place) -> None:
     assert other.run("env").returncode == 1
 
 
+def test_stop_asks_while_a_capture_is_being_run(other: Place) -> None:
+    other.start()
+    capture = "betfair-20261121-1"
+    with psycopg.connect(other.endpoints()[1], application_name=f"rederive replay {capture}"):
+        refused = other.run("stop")
+        assert refused.returncode == 2
+        assert f"{capture} is being run\n  why: " in refused.stderr
+        assert "--yes" in refused.stderr
+
+        for answer, code in ((b"n\n", 1), (b"y\n", 0)):
+            assert other.run("status").returncode == 0
+            person, terminal = os.openpty()
+            os.write(person, answer)
+            asked = subprocess.run(
+                [sys.executable, "-m", "rederive", "local", "stop"],
+                env=other.environment,
+                cwd=ROOT,
+                stdin=terminal,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            os.close(person)
+            os.close(terminal)
+            assert asked.returncode == code, asked.stderr
+            assert f"{capture} is being run" in asked.stderr
+    assert other.run("status").returncode == 1
+
+    other.start()
+    with psycopg.connect(other.endpoints()[1], application_name=f"rederive replay {capture}"):
+        assert other.run("stop", "--yes").returncode == 0
+    assert other.run("status").returncode == 1
+
+
+def test_who_starts_them_without_saying_so_is_told(other: Place) -> None:
+    done = other.run("start")
+    for service in ("Kafka", "Postgres"):
+        assert f"starting the embedded {service} in {other.home}" in done.stderr
+    assert "starting" not in other.run("start").stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only as root Postgres runs as another user")
+def test_only_folders_of_others_are_opened_with_a_word(other: Place) -> None:
+    other.home.mkdir(mode=0o700)
+    above = other.home.parent
+    above.chmod(0o700)
+    said = other.run("start").stderr
+    assert f"{above}: the system user" in said
+    assert f"{other.home}: the system user" not in said
+    assert other.home.stat().st_mode & stat.S_IXOTH
+
+
 def test_a_home_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = Place(tmp_path / "file" / "home").run("start")
