@@ -88,10 +88,14 @@ class SnapshotTable(Source):
             )
         }
         if missing := [market for market in markets if market not in known]:
+            newest = self._connection.execute(
+                "SELECT market_id, event_name FROM market_event_metadata ORDER BY last_seen_at DESC, market_id LIMIT 3"
+            ).fetchall()
+            named = ", ".join(f"{market} ({event})" if event else market for market, event in newest)
             raise Failed(
                 f"unknown market {', '.join(missing)}",
                 why="market_event_metadata has no such market_id",
-                mend="`rederive report spot-check` shows the ids of the newest markets",
+                mend=f"those seen last are {named}" if named else "store markets first: market_event_metadata is empty",
             )
 
     def _picked(self, request: Request) -> Iterator[list[tuple[_Place, int]]]:

@@ -8,9 +8,8 @@ import psycopg
 from psycopg import sql
 
 from rederive.reports.columns import listed
-from rederive.reports.market import Market, find_market, kickoff_of
+from rederive.reports.market import Market, find_market, kickoff_of, no_snapshot
 from schemas.betfair import SCOPES
-from schemas.errors import Failed
 
 TARGETS: tuple[tuple[str, timedelta], ...] = (
     ("T-6h", timedelta(hours=-6)),
@@ -63,7 +62,7 @@ def checkpoints(connection: psycopg.Connection, market_id: str, columns: Sequenc
         target = kickoff + offset
         row = connection.execute(query, {"market": market_id, "target": target}).fetchone()
         if row is None:
-            raise Failed(f"market {market} has no snapshot")
+            raise no_snapshot(connection, market)
         points.append(
             Checkpoint(
                 name=name,

@@ -7,8 +7,7 @@ from typing import LiteralString, TypeVar
 import psycopg
 from psycopg.rows import class_row
 
-from rederive.reports.market import Market, find_market
-from schemas.errors import Failed
+from rederive.reports.market import Market, find_market, no_snapshot
 
 LONGEST_INTERVAL = timedelta(minutes=15)
 WINDOW = timedelta(hours=6)
@@ -131,7 +130,7 @@ def continuity(connection: psycopg.Connection, market_id: str) -> Continuity:
     kickoff = market.kickoff
     names: dict[str, object] = {"market": market_id, "kickoff": kickoff, "longest": LONGEST_INTERVAL}
     if connection.execute("SELECT FROM market_book_snapshots WHERE market_id = %s LIMIT 1", (market_id,)).rowcount == 0:
-        raise Failed(f"market {market} has no snapshot")
+        raise no_snapshot(connection, market)
     return Continuity(
         market=market,
         intervals=_one(connection, Intervals, _INTERVALS, names),

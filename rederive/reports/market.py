@@ -31,14 +31,12 @@ def find_market(connection: psycopg.Connection, market_id: str) -> Market:
     ).fetchone()
     if row is not None:
         return Market(*row)
-    near = _near(connection, market_id)
-    if not near and connection.execute("SELECT FROM market_event_metadata LIMIT 1").fetchone() is None:
-        raise Failed(f"market {market_id!r} is unknown", why="no market is stored")
-    raise Failed(
-        f"market {market_id!r} is unknown",
-        why="no stored market has this id",
-        mend="near it: " + ", ".join(str(market) for market in near) if near else "",
-    )
+    what = f"market {market_id!r} is unknown"
+    if near := _near(connection, market_id):
+        raise Failed(what, why="no stored market has this id", mend="near it: " + _listed(near))
+    if newest := _newest(connection):
+        raise Failed(what, why="no stored market has this id", mend="those seen last: " + _listed(newest))
+    raise Failed(what, why="no market is stored", mend="store markets first: market_event_metadata is empty")
 
 
 def kickoff_of(market: Market) -> datetime:
@@ -50,6 +48,31 @@ def kickoff_of(market: Market) -> datetime:
             mend="fill market_event_metadata.event_open_date of this market",
         )
     return market.kickoff
+
+
+def no_snapshot(connection: psycopg.Connection, market: Market) -> Failed:
+    """The message for a market that has none, with one that has."""
+    row = connection.execute(
+        "SELECT market_id FROM market_book_snapshots ORDER BY snapshot_at DESC, snapshot_id DESC LIMIT 1"
+    ).fetchone()
+    return Failed(
+        f"market {market} has no snapshot",
+        why="market_book_snapshots has nothing of it",
+        mend=f"the newest snapshot is of {row[0]}" if row else "store snapshots first: there is none of any market",
+    )
+
+
+def _listed(markets: list[Market]) -> str:
+    return ", ".join(str(market) for market in markets)
+
+
+def _newest(connection: psycopg.Connection) -> list[Market]:
+    rows = connection.execute(
+        "SELECT market_id, event_name, event_open_date FROM market_event_metadata"
+        " ORDER BY last_seen_at DESC, market_id LIMIT %s",
+        (_NEAR,),
+    )
+    return [Market(*row) for row in rows]
 
 
 def _near(connection: psycopg.Connection, words: str) -> list[Market]:
