@@ -145,9 +145,10 @@ class Statements:
         parts = [
             f"SELECT {self.keys} FROM {self.stage} GROUP BY {self.keys} HAVING count(*) > 1",
             f"""SELECT {self._of("x", self.key)} FROM {self.stage} x JOIN {self.baseline} b ON {self._on("b", "x")}
-                WHERE NOT EXISTS (SELECT FROM {self.serving} s WHERE {self._on("s", "x")})
+                WHERE NOT EXISTS (SELECT FROM {self.serving} s WHERE {self._on("s", "x")} OFFSET 0)
                   AND (b.present OR EXISTS (
-                    SELECT FROM {self.history} h WHERE {self._on("h", "x")} AND h.arrival < %(arrival)s))""",
+                    SELECT FROM {self.history} h WHERE {self._on("h", "x")} AND h.arrival < %(arrival)s
+                    OFFSET 0))""",
         ]
         if mode is Mode.SUPERSEDE:
             parts.append(
@@ -155,7 +156,7 @@ class Statements:
                     SELECT FROM {self.history} h JOIN rederive.captures c USING (capture_id)
                     WHERE {self._on("h", "x")} AND h.arrival <> %(arrival)s AND c.mode = 'supersede'
                       AND (h.source <> x.source OR (h.observed, h.derivation_version, c.number)
-                           > (x.observed, %(version)s, %(number)s)))"""
+                           > (x.observed, %(version)s, %(number)s)) OFFSET 0)"""
             )
         return f"INSERT INTO {self.slow} {' UNION '.join(parts)} ON CONFLICT DO NOTHING"
 
