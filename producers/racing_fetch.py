@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import orjson
+import stamina
 from psycopg import Connection
 
 from producers.racing_api import DayFailed, RacingApi
@@ -37,6 +38,8 @@ class Fetcher:
 
     def __init__(self, connect: Connect) -> None:
         settings = RacingSettings()
+        # The client says itself what it tries again, and when.
+        stamina.instrumentation.set_on_retry_hooks(())
         self._stopping = threading.Event()
         self._limit = RateLimit(connect, settings.limit_name())
         self._api = RacingApi(settings, self._limit, stopping=self._stopping)
