@@ -1,6 +1,6 @@
 """Send units to a raw topic: idempotent, every delivery known."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -55,27 +55,35 @@ class Sender:
                     on_delivery=on_delivery,
                 )
             except BufferError:
-                self._producer.poll(0.5)
+                self._serve(self._producer.poll, 0.5)
                 continue
-            self._producer.poll(0)
+            self._serve(self._producer.poll, 0)
             return
 
     def poll(self) -> list[Delivered]:
         """What has been delivered since the last call. Failed when a delivery has failed."""
-        self._producer.poll(0)
+        self._serve(self._producer.poll, 0)
         self._check()
         taken, self._delivered = self._delivered, []
         return taken
 
     def flush(self, seconds: float) -> list[Delivered]:
         """Wait for all deliveries, at most so long; what is not delivered then is simply sent again some day."""
-        self._producer.flush(seconds)
+        self._serve(self._producer.flush, seconds)
         taken, self._delivered = self._delivered, []
         return taken
 
     def drop(self) -> None:
         """Forget what is queued, so that closing doesn't wait for a broker that is gone."""
         self._producer.purge()
+
+    @staticmethod
+    def _serve(call: Callable[[float], object], seconds: float) -> None:
+        """Let deliveries be told. An interrupt that comes while one is told is lost in the C library but for a trace."""
+        try:
+            call(seconds)
+        except SystemError as error:
+            raise KeyboardInterrupt from error
 
     def _check(self) -> None:
         if self._failure is not None:

@@ -36,7 +36,7 @@ schemas.racing.RACING = dataclasses.replace(schemas.racing.RACING, derivation_ve
 """
 
 SWAPPED = """
-import processors.racing_text as rules
+import processors.racing_rules as rules
 right = rules.rider
 rules.rider = lambda text: None if right(text) is None else right(text)[::-1]
 """
