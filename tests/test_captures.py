@@ -44,7 +44,8 @@ def test_a_capture_reads_as_words_not_as_values_of_a_language() -> None:
     assert facts(SHOWN) == [
         ("capture", "betfair-20261121-2"),
         ("state", "running"),
-        ("domain", "betfair, from its table"),
+        ("domain", "betfair"),
+        ("source", "table"),
         ("mode", "fill (dry run)"),
         ("asked for", "from the beginning to 2026-02-07T00:00:00+00:00 (end excluded), keys 1.2"),
         ("columns", "2: home_risk, away_risk"),

@@ -14,7 +14,8 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     said = [
         ("capture", found["capture_id"]),
         ("state", found["state"]),
-        ("domain", f"{found['domain']}, from its {found['source']}"),
+        ("domain", found["domain"]),
+        ("source", found["source"]),
         ("mode", found["mode"] + (" (dry run)" if found["dry_run"] else "")),
         ("asked for", asked(found["request"])),
         ("columns", f"{len(columns)}: {', '.join(columns)}" if columns else "all"),

@@ -134,7 +134,7 @@ class Kafka:
                 return
             log.warning("Kafka runs as process %d but doesn't answer; it is started anew", running.pid)
             process.end(process.search(self._is_ours), STOP_SECONDS, signal.SIGTERM)
-        log.info("starting the embedded Kafka in %s; it runs until `rederive local stop`", self.folder)
+        log.info("starting the embedded Kafka in %s (`rederive local stop` stops it)", self.folder)
         for attempt in range(3):
             log_size = self._log.stat().st_size if self._log.exists() else 0
             if self._launch(state):

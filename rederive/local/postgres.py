@@ -105,7 +105,7 @@ class Postgres:
         account = self._prepare_folders()
         if not (self.data / "PG_VERSION").exists():
             self._initialise(account)
-        log.info("starting the embedded Postgres in %s; it runs until `rederive local stop`", self.folder)
+        log.info("starting the embedded Postgres in %s (`rederive local stop` stops it)", self.folder)
         for attempt in range(3):
             log_size = self._log.stat().st_size if self._log.exists() else 0
             if self._launch(state, account):
