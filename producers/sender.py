@@ -79,7 +79,7 @@ class Sender:
 
     @staticmethod
     def _serve(call: Callable[[float], object], seconds: float) -> None:
-        """Let deliveries be told. An interrupt that comes while one is told is lost in the C library but for a trace."""
+        """Let deliveries be told. An interrupt meanwhile is lost in the C library but for a trace."""
         try:
             call(seconds)
         except SystemError as error:
