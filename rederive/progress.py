@@ -19,7 +19,10 @@ LINE_SECONDS = 3.0
 def counts(progress: capture.Progress) -> str:
     """`500/7881 processed, 500 updated, 0 skipped, 0 errors`, with what was unchanged where there is any."""
     total = max(progress.rows, progress.processed)
-    return f"{progress.processed}/{total} processed, {_outcomes(progress)}"
+    # Of what is fetched or stands on a log nobody knows the rows before.
+    known = progress.rows > progress.processed or progress.complete
+    units = "" if known else f"{progress.units_done}/{progress.units} units, "
+    return f"{units}{progress.processed}/{total} processed, {_outcomes(progress)}"
 
 
 def _outcomes(progress: capture.Progress) -> str:

@@ -264,7 +264,7 @@ def racing_verify(*, json: Json = False) -> None:
     """Count the racing tables, show races per year and coverage, and what to look at; nothing is changed."""
     from dataclasses import asdict
 
-    from rederive.cli.output import print_json, print_table
+    from rederive.cli.output import print_json, print_table, stdout
     from rederive.database import opened
     from rederive.racing.verify import verify
 
@@ -274,10 +274,14 @@ def racing_verify(*, json: Json = False) -> None:
         print_json(asdict(found))
     else:
         print_table("Rows", ["", "count"], list(found.counts.items()))
-        print_table("\nRaces per year", ["year", "races"], found.years)
+        stdout.print()
+        print_table("Races per year", ["year", "races"], found.years)
         coverage = [(found.total_races, found.races_with_runners, found.coverage_pct)]
-        print_table("\nCoverage", ["total_races", "races_with_runners", "coverage_pct"], coverage)
+        stdout.print()
+        print_table("Coverage", ["total_races", "races_with_runners", "coverage_pct"], coverage)
         checks = [(one.name, one.count, ", ".join(one.examples)) for one in found.checks]
-        print_table("\nWorth a look", ["", "count", "the first"], checks, left=(0, 2))
+        stdout.print()
+        print_table("Worth a look", ["", "count", "the first"], checks, left=(0, 2))
         headlines = [(one.figure, one.announced, one.here) for one in found.headlines]
-        print_table("\nAgainst the figures announced for 2015 to 2025-10", ["", "announced", "here"], headlines)
+        stdout.print()
+        print_table("Against the figures announced for 2015 to 2025-10", ["", "announced", "here"], headlines)
