@@ -122,10 +122,8 @@ def rollback(
     """
     from collections import Counter
 
-    from rich.prompt import Confirm
-
     from rederive import captures as ledger
-    from rederive.cli.output import print_json, print_table, stderr, stdout
+    from rederive.cli.output import confirmed, print_json, print_table, stderr, stdout
     from rederive.database import opened
     from schemas.errors import UsageError
 
@@ -146,7 +144,7 @@ def rollback(
             if not sys.stdin.isatty():
                 raise UsageError("a rollback changes rows", mend="say --yes, or look first with --dry-run")
             print_table(f"Rollback of {capture}", *_rollback_table(expected))
-            if not Confirm.ask("go on?", console=stderr, default=False):
+            if not confirmed("go on?"):
                 return 1
         done: Counter[str] = Counter()
         for table, keys in ledger.rollback(connection, capture):
@@ -157,7 +155,7 @@ def rollback(
     elif any(counts["entries"] for counts in expected.values()):
         print_table(f"Rolled back: {capture}", *_rollback_table(expected))
     else:
-        stdout.print(f"{capture} had written nothing; it counts as rolled back now")
+        stdout.print(f"{capture}: no row to take back; it counts as rolled back now")
     return 0
 
 

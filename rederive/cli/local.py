@@ -41,9 +41,7 @@ def stop(
 
     Asks when captures are being run; where there is no terminal it needs --yes then.
     """
-    from rich.prompt import Confirm
-
-    from rederive.cli.output import print_json, stderr, stdout
+    from rederive.cli.output import confirmed, print_json, stderr, stdout
     from rederive.local import stop as stop_both
     from rederive.settings import Settings
     from schemas.errors import UsageError
@@ -55,7 +53,7 @@ def stop(
         if not sys.stdin.isatty():
             raise UsageError(what, why=why, mend="wait until that is done, or end it (Ctrl+C), or say --yes")
         stderr.print(f"{what}: {why}")
-        if not Confirm.ask("stop the services?", console=stderr, default=False):
+        if not confirmed("stop the services?"):
             return 1
     stopped = stop_both(settings)
     if json:

@@ -28,6 +28,16 @@ def print_json(value: object) -> None:
     sys.stdout.buffer.flush()
 
 
+def confirmed(question: str) -> bool:
+    """Ask a person on the terminal; the end of input is a no."""
+    from rich.prompt import Confirm
+
+    try:
+        return Confirm.ask(question, console=stderr, default=False)
+    except EOFError:
+        return False
+
+
 def print_table(
     title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[int] = (0,)
 ) -> None:
@@ -35,7 +45,8 @@ def print_table(
 
     No cell is shortened, however narrow the terminal: a line longer than it wraps there.
     """
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    stdout.print(title, style="bold", markup=False)
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index in left else "right", no_wrap=True)
     for row in rows:

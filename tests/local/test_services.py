@@ -243,7 +243,7 @@ def test_stop_asks_while_a_capture_is_being_run(other: Place) -> None:
         assert f"{capture} is being run\n  why: " in refused.stderr
         assert "--yes" in refused.stderr
 
-        for answer, code in ((b"n\n", 1), (b"y\n", 0)):
+        for answer, code in ((b"n\n", 1), (b"\x04", 1), (b"y\n", 0)):
             assert other.run("status").returncode == 0
             person, terminal = os.openpty()
             os.write(person, answer)

@@ -52,7 +52,7 @@ def test_a_rollback_says_what_it_did(settings: Settings, book: psycopg.Connectio
     assert told == {"capture_id": run, "state": "rolled-back", "tables": _NOTHING}
 
     empty = rederive(settings, "captures", "rollback", idle, "--yes").stdout
-    assert empty == f"{idle} had written nothing; it counts as rolled back now\n"
+    assert empty == f"{idle}: no row to take back; it counts as rolled back now\n"
     assert [line[:2] for line in lines(rederive(settings, "captures", "list").stdout)[2:]] == [
         [idle, "rolled-back"],
         [run, "rolled-back"],
