@@ -103,7 +103,7 @@ def rolling(weeks: pl.DataFrame, week_ending: date) -> pl.DataFrame:
 
 def join_rolling(summaries: pl.DataFrame, rolled: pl.DataFrame) -> pl.DataFrame:
     """A week's summaries, each with its rolling row or nulls, in key order."""
-    return summaries.select(SUMMARY_SCHEMA).join(rolled, on="symbol", how="left").sort("symbol")
+    return summaries.select(*SUMMARY_SCHEMA).join(rolled, on="symbol", how="left").sort("symbol")
 
 
 def snapshot(joined: pl.DataFrame) -> pl.DataFrame:

@@ -26,6 +26,9 @@ _REQUIRED = ("tier_description", "symbol", "mpid", "total_shares", "total_trades
 _DATES = ("last_update", "week_ending")
 _MAX_COLUMNS = 100
 
+MAX_LINES = 500_000
+"""Lines of a file at most: ten times what a week has; many more are no such file."""
+
 BLANKS = "".join(character for character in map(chr, range(0x3001)) if character.isspace())
 """What trimming takes away."""
 
@@ -56,8 +59,10 @@ def content_hash(text: str) -> str:
 def read_header(text: str) -> Header:
     """The header of a file: its first line that isn't blank.
 
-    ValueError when there is none, when it lacks columns or has one twice.
+    ValueError when there is none, when it lacks columns or has one twice, or the file has more than MAX_LINES.
     """
+    if (count := text.count("\n")) > MAX_LINES:
+        raise ValueError(f"it has {count:,} lines, at most {MAX_LINES:,} are taken")
     for number, line in _lines(text):
         return Header(number, _columns(line))
     raise ValueError("it is empty")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
 DOMAIN_NAME = "finra.otc_transparency"
@@ -131,20 +131,23 @@ def tier_of_file(tier: str | None, file_name: str) -> str:
 
 
 def week_of_file(
-    week_ending: date | None, file_date: date | None, file_name: str, first_update: date | None = None
+    week_ending: date | None,
+    file_date: date | None,
+    file_name: str,
+    first_update: Callable[[], date | None] = lambda: None,
 ) -> date:
     """The week of a file's batch (section 2.1).
 
-    The week given, else the one that follows from the file date: the one given, the name's, or `first_update`, the
-    first row's lastUpdateDate. A name of the form `week_2025-12-26` counts as a week given. ValueError when nothing
-    says it, or when it is no Friday.
+    The week given, else the one that follows from the file date: the one given, the name's, or what `first_update`
+    reads, the first row's lastUpdateDate. A name of the form `week_2025-12-26` counts as a week given. ValueError when
+    nothing says it, or when it is no Friday.
     """
     if week_ending is not None:
         return check_week_ending(week_ending)
     if file_date is None:
         if (named := week_of_name(file_name)) is not None:
             return check_week_ending(named)
-        file_date = date_of_name(file_name) or first_update
+        file_date = date_of_name(file_name) or first_update()
     if file_date is None:
         raise ValueError(
             f"neither the name {file_name!r} nor the first row's lastUpdateDate says a date; give the week or file date"

@@ -16,64 +16,16 @@ a line without it is a file. Each line behind it is an array: one stored row, in
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from schemas.finra_partition import (
-    capture_id,
-    check_week_ending,
-    date_of_name,
-    parse_date,
-    tier_code,
-    tier_of_file,
-    week_of_file,
-    week_of_name,
-)
+from schemas.finra_fields import Day, Moment, Name, Tier, Week
+from schemas.finra_partition import capture_id, tier_of_file, week_of_file
 from schemas.finra_versions import CALCS, TIER_SPLIT, Stage, version_to_write, work_of
 
 StoredRow = Sequence[Any]
-
-
-def _day(value: object) -> object:
-    if isinstance(value, str) and (day := parse_date(value)) is not None:
-        return day
-    if type(value) is date:
-        return value
-    raise ValueError(f"{value!r} is no date; write YYYY-MM-DD")
-
-
-def _week(value: object) -> object:
-    day = _day(value)
-    return check_week_ending(day) if isinstance(day, date) else day
-
-
-def _tier(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    return tier_code(value)
-
-
-def _moment(value: object) -> object:
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("must be ISO 8601 text with an offset")
-    return datetime.fromisoformat(value)
-
-
-def _printable(value: object) -> object:
-    if isinstance(value, str) and not value.isprintable():
-        raise ValueError("must be printable text")
-    return value
-
-
-Day = Annotated[date, BeforeValidator(_day)]
-Week = Annotated[date, BeforeValidator(_week)]
-Tier = Annotated[str, BeforeValidator(_tier)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
-Name = Annotated[str, BeforeValidator(_printable), Field(min_length=1, max_length=255)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +156,8 @@ class FileUnit(_Working):
         `first_update` reads the first row's lastUpdateDate, if it comes to that.
         """
         tier = tier_of_file(self.tier, self.file_name)
-        said = self.week_ending or self.file_date or week_of_name(self.file_name) or date_of_name(self.file_name)
-        update = None if said else first_update()
-        return self._batch(
-            week_of_file(self.week_ending, self.file_date, self.file_name, update), tier, self.capture_id
-        )
+        week = week_of_file(self.week_ending, self.file_date, self.file_name, first_update)
+        return self._batch(week, tier, self.capture_id)
 
 
 class RawUnit(_OfPartition, _Working):
@@ -352,12 +301,12 @@ def decode(value: bytes) -> tuple[FinraUnit, list[StoredRow]]:
     try:
         unit = _KINDS[kind].model_validate(head)
     except ValidationError as error:
-        raise ValueError("; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors())) from None
+        raise ValueError("; ".join(_told(each["loc"], each["msg"]) for each in error.errors())) from None
     width = len(unit.ROWS)
     if any(type(row) is not list or len(row) != width for row in rows):
         raise ValueError(f"a row of a unit of kind {kind} is an array of {width} values: {', '.join(unit.ROWS)}")
     return unit, rows
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "unit"
+def _told(place: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, place)) or 'unit'}: {message.removeprefix('Value error, ')}"
