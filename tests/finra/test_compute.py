@@ -139,3 +139,19 @@ def test_a_unit_of_another_kind_is_no_line() -> None:
 
 def test_no_lines_give_nothing() -> None:
     assert list(compute([])) == []
+
+
+def test_tiers_that_together_leave_64_bits_are_an_error_of_their_split_alone() -> None:
+    lines = [
+        orjson.dumps(
+            {"tier": tier, "file_name": NAME, "captured_at": AT, "content": content([("AABB", "NITE", shares, 1)])}
+        )
+        for tier, shares in (("OTC", 2**63 - 1), ("ATS", 1))
+    ]
+    computed = list(compute(lines))
+    (error,) = [each for each in computed if each.error is not None]
+    assert error.line == 2
+    assert (error.error or "").startswith(
+        "tier split of 2025-12-26: the volumes of the week's tiers add up to 9,223,372,036,854,775,808"
+    )
+    assert [row["total_volume"] for row in rows(computed, "symbol_summary")] == [2**63 - 1, 1]
