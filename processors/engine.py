@@ -128,9 +128,6 @@ def _parts(outcome: Outcome) -> list[bytes]:
     pieces: list[TableRows] = []
     for block in outcome.tables:
         size = max(1, len(block.rows) * MAX_RESULT_BYTES // len(whole))
-        pieces += [
-            TableRows(block.table, block.columns, block.rows[at : at + size], block.source)
-            for at in range(0, len(block.rows), size)
-        ]
+        pieces += [replace(block, rows=block.rows[at : at + size]) for at in range(0, len(block.rows), size)]
     last = Outcome(read=outcome.read, skips=outcome.skips, errors=outcome.errors, dead=outcome.dead)
     return [*(Outcome(tables=[piece]).encode() for piece in pieces), last.encode()]

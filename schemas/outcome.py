@@ -24,13 +24,23 @@ class RowProblem:
 class TableRows:
     """Derived rows of one table from one source: values in the order of `columns`, absent columns left out.
 
-    Values are JSON values; a timestamp is ISO 8601 text with its offset.
+    Values are JSON values; a timestamp is ISO 8601 text with its offset. `shared` are further columns, with
+    the one value that all rows have.
     """
 
     table: str
     columns: tuple[str, ...]
     rows: list[list[Any]]
     source: int = 0
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def whole(self) -> "TableRows":
+        """The same rows with the shared columns in every row, behind the others."""
+        if not self.shared:
+            return self
+        added = list(self.shared.values())
+        rows = [[*row, *added] for row in self.rows]
+        return TableRows(self.table, (*self.columns, *self.shared), rows, self.source)
 
 
 @dataclass(slots=True)
@@ -51,9 +61,7 @@ class Outcome:
         return orjson.dumps(
             {
                 "read": self.read,
-                "tables": [
-                    {"table": t.table, "source": t.source, "columns": t.columns, "rows": t.rows} for t in self.tables
-                ],
+                "tables": [_written(block) for block in self.tables],
                 "skips": [(p.key, p.reason, p.text) for p in self.skips],
                 "errors": [(p.key, p.reason, p.text) for p in self.errors],
                 "dead": self.dead,
@@ -66,8 +74,16 @@ class Outcome:
         body = orjson.loads(value)
         return cls(
             read=body["read"],
-            tables=[TableRows(t["table"], tuple(t["columns"]), t["rows"], t["source"]) for t in body["tables"]],
+            tables=[
+                TableRows(t["table"], tuple(t["columns"]), t["rows"], t["source"], t.get("shared", {}))
+                for t in body["tables"]
+            ],
             skips=[RowProblem(tuple(k), r, t) for k, r, t in body["skips"]],
             errors=[RowProblem(tuple(k), r, t) for k, r, t in body["errors"]],
             dead=body["dead"],
         )
+
+
+def _written(block: TableRows) -> dict[str, Any]:
+    written = {"table": block.table, "source": block.source, "columns": block.columns, "rows": block.rows}
+    return {**written, "shared": block.shared} if block.shared else written

@@ -11,11 +11,13 @@ class Mode(StrEnum):
     """How a capture's rows meet what is stored (docs/merging.md).
 
     FILL keeps every stored value and fills only what is NULL; SUPERSEDE lets the row of the highest
-    precedence (observed, derivation version, capture number) win column by column.
+    precedence (observed, derivation version, capture number) win column by column; INSERT writes rows whose key holds
+    the capture, beside those of other captures, and the newest one's are read through a view.
     """
 
     FILL = "fill"
     SUPERSEDE = "supersede"
+    INSERT = "insert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Table:
     recompute). `values` are what the domain derives. `observed` names the column of derived rows that says when the
     payload was observed; it need not be a column of the table. `sources` are the kinds of payload that write rows. Of
     each of `groups`, all columns are taken from one payload together. With `bare` a row without any value is written
-    too. `touched` names a column that holds when the row was last changed.
+    too. `touched` names a column that holds when the row was last changed. The rows of an `audit` table stay when their
+    capture is rolled back. `checks` are conditions on a row, in SQL.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Table:
     groups: tuple[tuple[str, ...], ...] = ()
     bare: bool = False
     touched: str | None = None
+    audit: bool = False
+    checks: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
