@@ -5,6 +5,16 @@ CREATE FUNCTION rederive.plain_name(name text) RETURNS text LANGUAGE sql IMMUTAB
     SELECT nullif(lower(regexp_replace(regexp_replace(name, '\s*\([A-Z]{2,3}\)\s*$', ''), '\s+', '', 'g')), '')
 $$;
 
+-- The first value that isn't NULL; with ORDER BY the one of the highest rank.
+CREATE FUNCTION rederive.first_of(earlier anyelement, later anyelement) RETURNS anyelement
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT $1';
+DO $$
+BEGIN
+-- From Postgres 16 on there is one in C.
+EXECUTE format('CREATE AGGREGATE rederive.first(anyelement) (SFUNC = %s, STYPE = anyelement)',
+    CASE WHEN to_regproc('pg_catalog.any_value_transfn') IS NULL THEN 'rederive.first_of' ELSE 'any_value_transfn' END);
+END $$;
+
 DO $$
 BEGIN
 IF to_regclass('ra_mst_bookmakers') IS NULL THEN
@@ -326,7 +336,7 @@ CREATE TABLE rederive.ra_mst_bookmakers_history (
     is_active boolean,
     PRIMARY KEY (code, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_bookmakers_history (capture_id, code);
+CREATE INDEX ON rederive.ra_mst_bookmakers_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_bookmakers_baseline (
     code varchar(50) PRIMARY KEY,
@@ -347,7 +357,7 @@ CREATE TABLE rederive.ra_mst_regions_history (
     name varchar,
     PRIMARY KEY (code, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_regions_history (capture_id, code);
+CREATE INDEX ON rederive.ra_mst_regions_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_regions_baseline (
     code varchar(50) PRIMARY KEY,
@@ -368,7 +378,7 @@ CREATE TABLE rederive.ra_mst_courses_history (
     region varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_courses_history (capture_id, id);
+CREATE INDEX ON rederive.ra_mst_courses_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_courses_baseline (
     id varchar(50) PRIMARY KEY,
@@ -430,7 +440,7 @@ CREATE TABLE rederive.ra_races_history (
     betting_forecast text,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_races_history (capture_id, id);
+CREATE INDEX ON rederive.ra_races_history (capture_id);
 
 CREATE TABLE rederive.ra_races_baseline (
     id varchar(50) PRIMARY KEY,
@@ -501,7 +511,7 @@ CREATE TABLE rederive.ra_mst_horses_history (
     region varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_horses_history (capture_id, id);
+CREATE INDEX ON rederive.ra_mst_horses_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_horses_baseline (
     id varchar(50) PRIMARY KEY,
@@ -531,7 +541,7 @@ CREATE TABLE rederive.ra_mst_jockeys_history (
     name varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_jockeys_history (capture_id, id);
+CREATE INDEX ON rederive.ra_mst_jockeys_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_jockeys_baseline (
     id varchar(50) PRIMARY KEY,
@@ -551,7 +561,7 @@ CREATE TABLE rederive.ra_mst_trainers_history (
     location varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_trainers_history (capture_id, id);
+CREATE INDEX ON rederive.ra_mst_trainers_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_trainers_baseline (
     id varchar(50) PRIMARY KEY,
@@ -571,7 +581,7 @@ CREATE TABLE rederive.ra_mst_owners_history (
     name varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_owners_history (capture_id, id);
+CREATE INDEX ON rederive.ra_mst_owners_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_owners_baseline (
     id varchar(50) PRIMARY KEY,
@@ -591,7 +601,7 @@ CREATE TABLE rederive.ra_mst_sires_history (
     region varchar(10),
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_sires_history (capture_id, id);
+CREATE INDEX ON rederive.ra_mst_sires_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_sires_baseline (
     id varchar(50) PRIMARY KEY,
@@ -612,7 +622,7 @@ CREATE TABLE rederive.ra_mst_dams_history (
     region varchar(10),
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_dams_history (capture_id, id);
+CREATE INDEX ON rederive.ra_mst_dams_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_dams_baseline (
     id varchar(50) PRIMARY KEY,
@@ -633,7 +643,7 @@ CREATE TABLE rederive.ra_mst_damsires_history (
     region varchar(10),
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_damsires_history (capture_id, id);
+CREATE INDEX ON rederive.ra_mst_damsires_history (capture_id);
 
 CREATE TABLE rederive.ra_mst_damsires_baseline (
     id varchar(50) PRIMARY KEY,
@@ -660,7 +670,7 @@ CREATE TABLE rederive.ra_horse_pedigree_history (
     region varchar,
     PRIMARY KEY (horse_id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_horse_pedigree_history (capture_id, horse_id);
+CREATE INDEX ON rederive.ra_horse_pedigree_history (capture_id);
 
 CREATE TABLE rederive.ra_horse_pedigree_baseline (
     horse_id varchar(50) PRIMARY KEY,
@@ -732,7 +742,7 @@ CREATE TABLE rederive.ra_runners_history (
     odds jsonb,
     PRIMARY KEY (race_id, horse_id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_runners_history (capture_id, race_id, horse_id);
+CREATE INDEX ON rederive.ra_runners_history (capture_id);
 
 CREATE TABLE rederive.ra_runners_baseline (
     race_id varchar(50) NOT NULL,
