@@ -18,13 +18,14 @@ class CaptureState(StrEnum):
 
 
 class UnitState(StrEnum):
-    """Where a planned unit stands: `applied` and `dead` are outcomes."""
+    """Where a planned unit stands: `applied` and `dead` are outcomes, `removed` what was applied and taken out."""
 
     PLANNED = "planned"
     SENT = "sent"
     APPLIED = "applied"
     DEAD = "dead"
     CANCELLED = "cancelled"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,6 +240,10 @@ QUALITY = Table(
     ),
 )
 
+_OF_VOLUMES = tuple(
+    table.name for table in (SYMBOL_SUMMARY, VENUE_SHARE, SYMBOL_VENUE_VOLUME, SYMBOL_VENUE_SHARE, CONCENTRATION)
+)
+
 FINRA = Domain(
     name="finra",
     derivation_version=1,
@@ -259,4 +263,12 @@ FINRA = Domain(
         MANIFEST,
     ),
     scopes={"all": ()},
+    writes={
+        "file": (RAW.name, VENUE_VOLUME.name, *_OF_VOLUMES),
+        "raw": (VENUE_VOLUME.name, *_OF_VOLUMES),
+        "venue_volume": _OF_VOLUMES,
+        "tier_split": (TIER_VOLUME_SHARE.name,),
+        "rolling": (ROLLING.name,),
+        "snapshot": (SNAPSHOT.name,),
+    },
 )

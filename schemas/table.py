@@ -80,7 +80,8 @@ class Domain:
 
     `derivation_version` grows by one whenever a formula changes what it computes. `scopes` name sets of value columns
     that are recomputed together; each domain has `all`, where no names mean every column of every table. `kept` are the
-    lanes whose raw topic is a log of what arrived.
+    lanes whose raw topic is a log of what arrived. `writes` are the tables that a unit of each stage writes, where rows
+    are keyed by their capture.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Domain:
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     kept: tuple[LaneName, ...] = (LaneName.LOG,)
+    writes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError when the domain has none."""

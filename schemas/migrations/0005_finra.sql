@@ -419,3 +419,8 @@ ALTER TABLE rederive.captures DROP CONSTRAINT captures_mode_check;
 ALTER TABLE rederive.captures ADD CHECK (mode IN ('fill', 'supersede', 'insert'));
 CREATE INDEX ON rederive.units USING gin ((picked -> 'captures'));
 CREATE INDEX ON rederive.units USING gin ((picked -> 'inputs'));
+
+-- What a unit wrote may be taken out, of one partition alone.
+ALTER TABLE rederive.units DROP CONSTRAINT units_state_check;
+ALTER TABLE rederive.units ADD CONSTRAINT units_state_check
+    CHECK (state IN ('planned', 'sent', 'applied', 'dead', 'cancelled', 'removed'));
