@@ -30,10 +30,16 @@ def _json(path: Path) -> Any:
 def test_three_days_with_faults_and_again(settings: Settings, database: psycopg.Connection, api: StandIn) -> None:
     """Transient faults cost time only; what is kept is not asked for again, and derives to the same rows."""
     api.faults.add(
+        Fault("html", path="/courses"),
+        Fault("429", path="/racecards", date="2024-05-17"),
         Fault("429", path="/results", date="2024-05-17", retry_after=1),
-        Fault("cut-body", path="/racecards", date="2024-05-18"),
+        Fault("cut-head", path="/racecards", date="2024-05-18"),
         Fault("broken", path="/results", date="2024-05-18"),
         Fault("timeout", path="/racecards", date="2024-05-19"),
+        Fault("cut-body", path="/results", date="2024-05-19"),
+        Fault("list", path="/courses/regions"),
+        Fault("500", path="/racecards", date="2024-05-17"),
+        Fault("503", path="/results", date="2024-05-17", retry_after=1),
     )
     done = last_object(rederive(settings, "replay", "racing", *RANGE, "--json").stdout)
     assert (done["errors"], done["dead_units"]) == (0, 0)
