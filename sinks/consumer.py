@@ -26,6 +26,7 @@ _LINGER_SECONDS = 0.3
 _RETRY_CLASSES = ("40", "08", "53", "57")
 _CONNECT_ATTEMPT_SECONDS = 300.0
 _DELIVERY_SECONDS = 60.0
+_WIDTH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class SinkConfig:
     kafka: Mapping[str, str]
     connect: Callable[[], psycopg.Connection]
     batch_rows: int
+
+
+def weight(outcome: Outcome) -> int:
+    """How many rows of the usual width an outcome is worth: a batch of narrow rows may hold more of them."""
+    return sum(len(block.rows) * len(block.columns) for block in outcome.tables) // _WIDTH + 1
 
 
 class ConsumerLostError(Exception):
@@ -136,7 +142,7 @@ class Sink:
         if result is None:
             return 0
         self._results.append(result)
-        return sum(len(block.rows) for block in result.outcome.tables) or 1
+        return weight(result.outcome)
 
     def _flush(self) -> None:
         """Apply what was gathered, capture by capture, then commit how far everything is done."""

@@ -5,6 +5,7 @@ then write. The usual merge is one statement; keys that it can't judge are folde
 """
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ import psycopg
 from psycopg import Connection
 
 from schemas.table import Mode, Table
+from sinks.folding import Folding
 from sinks.staging import Staged
 from sinks.statements import Statements
 
@@ -24,11 +26,19 @@ _PLANNER = """
 """
 _ROUNDS = 5
 
+Key = tuple[Any, ...]
+
 
 @lru_cache
 def statements(table: Table) -> Statements:
     """The table's statements, built once."""
     return Statements(table)
+
+
+@lru_cache
+def folding(table: Table) -> Folding:
+    """Those of folding."""
+    return Folding(table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +65,33 @@ def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int
 
     With a dry run nothing is written and the changes are counted by a SELECT.
     """
-    sql = statements(staged.table)
-    if not staged.rows:
+    if not staged:
         return Counter()
+    sql = statements(staged.table)
+    rows = staged.rows(writer.mode)
     connection.execute(_PLANNER)
-    with connection.cursor() as cursor:
-        with cursor.copy(sql.copy) as copy:
-            copy.set_types(sql.copied_types)
-            for row in staged.rows:
-                copy.write_row(row)
-        cursor.execute(sql.analyse)
-        if writer.dry_run:
-            return Counter(dict(cursor.execute(sql.count_changes(writer.mode)).fetchall()))
-        return _merge_staged(connection, sql, writer, len(staged.rows))
+    with connection.cursor().copy(sql.copy) as copy:
+        copy.set_types(sql.copied_types)
+        for row in rows:
+            copy.write_row(row)
+    if writer.dry_run:
+        return staged.units(connection.execute(sql.count_changes(writer.mode)).fetchall())
+    width = len(sql.key)
+    keys = len({tuple(row[:width]) for row in rows})
+    return staged.units(_merge_staged(connection, staged.table, writer, keys))
 
 
-def lock(connection: Connection, sql: Statements, keys: str, rows: int = 0) -> bool:
-    """Lock the keys of the table `keys`; whether all of its `rows` are keys that no capture has touched before."""
-    if connection.execute(sql.insert_baseline(keys)).rowcount == rows > 0:
-        # Their baselines are ours alone until we commit.
-        return True
-    connection.execute(sql.lock_baseline(keys))
-    return False
+def lock(connection: Connection, sql: Statements, keys: str) -> int:
+    """Lock the keys of the table `keys`; how many of them no capture had touched before."""
+    return connection.execute(sql.lock(keys)).rowcount
 
 
-def _merge_staged(connection: Connection, sql: Statements, writer: Writer, rows: int) -> Counter[int]:
-    untouched = lock(connection, sql, sql.stage, rows)
+def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: int) -> Iterable[Key]:
+    """Merge what is staged under so many keys; return the keys of rows that changed."""
+    sql = statements(table)
+    made = lock(connection, sql, sql.stage)
+    if made:
+        connection.execute(sql.keep_baseline)
     before, arrival = draw_arrival(connection), draw_arrival(connection)
     parameters = {
         "capture": writer.capture_id,
@@ -88,48 +99,67 @@ def _merge_staged(connection: Connection, sql: Statements, writer: Writer, rows:
         "number": writer.number,
         "arrival": arrival,
     }
-    if connection.execute(sql.insert_history, parameters).rowcount < rows:
-        connection.execute(sql.unstage_repeats, parameters)
-    # Untouched keys have no history that could outrank the rows; a row that goes meanwhile is found as foreign.
-    slow = 0 if untouched else connection.execute(sql.mark_slow(writer.mode), parameters).rowcount
-    changed: Counter[int] = Counter(dict(connection.execute(sql.upsert(writer.mode), parameters).fetchall()))
-    slow += connection.execute(sql.mark_foreign).rowcount
+    # Keys that no capture had touched have no history yet.
+    untouched = made == keys
+    covered = 0
+    if not untouched:
+        _, covered = _row(connection, sql.unstage(writer.mode), parameters)
+    connection.execute(sql.insert_history, parameters)
+    if untouched:
+        slow = connection.execute(sql.mark_shared).rowcount
+        pending = keys
+    else:
+        pending, slow = _row(connection, sql.mark_pending(writer.mode), parameters)
+    changed = set()
+    if pending > slow:
+        upserted = connection.execute(sql.upsert(writer.mode, untouched=untouched), parameters).fetchall()
+        changed.update(upserted)
+        if len(upserted) < pending - slow:
+            # What didn't change is as it should be, or was written from outside meanwhile.
+            slow += connection.execute(sql.mark_foreign).rowcount
     if slow:
-        written = refold(connection, sql, sql.slow, before, writer)
-        unit = {row[:-1]: row[-1] for row in connection.execute(f"SELECT {sql.keys}, unit FROM {sql.stage}")}
-        changed.update(unit[key] for key in written)
+        changed |= refold(connection, table, f"(SELECT {sql.keys} FROM {sql.pending} WHERE slow) w", before, writer)
+    if covered:
+        connection.execute(sql.drop_covered, parameters)
     return changed
 
 
-def note_outside(connection: Connection, sql: Statements, keys: str, before: int) -> None:
+def note_outside(connection: Connection, table: Table, keys: str, before: int) -> None:
     """Lock the rows of the locked keys, and make entries of what was written to them from outside."""
+    sql = folding(table)
     connection.execute(f"DELETE FROM {sql.locked}")
     connection.execute(sql.lock_serving(keys))
-    connection.execute(sql.note_outside(keys), {"before": before})
+    _, foreign = _row(connection, sql.count_locked)
+    if foreign:
+        connection.execute(sql.note_outside, {"before": before})
 
 
-def refold(
-    connection: Connection, sql: Statements, keys: str, before: int | None, writer: Writer | None
-) -> set[tuple[Any, ...]]:
+def refold(connection: Connection, table: Table, keys: str, before: int | None, writer: Writer | None) -> set[Key]:
     """Fold the locked keys of the table `keys` again and write what differs; return the keys that changed.
 
     `before` is the arrival of what was written from outside; None when that has been noted already. Without a writer a
     changed row names the last capture among those left.
     """
+    sql = folding(table)
     parameters = {
         "capture": writer.capture_id if writer else None,
         "version": writer.derivation_version if writer else None,
     }
-    written: set[tuple[Any, ...]] = set()
+    written: set[Key] = set()
     for _ in range(_ROUNDS):
         if before is not None:
-            note_outside(connection, sql, keys, before)
+            note_outside(connection, table, keys, before)
         connection.execute(f"DELETE FROM {sql.folded}")
-        connection.execute(sql.refold(keys))
+        folded = connection.execute(sql.refold(keys)).rowcount
+        if _row(connection, sql.has_odd) == (True,):
+            connection.execute(sql.refold_odd)
+            connection.execute(sql.drop_odd)
         deleted = _delete_unsupported(connection, sql)
         written.update(connection.execute(sql.write_folded, parameters).fetchall())
-        connection.execute(sql.adopt_folded)
-        if deleted and connection.execute(sql.foreign(keys)).fetchone() == (0,):
+        locked, foreign = _row(connection, sql.count_locked)
+        if foreign:
+            connection.execute(sql.adopt_folded)
+        if deleted and (locked == folded or _row(connection, sql.foreign(keys)) == (0,)):
             return written
         # A row was inserted from outside where there was none to lock, or others refer to a row that nothing else
         # supports: it gets its entry and is folded in.
@@ -137,7 +167,7 @@ def refold(
     raise psycopg.errors.SerializationFailure(f"rows of {sql.serving} are inserted from outside faster than merged")
 
 
-def _delete_unsupported(connection: Connection, sql: Statements) -> bool:
+def _delete_unsupported(connection: Connection, sql: Folding) -> bool:
     """Delete folded rows that nothing supports; False when rows of other tables refer to some of them, which stay."""
     try:
         with connection.transaction():
@@ -146,12 +176,18 @@ def _delete_unsupported(connection: Connection, sql: Statements) -> bool:
         for key in connection.execute(sql.unsupported).fetchall():
             with suppress(psycopg.errors.ForeignKeyViolation), connection.transaction():
                 connection.execute(sql.delete_key, key)
+        connection.execute(sql.disown)
         return False
     return True
 
 
 def draw_arrival(connection: Connection) -> int:
     """The next arrival; drawn only when the keys are locked."""
-    row = connection.execute("SELECT nextval('rederive.arrival')").fetchone()
+    (arrival,) = _row(connection, "SELECT nextval('rederive.arrival')")
+    return int(arrival)
+
+
+def _row(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
+    row = connection.execute(query, parameters).fetchone()
     assert row is not None
-    return int(row[0])
+    return tuple(row)

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from psycopg import Connection
 
 from schemas.table import Table
-from sinks.merge import draw_arrival, lock, note_outside, refold, statements
+from sinks.merge import draw_arrival, folding, lock, note_outside, refold, statements
 
 BATCH_KEYS = 5_000
 
 
 def preview(connection: Connection, table: Table, capture_id: str) -> dict[str, int]:
     """What a rollback would do to `table`: entries, rows changed and rows deleted. Reads only."""
-    sql = statements(table)
+    sql = folding(table)
     touched = f"(SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %(without)s) touched"
     differs = " OR ".join(f"s.{name} IS DISTINCT FROM f.{name}" for name in sql.columns)
     on = " AND ".join(f"s.{name} = f.{name}" for name in sql.key)
@@ -43,20 +43,20 @@ def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator
     while True:
         with connection.transaction():
             picked = connection.execute(
-                f"""INSERT INTO {keys} SELECT DISTINCT {sql.keys} FROM {sql.history} WHERE capture_id = %s
-                    ORDER BY {sql.keys} LIMIT {BATCH_KEYS}""",
+                f"""INSERT INTO {keys} SELECT DISTINCT {sql.keys}
+                    FROM (SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %s LIMIT {BATCH_KEYS}) h""",
                 [capture_id],
             ).rowcount
             if not picked:
                 return
             lock(connection, sql, keys)
             before = draw_arrival(connection)
-            note_outside(connection, sql, keys, before)
+            note_outside(connection, table, keys, before)
             on = " AND ".join(f"h.{name} = q.{name}" for name in sql.key)
             connection.execute(
                 f"DELETE FROM {sql.history} h USING {keys} q WHERE {on} AND h.capture_id = %s", [capture_id]
             )
             on = on.replace("h.", "s.")
             connection.execute(f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {on})")
-            refold(connection, sql, keys, before=None, writer=None)
+            refold(connection, table, keys, before=None, writer=None)
         yield picked

@@ -4,6 +4,9 @@ from psycopg import Connection
 
 from schemas.table import Column, Domain, Mode, Table
 
+MODES = (Mode.FILL, Mode.SUPERSEDE)
+"""The modes that merge."""
+
 _TIMES = (Column("seen", "timestamptz"),)
 
 ONE_SOURCE = Table(

@@ -17,9 +17,9 @@ from schemas.unit import Origin
 from sinks import merge as merge_module
 from sinks import notes
 from sinks.apply import Result, apply
-from sinks.merge import prepare, statements
+from sinks.merge import folding, prepare
 from sinks.rollback import roll_back
-from tests.sinks.made_tables import MADE, ONE_SOURCE, make_capture
+from tests.sinks.made_tables import MADE, MODES, ONE_SOURCE, make_capture
 
 pytestmark = pytest.mark.services
 
@@ -163,7 +163,7 @@ ROWS = st.lists(
 
 @given(rows=ROWS, data=st.data())
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", MODES)
 def test_the_result_does_not_depend_on_cut_order_or_repeats(
     connection: psycopg.Connection, mode: Mode, rows: Rows, data: st.DataObject
 ) -> None:
@@ -223,7 +223,7 @@ def test_writers_on_the_same_keys_leave_every_row_equal_to_its_fold(
     for thread in threads:
         thread.join(120)
     assert not failures
-    sql = statements(ONE_SOURCE)
+    sql = folding(ONE_SOURCE)
     unequal = connection.execute(
         f"""SELECT count(*) FROM made_one s FULL JOIN ({sql.fold("(SELECT k FROM made_one) every_key")}) f USING (k)
             WHERE (s.a, s.b, s.c) IS DISTINCT FROM (f.a, f.b, f.c)"""
@@ -268,10 +268,18 @@ def test_ingestion_waits_for_rows_that_are_being_folded(
                 refused.append(error)
 
     monkeypatch.setattr(merge_module, "note_outside", noted_then_updated)
-    twice = [result(capture, 0, [(1, None, 2.0, None)]), result(capture, 1, [(1, None, None, 3.0)])]
-    apply(connection, MADE, capture, twice)
+    later = result(capture, 1, [(1, None, None, 3.0)])
+    later.outcome.tables[0].rows[0][1] = "2026-02-06T12:00:01+00:00"
+    apply(connection, MADE, capture, [result(capture, 0, [(1, None, 2.0, None)]), later])
     assert len(refused) == 1
-    assert stored(connection) == {1: (1.0, 2.0, None)}, "the first of two results for a key stays"
+    assert stored(connection) == {1: (1.0, 2.0, 3.0)}
+
+
+def test_the_first_of_two_results_for_a_key_stays(connection: psycopg.Connection) -> None:
+    capture = make_capture(connection, 1, Mode.FILL, 1)
+    apply(connection, MADE, capture, [result(capture, n, [(1, float(n), None, None)]) for n in (1, 2)])
+    apply(connection, MADE, capture, [result(capture, 3, [(1, None, 3.0, None)])])
+    assert stored(connection) == {1: (1.0, None, None)}
 
 
 def test_a_rollback_after_an_outside_update_keeps_the_row_and_what_was_said(connection: psycopg.Connection) -> None:

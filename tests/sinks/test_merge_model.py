@@ -16,7 +16,7 @@ from schemas.table import Mode, Table
 from sinks.merge import Writer, merge, prepare
 from sinks.rollback import roll_back
 from sinks.staging import Staged
-from tests.sinks.made_tables import ONE_SOURCE, TWO_SOURCES, make, make_capture
+from tests.sinks.made_tables import MODES, ONE_SOURCE, TWO_SOURCES, make, make_capture
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 TABLES = {table.name: table for table in (ONE_SOURCE, TWO_SOURCES)}
@@ -131,7 +131,7 @@ class Merging(RuleBasedStateMachine):
         self.captures: dict[int, Captured] = {}
         self.models = {name: Model(table, self.captures) for name, table in TABLES.items()}
 
-    @rule(mode=st.sampled_from(Mode), version=st.integers(1, 2))
+    @rule(mode=st.sampled_from(MODES), version=st.integers(1, 2))
     def capture(self, mode: Mode, version: int) -> None:
         if len(self.captures) < 5:
             number = len(self.captures) + 1

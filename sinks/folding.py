@@ -1,0 +1,247 @@
+"""The SQL of folding: rows made again from their history and baseline. Pure text.
+
+Rank of an entry in a row's list, per owners of a column, higher wins:
+
+    supersede   3 own source | 2 other source, observed, derivation version, capture number, 0, source
+    outside     the highest rank that had arrived before it, then its own arrival
+    baseline    1, 0, 0, 0, 0
+    fill        0, -arrival, -observed, -source, 0
+"""
+
+from functools import cached_property
+
+from sinks.shape import OUTSIDE_SOURCE, Shape
+
+# Within the own sources, or within the others.
+_PRECEDENCE = "r_observed DESC, r_version DESC, r_number DESC, r_source DESC"
+
+
+class Folding(Shape):
+    """The statements of one table. Parameters are psycopg's named ones, said at each."""
+
+    def _distinct(self, keys: str) -> str:
+        return f"(SELECT DISTINCT {self.keys} FROM {keys}) q"
+
+    def lock_serving(self, keys: str) -> str:
+        """Lock the serving rows of the keys, in key order, and keep which writes were seen and whether they were ours.
+
+        Nobody writes these rows from outside while they are folded. A row that isn't there can't be locked, but is
+        known not to have been seen.
+        """
+        return f"""
+            INSERT INTO {self.locked}
+            SELECT * FROM (
+                SELECT {self.of("s", self.key)}, s.xmin, {self.ours("s")}
+                FROM {self._distinct(keys)} JOIN {self.serving} s ON {self.on("s", "q")}
+                ORDER BY {self.of("s", self.key)} FOR NO KEY UPDATE OF s) l"""
+
+    @cached_property
+    def count_locked(self) -> str:
+        """One row: rows that are locked, and how many of them were written from outside."""
+        return f"SELECT count(*), count(*) FILTER (WHERE NOT ours) FROM {self.locked}"
+
+    @cached_property
+    def note_outside(self) -> str:
+        """What locked rows hold that the fold doesn't, as entries of nobody's capture. before (their arrival).
+
+        Rows that are ours equal their fold. An entry has the attributes in any case, and a row that nothing supports
+        gets an entry whatever it holds: the entry may come to stand alone. Its observation is made from the arrival,
+        which alone is sure to be new.
+        """
+        differs = {part: f"({self.said('s', part)} AND {self.differs('s', 'f', part)})" for part in self.parts}
+        of = {name: part for part in self.parts for name in part}
+        attributes = [f"s.{column.name}" for column in self.table.attributes]
+        values = [f"CASE WHEN {differs[of[c.name]]} THEN s.{c.name} END" for c in self.table.values]
+        foreign = f"(SELECT {self.keys} FROM {self.locked} WHERE NOT ours) w"
+        return f"""
+            INSERT INTO {self.history}
+                ({self.keys}, source, capture_id, observed, derivation_version, arrival, {self.names})
+            SELECT {self.of("s", self.key)}, {OUTSIDE_SOURCE}, '', to_timestamp(%(before)s), 0, %(before)s,
+                   {", ".join([*attributes, *values])}
+            FROM ({self.fold(foreign, before=True)}) f, {self.lookup(self.serving, "s", "f")}
+            WHERE (f.entries = 0 AND NOT f.present) OR {" OR ".join(differs.values())}"""
+
+    def fold(self, keys: str, *, without_capture: bool = False, before: bool = False) -> str:
+        """A row per key of the table `keys`: folded columns, presence in the baseline, entries, the last capture.
+
+        With `without_capture` the entries of %(without)s are left out, with `before` those from arrival %(before)s on.
+        """
+        where = "AND h.arrival IS NOT NULL"
+        where += " AND h.capture_id <> %(without)s" if without_capture else ""
+        where += " AND h.arrival < %(before)s" if before else ""
+        observed = "(extract(epoch FROM h.observed) * 1000000)::bigint"
+        entry_ranks = ", ".join(
+            f"""CASE WHEN h.source = {OUTSIDE_SOURCE} THEN NULL
+                     WHEN c.mode = 'fill' THEN ARRAY[0, -h.arrival, -{observed}, -h.source, 0]
+                     ELSE ARRAY[CASE WHEN h.source IN ({", ".join(map(str, sources))}) THEN 3 ELSE 2 END, {observed},
+                                h.derivation_version, c.number, 0, h.source] END AS rank{n}"""
+            for n, sources in enumerate(self.owners)
+        )
+        base_ranks = ", ".join(f"ARRAY[1, 0, 0, 0, 0]::bigint[] AS rank{n}" for n in range(len(self.owners)))
+        ranked = ", ".join(
+            f"""CASE WHEN source = {OUTSIDE_SOURCE} THEN (max(rank{n}) OVER earlier)[1:4] || arrival
+                     ELSE rank{n} END AS rank{n}"""
+            for n in range(len(self.owners))
+        )
+        of = {name: part for part in self.parts for name in part}
+        tops = ", ".join(
+            f"""(array_agg(e.{name} ORDER BY rank{self.owners.index(self.parts[of[name]])} DESC)
+                FILTER (WHERE {self.said("e", of[name])}))[1] AS {name}"""
+            for name in self.columns
+        )
+        return f"""
+            SELECT {self.keys}, {tops}, bool_or(present) AS present, count(*) FILTER (WHERE NOT base) AS entries,
+                   (array_agg(capture_id ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS capture_id,
+                   (array_agg(version ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS derivation_version
+            FROM (
+                SELECT {self.keys}, base, present, capture_id, version, arrival, {ranked}, {self.names} FROM (
+                    SELECT {self.of("h", self.key)}, false AS base, false AS present, h.capture_id,
+                           h.derivation_version AS version, h.source, h.arrival, {entry_ranks},
+                           {self.of("h", self.columns)}
+                    FROM {self._distinct(keys)}, {self.lookup(self.history, "h", "q", where=where)}
+                    LEFT JOIN rederive.captures c USING (capture_id)
+                    UNION ALL
+                    SELECT {self.of("b", self.key)}, true, present, '', 0, -2, 0, {base_ranks},
+                           {self.of("b", self.columns)}
+                    FROM {self._distinct(keys)}, {self.lookup(self.baseline, "b", "q")}) e
+                WINDOW earlier AS (PARTITION BY {self.keys} ORDER BY arrival
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) e
+            GROUP BY {self.keys}"""
+
+    def fold_plain(self, keys: str) -> str:
+        """As `fold`, of keys that have superseding entries and a baseline only; others are `odd`, and not folded right.
+
+        All lists then have one order but for whose source counts more: entries are sorted once for all columns.
+        """
+        own = [", ".join(map(str, sources)) for sources in self.owners]
+        owned = "".join(f", h.source IN ({sources}) AS r_own{n}" for n, sources in enumerate(own))
+        said = "".join(f", {self.said('h', part)} AS r_said{n}" for n, part in enumerate(self.parts) if len(part) > 1)
+        tops, columns = [], {}
+        for n, (part, owners) in enumerate(self.parts.items()):
+            at = None if len(owners) == len(self.table.sources) else self.owners.index(owners)
+            for name in part:
+                tops.append(f"{self._top(name, at, None if len(part) == 1 else n)} AS {name}")
+                columns[name] = f"coalesce(f.{name}, b.{name})"
+                if len(part) > 1:
+                    columns[name] = f"CASE WHEN f.r_said{n} THEN f.{name} ELSE b.{name} END"
+            if len(part) > 1:
+                tops.append(f"bool_or(r_said{n}) AS r_said{n}")
+        return f"""
+            SELECT {self.of("f", self.key)}, {", ".join(f"{columns[name]} AS {name}" for name in self.columns)},
+                   coalesce(b.present, false) AS present, f.r_entries AS entries, c.capture_id,
+                   f.r_last[2]::int AS derivation_version, f.r_odd AS odd
+            FROM (
+                SELECT {self.keys}, {", ".join(tops)}, count(r_arrival) AS r_entries,
+                       max(ARRAY[r_arrival, r_version, r_number]) FILTER (WHERE r_number IS NOT NULL) AS r_last,
+                       bool_or(r_odd) AS r_odd
+                FROM (
+                    SELECT {self.of("q", self.key)}, h.source AS r_source, h.observed AS r_observed,
+                           h.derivation_version AS r_version, h.arrival AS r_arrival, c.number AS r_number,
+                           h.arrival IS NOT NULL AND c.mode IS DISTINCT FROM 'supersede' AS r_odd{owned}{said},
+                           {self.of("h", self.columns)}
+                    FROM {self._distinct(keys)}
+                    LEFT JOIN {self.lookup(self.history, "h", "q", where="AND h.arrival IS NOT NULL")} ON true
+                    LEFT JOIN rederive.captures c USING (capture_id)) e
+                GROUP BY {self.keys}) f
+            LEFT JOIN {self.lookup(self.baseline, "b", "f")} ON true
+            LEFT JOIN rederive.captures c ON c.number = f.r_last[3]"""
+
+    @staticmethod
+    def _top(name: str, own: int | None, group: int | None) -> str:
+        """The first value of a column; `own` counts the owners that come before others, `group` its part."""
+        ordered = f"{name} ORDER BY {_PRECEDENCE}"
+        if group is not None:
+            first = f"(array_agg({ordered}) FILTER (WHERE r_said{group}))[1]"
+            if own is None:
+                return first
+            mine = f"(array_agg({ordered}) FILTER (WHERE r_said{group} AND r_own{own}))[1]"
+            return f"CASE WHEN bool_or(r_said{group} AND r_own{own}) THEN {mine} ELSE {first} END"
+        if own is None:
+            return f"rederive.first({ordered})"
+        return f"""coalesce(rederive.first({ordered}) FILTER (WHERE r_own{own}),
+                            rederive.first({ordered}) FILTER (WHERE NOT r_own{own}))"""
+
+    def refold(self, keys: str) -> str:
+        """Fold the keys of `keys` into the temporary table, with the xmin of the locked rows that they will replace."""
+        return f"""
+            INSERT INTO {self.folded}
+            SELECT f.*, l.row_xmin
+            FROM ({self.fold_plain(keys)}) f LEFT JOIN {self.lookup(self.locked, "l", "f")} ON true"""
+
+    @cached_property
+    def has_odd(self) -> str:
+        """One row: whether any folded key is odd."""
+        return f"SELECT bool_or(odd) FROM {self.folded}"
+
+    @cached_property
+    def refold_odd(self) -> str:
+        """Fold the odd ones by the general rule."""
+        return f"""
+            WITH odd AS MATERIALIZED (SELECT {self.keys} FROM {self.folded} WHERE odd)
+            INSERT INTO {self.folded}
+            SELECT f.*, false, l.row_xmin
+            FROM ({self.fold("odd")}) f LEFT JOIN {self.lookup(self.locked, "l", "f")} ON true"""
+
+    @cached_property
+    def drop_odd(self) -> str:
+        """Drop their first folds."""
+        return f"DELETE FROM {self.folded} WHERE odd"
+
+    @cached_property
+    def delete_folded(self) -> str:
+        """Delete rows that nothing supports any more."""
+        return f"""
+            DELETE FROM {self.serving} s USING {self.folded} f
+            WHERE {self.on("f", "s")} AND f.entries = 0 AND NOT f.present"""
+
+    @cached_property
+    def unsupported(self) -> str:
+        """The keys of `delete_folded`."""
+        return f"SELECT {self.keys} FROM {self.folded} WHERE entries = 0 AND NOT present ORDER BY {self.keys}"
+
+    @cached_property
+    def delete_key(self) -> str:
+        """Delete one row. Its key, by position."""
+        return f"DELETE FROM {self.serving} WHERE {' AND '.join(f'{name} = %s' for name in self.key)}"
+
+    @cached_property
+    def disown(self) -> str:
+        """Make the rows of `unsupported` look as if they had been written from outside."""
+        return f"""
+            UPDATE {self.serving} s SET merge_xid = NULL FROM {self.folded} f
+            WHERE {self.on("f", "s")} AND f.entries = 0 AND NOT f.present"""
+
+    @cached_property
+    def write_folded(self) -> str:
+        """Write the folds where they differ; rows of keys. capture and version, or NULL: those of the last entry.
+
+        A row that came from outside since the fold is left alone.
+        """
+        sets = ", ".join(f"{name} = excluded.{name}" for name in self.columns)
+        changes = " OR ".join(f"s.{name} IS DISTINCT FROM excluded.{name}" for name in self.columns)
+        return f"""
+            INSERT INTO {self.serving} AS s
+                ({self.keys}, {self.names}, capture_id, derivation_version, merge_xid{self.touched[0]})
+            SELECT {self.keys}, {self.names}, coalesce(%(capture)s, capture_id),
+                   coalesce(%(version)s, derivation_version),
+                   coalesce(row_xmin, pg_current_xact_id()::xid){self.touched[1]}
+            FROM {self.folded} WHERE entries > 0 OR present ORDER BY {self.keys}
+            ON CONFLICT ({self.keys}) DO UPDATE SET {sets}, capture_id = excluded.capture_id,
+                derivation_version = excluded.derivation_version, merge_xid = pg_current_xact_id()::xid{self.touch}
+            WHERE s.xmin = excluded.merge_xid AND ({changes})
+            RETURNING {self.of("s", self.key)}"""
+
+    @cached_property
+    def adopt_folded(self) -> str:
+        """Take rows that equal their fold as ours, whoever wrote them last."""
+        return f"""
+            UPDATE {self.serving} s SET merge_xid = pg_current_xact_id()::xid
+            FROM {self.folded} f
+            WHERE {self.on("f", "s")} AND s.xmin = f.row_xmin AND s.xmin IS DISTINCT FROM s.merge_xid"""
+
+    def foreign(self, keys: str) -> str:
+        """How many rows of `keys` were written from outside since they were folded."""
+        return f"""
+            SELECT count(*)
+            FROM {self._distinct(keys)}, {self.lookup(self.serving, "s", "q", "s.xmin AS row_xmin, s.merge_xid")}
+            WHERE s.row_xmin IS DISTINCT FROM s.merge_xid"""

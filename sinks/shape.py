@@ -1,0 +1,93 @@
+"""What all statements about one table have in common: its names, and the words for comparing rows."""
+
+from collections.abc import Iterable
+
+from schemas.table import Mode, Table
+from sinks.staging import copied_as
+
+OUTSIDE_SOURCE = -1
+
+Part = tuple[str, ...]
+"""Columns that are taken from one entry together: a declared group, or a column alone."""
+
+
+class Shape:
+    """A table and what stands beside it. Aliases in the SQL: x staged, s stored, h history, b baseline, q keys."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.serving = table.name
+        self.history = f"rederive.{table.name}_history"
+        self.baseline = f"rederive.{table.name}_baseline"
+        self.stage = f"stage_{table.name}"
+        self.pending = f"pending_{table.name}"
+        self.locked = f"locked_{table.name}"
+        self.folded = f"folded_{table.name}"
+        self.key = [column.name for column in table.key]
+        self.columns = [column.name for column in table.columns]
+        self.keys = ", ".join(self.key)
+        self.names = ", ".join(self.columns)
+        grouped = {name: group for group in table.groups for name in group}
+        owners = {column.name: column.owners for column in table.columns}
+        self.parts: dict[Part, tuple[int, ...]] = {
+            part: owners[part[0]] for part in (grouped.get(name, (name,)) for name in self.columns)
+        }
+        """Each part with its owners."""
+        self.owners = sorted(set(self.parts.values()))
+        self.staged = [*self.key, "source", "observed", *self.columns, "shared"]
+        self.staged_types = [
+            *(column.type for column in table.key),
+            "int2",
+            "timestamptz",
+            *(column.type for column in table.columns),
+            "bool",
+        ]
+        self.copied_types = [copied_as(type_) for type_ in self.staged_types]
+        self.touch = f", {table.touched} = now()" if table.touched else ""
+        self.touched = (f", {table.touched}", ", now()") if table.touched else ("", "")
+
+    def on(self, left: str, right: str) -> str:
+        """That two rows have the same key."""
+        return " AND ".join(f"{left}.{name} = {right}.{name}" for name in self.key)
+
+    @staticmethod
+    def of(alias: str, names: Iterable[str]) -> str:
+        """Columns of an alias."""
+        return ", ".join(f"{alias}.{name}" for name in names)
+
+    def said(self, alias: str, part: Part) -> str:
+        """That a row has a value in the part."""
+        if len(part) == 1:
+            return f"{alias}.{part[0]} IS NOT NULL"
+        return f"num_nonnulls({self.of(alias, part)}) > 0"
+
+    def differs(self, left: str, right: str, part: Part) -> str:
+        """That two rows differ in the part."""
+        if len(part) == 1:
+            return f"{left}.{part[0]} IS DISTINCT FROM {right}.{part[0]}"
+        return f"({self.of(left, part)}) IS DISTINCT FROM ({self.of(right, part)})"
+
+    def part_changes(self, mode: Mode, part: Part, new: str) -> str:
+        """That a row `new` on top of the list (supersede), or at its bottom (fill), changes the stored row's part."""
+        if mode is Mode.FILL:
+            return f"({self.said(new, part)} AND NOT ({self.said('s', part)}))"
+        return f"({self.said(new, part)} AND {self.differs('s', new, part)})"
+
+    def changes(self, mode: Mode, new: str) -> str:
+        """That it changes any part."""
+        return " OR ".join(self.part_changes(mode, part, new) for part in self.parts)
+
+    def covers(self, upper: str, lower: str) -> str:
+        """That a row has a value wherever another one has."""
+        return " AND ".join(f"({self.said(upper, part)} OR NOT ({self.said(lower, part)}))" for part in self.parts)
+
+    def ours(self, alias: str, xmin: str = "xmin") -> str:
+        """That a stored row was last written by a merge, or is as a capture first met it; never NULL."""
+        baseline = f"SELECT b.row_xmin FROM {self.baseline} b WHERE {self.on('b', alias)}"
+        return (
+            f"(coalesce({alias}.{xmin} = {alias}.merge_xid, false) OR coalesce({alias}.{xmin} = ({baseline}), false))"
+        )
+
+    def lookup(self, table: str, alias: str, by: str, columns: str = "*", where: str = "") -> str:
+        """The rows of a big table with the key of `by`, for FROM: always found by index (see sinks/statements.py)."""
+        return f"LATERAL (SELECT {columns} FROM {table} {alias} WHERE {self.on(alias, by)} {where} OFFSET 0) {alias}"
