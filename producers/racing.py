@@ -111,14 +111,18 @@ class RacingDays(Source):
             done += found.settled
         return f"{done:,} of its {plan.found:,} answers have been kept since" if done else None
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal | None:
         """A kept record, or the API's answer: fetched ahead while the one before is on its way."""
         if "offset" in unit.picked:
             return self._log.read(capture_id, columns, unit)
         if self._fetcher is None:
             self._fetcher = Fetcher(self._connect)
+            # What an earlier run of this capture has sent, and died before it noted that.
+            self._ledger.index()
         upcoming = ledger.planned(self._connection, capture_id, unit.unit, self._fetcher.ahead)
         fetched = self._fetcher.take(unit, [one for one in upcoming if "fetch" in one.picked])
+        if fetched is None:
+            return None
         if isinstance(fetched, str):
             return Refusal(unit, fetched)
         if len(fetched.value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:

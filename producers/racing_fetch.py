@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from queue import SimpleQueue
 
 import orjson
 import stamina
@@ -21,6 +22,8 @@ Connect = Callable[[], Connection]
 
 _IN_FLIGHT = 2
 """Requests on their way at most: a day's card and its result. It keeps the pace where an answer takes a second."""
+
+_PATIENCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +46,44 @@ class Fetcher:
         self._stopping = threading.Event()
         self._limit = RateLimit(connect, settings.limit_name())
         self._api = RacingApi(settings, self._limit, stopping=self._stopping)
-        self._threads = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="fetch")
+        self._asked: SimpleQueue[tuple[PlannedUnit, Future[Fetched]] | None] = SimpleQueue()
         self._futures: dict[int, Future[Fetched]] = {}
+        for number in range(_IN_FLIGHT):
+            # Daemons: nobody waits at the end for a server that doesn't answer, which a pool's threads make one do.
+            threading.Thread(target=self._serve, name=f"fetch {number}", daemon=True).start()
 
-    def take(self, unit: PlannedUnit, upcoming: Sequence[PlannedUnit]) -> Fetched | str:
-        """The unit's answer, or why there is none. The upcoming ones are asked for meanwhile.
+    def take(self, unit: PlannedUnit, upcoming: Sequence[PlannedUnit]) -> Fetched | str | None:
+        """The unit's answer, or why there is none; None when it hasn't come in 0.2 s: ask again.
 
-        Failed when nothing more can be had at all.
+        The upcoming ones are asked for meanwhile. Failed when nothing more can be had at all.
         """
         for one in (unit, *upcoming):
             if one.unit not in self._futures:
-                self._futures[one.unit] = self._threads.submit(self._fetch, one)
+                self._futures[one.unit] = Future()
+                self._asked.put((one, self._futures[one.unit]))
+        wait([self._futures[unit.unit]], _PATIENCE_SECONDS)
+        if not self._futures[unit.unit].done():
+            return None
         try:
             return self._futures.pop(unit.unit).result()
         except DayFailed as error:
             return str(error)
 
     def close(self) -> None:
-        """End the waits of the threads and drop what they were fetching."""
+        """End the waits of the threads; what they were fetching is dropped, whenever it comes."""
         self._stopping.set()
-        self._threads.shutdown(cancel_futures=True)
+        for _ in range(_IN_FLIGHT):
+            self._asked.put(None)
         self._api.close()
         self._limit.close()
+
+    def _serve(self) -> None:
+        while (asked := self._asked.get()) is not None and not self._stopping.is_set():
+            unit, future = asked
+            try:
+                future.set_result(self._fetch(unit))
+            except BaseException as error:
+                future.set_exception(error)
 
     def _fetch(self, unit: PlannedUnit) -> Fetched:
         kind: str = unit.picked["fetch"]

@@ -91,8 +91,8 @@ class Source(ABC):
         """Why the plan no longer fits what is stored, or None."""
 
     @abstractmethod
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
-        """Read a planned unit's payloads."""
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal | None:
+        """Read a planned unit's payloads; None while they are on their way: ask again."""
 
     def delivered(self, connection: Connection, capture: Capture, delivered: Sequence[Delivered]) -> None:  # noqa: B027
         """Take note of units that now stand on their topic, in the caller's transaction."""

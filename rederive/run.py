@@ -141,12 +141,14 @@ class _Steps:
         self._after = -1
         self._sent = 0
         self._done_before: int | None = None
-        self._all_sent = False
+        self._all_sent = self._awaited = False
         self._looked = 0.0
 
     def begin(self, connection: psycopg.Connection, source: Source) -> None:
         """Begin, or go on with a new connection."""
         self._connection, self._source = connection, source
+        # What was delivered over the old one is not to be sent again.
+        self._mark(connection)
         self._open_lanes(connection)
 
     def _open_lanes(self, connection: psycopg.Connection) -> None:
@@ -154,17 +156,22 @@ class _Steps:
             self.outlets.open(connection, name)
 
     def advance(self) -> bool:
-        """Send some, count sometimes; whether something has moved: a unit sent, or an outcome since the last count."""
+        """Send some, count sometimes; whether something has moved.
+
+        That is a unit sent, an outcome since the last count, or a source that has promised a unit and looks after it.
+        """
         assert self._connection is not None
+        self._awaited = False
         sent = self._send(self._connection) if self.room() else 0
         self._pending += self.outlets.poll()
         if len(self._pending) >= _SEND_AT_ONCE or not sent:
             self._mark(self._connection)
+        moved = sent > 0 or self._awaited
         if time.monotonic() - self._looked >= _PROGRESS_SECONDS:
-            return self._look(self._connection) or sent > 0
-        if not sent:
+            return self._look(self._connection) or moved
+        if not moved:
             threading.Event().wait(0.02)
-        return sent > 0
+        return moved
 
     def _mark(self, connection: psycopg.Connection) -> None:
         assert self._source is not None
@@ -190,8 +197,11 @@ class _Steps:
         assert self._source is not None
         units = ledger.planned(connection, self.capture.capture_id, self._after, _SEND_AT_ONCE)
         started = time.monotonic()
-        for unit in units:
+        for sent, unit in enumerate(units):
             read = self._source.read(self.capture.capture_id, self.capture.columns, unit)
+            if read is None:
+                self._awaited = True
+                return sent
             if isinstance(read, Refusal):
                 ledger.refuse(connection, self.capture.capture_id, read)
                 log.log(
@@ -203,7 +213,7 @@ class _Steps:
                 )
                 if read.halves is not None:
                     # The first half keeps the number; it comes next.
-                    return 1
+                    return sent + 1
             else:
                 self.outlets.send(unit, read)
                 self._sent += 1
