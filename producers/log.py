@@ -53,8 +53,11 @@ class LogSource(Source):
                 number += len(units)
                 yield Page(units, {})
 
+    def _places(self) -> list[tuple[LaneName, int]]:
+        return [(name, partition) for name, log in self._logs.items() for partition in log.partitions()]
+
     def _partitions(self) -> list[tuple[LaneName, int]]:
-        found = [(name, partition) for name, log in self._logs.items() for partition in log.partitions()]
+        found = self._places()
         if not found:
             raise Failed(
                 f"there is no topic {self._logs[LaneName.LOG].topic}",
@@ -108,7 +111,7 @@ class LogSource(Source):
 
     def gone(self, plan: Plan) -> int:
         """How many of the plan's records the log no longer holds."""
-        kept = {place: self._logs[place[0]].watermarks(place[1]) for place in self._partitions()}
+        kept = {place: self._logs[place[0]].watermarks(place[1]) for place in self._places()}
         gone = 0
         for unit in plan.units:
             if "offset" in unit.picked:
