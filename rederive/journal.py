@@ -3,10 +3,12 @@
 Both are for people. What is done is known by the capture's units; nothing reads these files back but to append.
 """
 
+import fcntl
 import logging
+import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from producers.racing import DAY_KINDS, last_day
 from rederive.logs import folder
 from rederive.racing.chunks import Chunk, monthly
 from schemas.capture import Progress
+from schemas.errors import RederiveError
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,10 @@ _LOOK_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Journal:
-    """Keeps the files of one capture's run; call it with the progress, `end` it however the run ends."""
+    """Keeps the files of one capture's run; call it with the progress, `end` it however the run ends.
+
+    A file that can't be written, or a database that doesn't answer, is a warning: a report ends no run.
+    """
 
     home: Path
     connected: Callable[[], AbstractContextManager[psycopg.Connection]]
@@ -37,74 +43,102 @@ class Journal:
     _looked: float = 0.0
     _done: set[int] | None = None
     _told: set[int] = field(default_factory=set)
+    _warned: str = ""
 
     def __call__(self, progress: Progress) -> None:
         """Look at most every 2 s; a chunk that has been finished since is written down."""
         if time.monotonic() - self._looked < _LOOK_SECONDS and not progress.complete:
             return
         self._looked = time.monotonic()
-        self.write(only_news=True)
+        with self._harmless():
+            self.write(only_news=True)
 
     def end(self, error: BaseException | None) -> None:
         """Write the state that the run ends in, and what ended it."""
-        try:
+        with self._harmless():
             self.write(only_news=False)
-        except Exception as other:
-            # What ended the run matters more.
-            error = error or other
         if isinstance(error, Exception):
-            self._append([{**_now(), "chunk": "", "error": str(error), "kind": "critical"}])
+            with self._harmless():
+                self._append([{**_now(), "chunk": "", "error": str(error), "kind": "critical"}])
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        try:
+            yield
+        except (RederiveError, psycopg.Error, OSError) as error:
+            if str(error) != self._warned:
+                log.warning("the backfill's files are not up to date: %s", error)
+            self._warned = str(error)
 
     def write(self, *, only_news: bool) -> None:
         """Write the checkpoint when a chunk has been finished since, or anyway; append units that have failed."""
         with self.connected() as connection:
             request = _request(connection, self.capture_id)
-            if request is None:
-                return
-            chunks = list(monthly(*request))
-            stats = _chunks(connection, self.capture_id, chunks)
-            self._append(self._failures(connection, chunks))
+            chunks = list(monthly(*request)) if request else []
+            failures = self._failures(connection, chunks)
+            stats = _chunks(connection, self.capture_id, chunks) if request else []
+        self._append(list(failures.values()))
+        self._told |= set(failures)
+        if request is None:
+            return
         done = {chunk["chunk_number"] for chunk in stats if chunk["_done"]}
         if self._done is not None:
             for number in sorted(done - self._done):
                 log.info("chunk %d of %d, %s: %s", number, len(chunks), chunks[number - 1], _summary(stats[number - 1]))
         if done != self._done or not only_news:
+            self._write(CHECKPOINT, _report(request, chunks, stats, len(done)))
             self._done = done
-            self._write(folder(self.home) / CHECKPOINT, _report(request, chunks, stats, len(done)))
 
-    def _failures(self, connection: psycopg.Connection, chunks: list[Chunk]) -> list[dict[str, Any]]:
+    def _failures(self, connection: psycopg.Connection, chunks: list[Chunk]) -> dict[int, dict[str, Any]]:
+        """Entries by unit, of those that aren't told yet."""
         rows = connection.execute(
             """SELECT unit, key_range, failure FROM rederive.units
                WHERE capture_id = %s AND state = 'dead' AND unit <> ALL(%s) ORDER BY unit""",
             [self.capture_id, list(self._told)],
         ).fetchall()
-        found = []
+        found = {}
         for unit, key_range, failure in rows:
-            self._told.add(unit)
             day, _, source = key_range.partition("/")
             chunk = next(
                 (str(chunk) for chunk in chunks if chunk.start.isoformat() <= day <= chunk.end.isoformat()), ""
             )
-            found.append(
-                {**_now(), "chunk": chunk, "error": failure, "date": day, "source": source, "kind": "non-critical"}
-            )
+            where = {"date": day if source in DAY_KINDS else "", "source": source or key_range}
+            found[unit] = {**_now(), "chunk": chunk, "error": failure, **where, "kind": "non-critical"}
         return found
 
     def _append(self, entries: list[dict[str, Any]]) -> None:
+        """Add entries to the list of errors, but those that an earlier run of the capture has added."""
         if not entries:
             return
-        path = folder(self.home) / ERRORS
-        try:
-            known = orjson.loads(path.read_bytes())
-        except (OSError, ValueError):
-            known = []
-        self._write(path, [*known, *({**entry, "capture_id": self.capture_id} for entry in entries)])
+        with self._alone():
+            try:
+                known = orjson.loads((folder(self.home) / ERRORS).read_bytes())
+            except (FileNotFoundError, ValueError):
+                known = []
+            known = known if isinstance(known, list) else [known]
+            told = [_without_time(entry) for entry in known]
+            fresh = [{**entry, "capture_id": self.capture_id} for entry in entries]
+            self._write(ERRORS, known + [entry for entry in fresh if _without_time(entry) not in told])
 
-    @staticmethod
-    def _write(path: Path, value: object) -> None:
-        fresh = path.with_suffix(".new")
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other run appends meanwhile."""
+        place = os.open(folder(self.home), os.O_RDONLY)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(place)
+
+    def _write(self, name: str, value: object) -> None:
+        # Runs may share the folder: each has a name of its own until the file is whole.
+        fresh = folder(self.home) / f"{name}.{os.getpid()}.new"
         fresh.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2))
-        fresh.replace(path)
+        fresh.replace(folder(self.home) / name)
+
+
+def _without_time(entry: object) -> object:
+    return {**entry, "timestamp": ""} if isinstance(entry, dict) else entry
 
 
 def _now() -> dict[str, str]:
@@ -127,20 +161,23 @@ def _chunks(connection: psycopg.Connection, capture_id: str, chunks: list[Chunk]
             """SELECT left(key_range, 7), split_part(key_range, '/', 2), count(*),
                       count(*) FILTER (WHERE state IN ('applied', 'dead')), count(*) FILTER (WHERE state = 'dead'),
                       sum(updated), sum(unchanged), sum(skipped), sum(errors)
-               FROM rederive.units WHERE capture_id = %s GROUP BY 1, 2""",
+               FROM rederive.units WHERE capture_id = %s AND key_range LIKE '____-__-__/%%' GROUP BY 1, 2""",
             [capture_id],
         )
     }
     kept = {
         (month, kind): rest
         for month, kind, *rest in connection.execute(
-            """SELECT left(u.key_range, 7), r.kind, sum(r.races), sum(r.runners), count(DISTINCT r.date),
-                      count(DISTINCT r.date) FILTER (WHERE r.races > 0)
-               FROM rederive.units u JOIN rederive.racing_records r
-                 ON r.kind = split_part(u.key_range, '/', 2) AND r.date::text = split_part(u.key_range, '/', 1)
-                AND r.partition = coalesce((u.picked ->> 'partition')::int, u.partition)
-                AND r.record_offset = coalesce((u.picked ->> 'offset')::int8, u.record_offset)
-               WHERE u.capture_id = %s AND u.state = 'applied' AND u.key_range LIKE '____-__-__/%%' GROUP BY 1, 2""",
+            # A day may be kept more than once: its latest fetch counts.
+            """SELECT month, kind, sum(races), sum(runners), count(*), count(*) FILTER (WHERE races > 0) FROM (
+                   SELECT DISTINCT ON (r.kind, r.date) left(u.key_range, 7) AS month, r.kind, r.races, r.runners
+                   FROM rederive.units u JOIN rederive.racing_records r
+                     ON r.kind = split_part(u.key_range, '/', 2) AND r.date::text = split_part(u.key_range, '/', 1)
+                    AND r.partition = coalesce((u.picked ->> 'partition')::int, u.partition)
+                    AND r.record_offset = coalesce((u.picked ->> 'offset')::int8, u.record_offset)
+                   WHERE u.capture_id = %s AND u.state = 'applied' AND u.key_range LIKE '____-__-__/%%'
+                   ORDER BY r.kind, r.date, r.fetched_at DESC) latest
+               GROUP BY 1, 2""",
             [capture_id],
         )
     }
