@@ -1,5 +1,6 @@
 """`rederive replay racing`, `plan racing` and `gaps racing`: race days from the API, or from what is kept of them."""
 
+import re
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,7 +46,7 @@ def _days(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
     if from_ is None:
         raise UsageError("--from is missing: the first race day", mend="results reach back to 2015-01-01")
     for option, text in (("--from", from_), ("--to", to)):
-        if text is not None and len(text) > len("2015-01-01"):
+        if text is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
             raise UsageError(f"{option} {text!r} is no race day", mend="write a day such as 2015-01-31")
     start, end = span(from_, to)
     assert start is not None
@@ -74,16 +75,21 @@ class Asked:
 
         if self.skip_masters and self.only_masters:
             raise UsageError("--skip-masters and --only-masters leave nothing to do", mend="say one of them")
-        if self.no_racecards and self.no_results and not self.only_masters:
-            why = "without racecards and results there is no race day"
-            raise UsageError("--no-racecards and --no-results are too much", why=why, mend="say one of them")
         kinds = [] if self.skip_masters else ["masters"]
         if not self.only_masters:
-            kinds += [] if self.no_racecards else ["racecards"]
-            kinds += [] if self.no_results else ["results"]
+            kinds += _day_kinds(no_racecards=self.no_racecards, no_results=self.no_results)
             kinds += ["horse"] if self.enrich else []
         days = None if self.only_masters else _days(self.from_, self.to)
         return _request(kinds, self.regions, days, refetch=self.refetch)
+
+
+def _day_kinds(*, no_racecards: bool, no_results: bool) -> list[str]:
+    from schemas.errors import UsageError
+
+    if no_racecards and no_results:
+        why = "without racecards and results there is no race day"
+        raise UsageError("--no-racecards and --no-results are too much", why=why, mend="say one of them")
+    return [*([] if no_racecards else ["racecards"]), *([] if no_results else ["results"])]
 
 
 def _request(
@@ -179,8 +185,8 @@ def gaps_racing(
     from rederive.cli.output import print_json, print_table
     from rederive.racing.days import gaps as find
 
-    kinds = [*([] if no_racecards else ["racecards"]), *([] if no_results else ["results"])]
-    days = _days(from_ or FIRST_DAY, to or (today() - timedelta(days=1)).isoformat())
+    kinds = _day_kinds(no_racecards=no_racecards, no_results=no_results)
+    days = _days(FIRST_DAY if from_ is None else from_, to or (today() - timedelta(days=1)).isoformat())
     request = _request(kinds, regions, days, only_missing=True)
     if fill:
         return _run(request, reason, workers, json=json)

@@ -35,15 +35,21 @@ def moment(text: str | None, option: str, *, end: bool) -> datetime | None:
     if text is None:
         return None
     try:
-        if len(text) == len("2026-02-06"):
-            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        if day := _day(text):
             return day + timedelta(days=1) if end else day
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{option} {text!r} is no date", mend="write a UTC day such as 2026-02-06, or 2026-02-06T12:00:00+00:00"
         ) from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+    except ValueError:
+        return None
 
 
 def today() -> date:
