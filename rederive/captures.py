@@ -10,9 +10,13 @@ from typing import Any
 from psycopg import Connection
 
 from producers import ledger
+from rederive.finra import rollback as finra_rollback
 from schemas.capture import Capture, CaptureState
 from schemas.errors import Failed
+from schemas.finra import FINRA
+from schemas.finra_partition import DOMAIN_NAME
 from schemas.registry import DOMAINS
+from schemas.table import Domain
 from sinks.rollback import preview, roll_back
 from sinks.steps import run_steps
 
@@ -211,9 +215,11 @@ def nothing_to_take_back(capture: Capture) -> str:
 
 
 def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[str, int]]:
-    """Per table what a rollback would do; reads only."""
-    capture = find(connection, capture_id)
-    return {table.name: preview(connection, table, capture_id) for table in DOMAINS[capture.domain].tables}
+    """Per table what a rollback would do; reads only. Takes the id of a run, or of a partition's capture."""
+    domain = _domain_of(connection, capture_id)
+    if domain.writes:
+        return finra_rollback.expected(connection, finra_rollback.scope(connection, capture_id))
+    return {table.name: preview(connection, table, capture_id) for table in domain.tables}
 
 
 def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int]]:
@@ -221,19 +227,33 @@ def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int
 
     In the end the domain's steps run again: what they derived from whole tables must not outlive the rows.
     """
-    capture = find(connection, capture_id)
+    domain = _domain_of(connection, capture_id)
+    units = finra_rollback.scope(connection, capture_id) if domain.writes else None
     # The sinks hold the capture's row while they write: once this is committed, nothing of it is written any more.
     connection.execute(
         "UPDATE rederive.captures SET state = 'rolling-back' WHERE capture_id = %s AND state <> 'rolled-back'",
         [capture_id],
     )
-    # Other way round than they were written, for foreign keys between them.
-    for table in reversed(DOMAINS[capture.domain].tables):
-        for keys in roll_back(connection, table, capture_id):
-            yield table.name, keys
-    run_steps(connection, DOMAINS[capture.domain])
+    if units is not None:
+        yield from finra_rollback.roll_back_units(connection, units)
+    else:
+        # Other way round than they were written, for foreign keys between them.
+        for table in reversed(domain.tables):
+            for keys in roll_back(connection, table, capture_id):
+                yield table.name, keys
+    run_steps(connection, domain)
     connection.execute(
         "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() "
         "WHERE capture_id = %s AND state = 'rolling-back'",
         [capture_id],
     )
+
+
+def _domain_of(connection: Connection, capture_id: str) -> Domain:
+    """The domain of a run's id, or of a partition capture's."""
+    return FINRA if is_partition(capture_id) else DOMAINS[find(connection, capture_id).domain]
+
+
+def is_partition(capture_id: str) -> bool:
+    """Whether the id is that of a partition's capture, not of a run."""
+    return capture_id.startswith(f"{DOMAIN_NAME}:")

@@ -4,7 +4,9 @@ The key of a row is its business key, its capture and the version of what comput
 capture share come first in it, so that one index serves the key, a capture's rows, and a partition's.
 """
 
-from schemas.finra_partition import WINDOW_WEEKS
+from collections.abc import Iterable
+
+from schemas.finra_partition import WINDOW_WEEKS, partition_key, partition_of
 from schemas.finra_versions import CALCS, PREFIX
 from schemas.table import Column, Domain, Mode, Table
 
@@ -272,3 +274,20 @@ FINRA = Domain(
         "snapshot": (SNAPSHOT.name,),
     },
 )
+
+_NOTED = {
+    "file": ("INGESTED", "NORMALIZED", "AGGREGATED"),
+    "raw": ("NORMALIZED", "AGGREGATED"),
+    "venue_volume": ("AGGREGATED",),
+    "rolling": ("ROLLING",),
+    "snapshot": ("SNAPSHOT",),
+}
+
+
+def manifest_keys(stage: str, captures: Iterable[str]) -> list[tuple[str, str, str]]:
+    """The keys of `core_manifest` that a unit of a stage writes for captures of partitions."""
+    return [
+        (CORE_DOMAIN, partition_key(*partition_of(capture)), noted)
+        for capture in captures
+        for noted in _NOTED.get(stage, ())
+    ]

@@ -169,6 +169,14 @@ def capture_id(tier: str, week_ending: date, captured_at: datetime) -> str:
     return f"{DOMAIN_NAME}:{tier}:{week_ending.isoformat()}:{drawn}"
 
 
+def partition_of(capture: str) -> tuple[date, str]:
+    """The week and tier of a capture id; ValueError when it is none."""
+    parts = capture.split(":")
+    if len(parts) != 4 or parts[0] != DOMAIN_NAME:
+        raise ValueError(f"{capture!r} is no capture of a partition: {DOMAIN_NAME}:TIER:WEEK:HASH")
+    return date.fromisoformat(parts[2]), parts[1]
+
+
 def partition_key(week_ending: date, tier: str) -> str:
     """A partition as the core tables name it: JSON with sorted keys (section 4)."""
     return json.dumps({"tier": tier, "week_ending": week_ending.isoformat()}, sort_keys=True)

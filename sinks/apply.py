@@ -3,7 +3,7 @@
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 import psycopg
@@ -11,9 +11,10 @@ from psycopg import Connection
 
 from schemas.capture import CaptureState
 from schemas.outcome import Outcome
-from schemas.table import Domain, Mode
+from schemas.table import Domain, Mode, Table
 from schemas.unit import Origin
 from sinks import notes
+from sinks.insertion import Blocks, insert
 from sinks.merge import Writer, merge
 from sinks.staging import Staged
 
@@ -85,13 +86,14 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
         alive = [result for result in fresh if result.outcome.dead is None]
         changed: Counter[int] = Counter()
         for table in domain.tables:
-            staged = Staged(table)
+            blocks = [
+                (number, block)
+                for number, result in enumerate(alive)
+                for block in result.outcome.tables
+                if block.table == table.name
+            ]
             try:
-                for number, result in enumerate(alive):
-                    for block in result.outcome.tables:
-                        if block.table == table.name:
-                            staged.add(number, block)
-                changed += merge(connection, staged, writer)
+                changed += _write(connection, table, blocks, writer)
             except _UNFIT as error:
                 raise _UnreadableError(f"{type(error).__name__}: {error}") from error
         dead = {result.origin for result in results if result.outcome.dead is not None}
@@ -99,6 +101,19 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
         _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)])
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None])
         return Applied(applied=len(fresh), repeated=len(results) - len(fresh))
+
+
+def _write(connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
+    """Write rows as their table wants it; return how many changed, per unit number.
+
+    In a capture that inserts, the tables that don't keep to their own policy.
+    """
+    if table.policy is Mode.INSERT:
+        return insert(connection, table, blocks)
+    staged = Staged(table)
+    for number, block in blocks:
+        staged.add(number, block.whole())
+    return merge(connection, staged, replace(writer, mode=table.policy) if writer.mode is Mode.INSERT else writer)
 
 
 def _writer(connection: Connection, capture_id: str) -> Writer | None:
@@ -147,10 +162,12 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
         return
     units = []
     problems = []
-    for result, updated in planned:
+    for result, changed in planned:
         outcome = result.outcome
         dead = outcome.dead is not None
         skipped, errors = (0, 0) if dead else (len(outcome.skips), len(outcome.errors))
+        # Where a source row gives several rows it counts once.
+        updated = min(changed, max(outcome.read - skipped - errors, 0))
         units.append(
             {
                 "unit": result.unit,

@@ -137,7 +137,7 @@ class Folding(Shape):
                 FROM (
                     SELECT {self.of("q", self.key)}, h.source AS r_source, h.observed AS r_observed,
                            h.derivation_version AS r_version, h.arrival AS r_arrival, c.number AS r_number,
-                           h.arrival IS NOT NULL AND c.mode IS DISTINCT FROM 'supersede' AS r_odd{owned}{said},
+                           h.arrival IS NOT NULL AND coalesce(c.mode = 'fill', true) AS r_odd{owned}{said},
                            {self.of("h", self.columns)}
                     FROM {self._distinct(keys)}
                     LEFT JOIN {self.lookup(self.history, "h", "q", where="AND h.arrival IS NOT NULL")} ON true

@@ -57,7 +57,8 @@ def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
     # A plan kept from when the tables were empty would be used for ever.
     connection.prepare_threshold = None
     for table in tables:
-        connection.execute(statements(table).make_temporary)
+        if table.policy is not Mode.INSERT:
+            connection.execute(statements(table).make_temporary)
 
 
 def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int]:

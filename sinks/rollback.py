@@ -1,6 +1,6 @@
 """Take a capture out of history and fold the keys that it touched, batch by batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from psycopg import Connection
 
@@ -27,14 +27,21 @@ def preview(connection: Connection, table: Table, capture_id: str) -> dict[str, 
     return {"entries": row[0], "changed": row[1], "deleted": row[2]}
 
 
-def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator[int]:
+def roll_back(
+    connection: Connection, table: Table, capture_id: str, only: Sequence[tuple[str, ...]] | None = None
+) -> Iterator[int]:
     """Remove the capture's entries from `table`, a batch of keys a transaction; yields the keys done per batch.
 
     The capture's state must say so before, or a sink would add new entries meanwhile. Can be stopped and started
-    again at any batch. A row that was deleted from outside stays deleted.
+    again at any batch. A row that was deleted from outside stays deleted. With `only` just these keys.
     """
+    if only is not None and not only:
+        return
     sql = statements(table)
     keys = f"rollback_{table.name}"
+    parts = [list(part) for part in zip(*only, strict=True)] if only else []
+    arrays = ", ".join(f"%s::{column.type}[]" for column in table.key)
+    named = f" AND ({sql.keys}) IN (SELECT * FROM unnest({arrays}))" if only else ""
     columns = ", ".join(f"{column.name} {column.type}" for column in table.key)
     connection.execute(sql.make_temporary)
     connection.execute(
@@ -44,8 +51,8 @@ def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator
         with connection.transaction():
             picked = connection.execute(
                 f"""INSERT INTO {keys} SELECT DISTINCT {sql.keys}
-                    FROM (SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %s LIMIT {BATCH_KEYS}) h""",
-                [capture_id],
+                    FROM (SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %s{named} LIMIT {BATCH_KEYS}) h""",
+                [capture_id, *parts],
             ).rowcount
             if not picked:
                 return

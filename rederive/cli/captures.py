@@ -128,16 +128,16 @@ def rollback(
     from schemas.errors import UsageError
 
     with opened("the rollback") as connection:
-        found = ledger.find(connection, capture)
+        found = None if ledger.is_partition(capture) else ledger.find(connection, capture)
         expected = ledger.rollback_preview(connection, capture)
-        nothing = ledger.nothing_to_take_back(found)
+        nothing = ledger.nothing_to_take_back(found) if found else ""
         if nothing and not json:
             stdout.print(nothing)
             return 0
         if dry_run:
             _show_rollback(expected, json=json)
             return 0
-        if nothing:
+        if nothing and found:
             print_json({"capture_id": capture, "state": found.state, "tables": expected})
             return 0
         if not yes:

@@ -1,0 +1,103 @@
+"""Insert derived rows whose key holds their capture, inside the caller's transaction (docs/merging.md).
+
+Such rows belong to one capture alone: they meet no others, need no history, and are copied straight into their table.
+Text COPY takes the values as an outcome has them; Postgres itself refuses what a column can't hold.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import Connection
+
+from schemas.outcome import TableRows
+from schemas.table import Table
+
+Blocks = Sequence[tuple[int, TableRows]]
+"""Blocks of one table, each with its unit's number in the batch."""
+
+_NULL = "\\N"
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def insert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int]:
+    """Insert the rows; return how many rows changed, per unit number.
+
+    A row that is there already stays, what it lacks is filled: NULL never erases. ValueError when a block doesn't fit
+    the table.
+    """
+    if not blocks:
+        return Counter()
+    try:
+        with connection.transaction():
+            for _, block in blocks:
+                _copy(connection, table, table.name, block)
+    except psycopg.errors.UniqueViolation:
+        return _upsert(connection, table, blocks)
+    changed: Counter[int] = Counter()
+    for unit, block in blocks:
+        changed[unit] += len(block.rows)
+    return changed
+
+
+def _upsert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int]:
+    columns = (*table.key, *table.columns)
+    names, keys = ", ".join(c.name for c in columns), ", ".join(c.name for c in table.key)
+    stage = f"inserted_{table.name}"
+    connection.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(f'{c.name} {c.type}' for c in columns)}) "
+        "ON COMMIT DELETE ROWS"
+    )
+    merged = {c.name: f"coalesce(s.{c.name}, excluded.{c.name})" for c in table.columns}
+    changed: Counter[int] = Counter()
+    for unit, block in blocks:
+        connection.execute(f"DELETE FROM {stage}")
+        _copy(connection, table, stage, block)
+        changed[unit] += connection.execute(
+            f"""INSERT INTO {table.name} AS s ({names}) SELECT DISTINCT ON ({keys}) {names} FROM {stage} ORDER BY {keys}
+                ON CONFLICT ({keys}) DO UPDATE SET {", ".join(f"{name} = {value}" for name, value in merged.items())}
+                WHERE {" OR ".join(f"s.{name} IS DISTINCT FROM {value}" for name, value in merged.items())}"""
+        ).rowcount
+    return changed
+
+
+def _copy(connection: Connection, table: Table, target: str, block: TableRows) -> None:
+    """Copy a block; the observation that isn't a column of the table is left out."""
+    types = {column.name: column.type for column in (*table.key, *table.columns)}
+    wanted = [at for at, name in enumerate(block.columns) if name in types]
+    shared = {name: value for name, value in block.shared.items() if name in types}
+    names = [*shared, *(block.columns[at] for at in wanted)]
+    if unknown := {*block.columns, *block.shared} - types.keys() - {table.observed}:
+        raise ValueError(f"{table.name} has no column {', '.join(sorted(unknown))}")
+    if others := set(map(len, block.rows)) - {len(block.columns)}:
+        raise ValueError(f"a row of {table.name} has {others.pop()} values for {len(block.columns)} columns")
+    head = "".join(f"{_writer(types[name])(value)}\t" for name, value in shared.items())
+    writers = [(at, _writer(types[block.columns[at]])) for at in wanted]
+    lines = [head + "\t".join([write(row[at]) for at, write in writers]) for row in block.rows]
+    if lines:
+        with connection.cursor().copy(f"COPY {target} ({', '.join(names)}) FROM STDIN") as copy:
+            copy.write("\n".join(lines) + "\n")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return _NULL
+    if type(value) is not str:
+        raise ValueError(f"{value!r} is no text")
+    return value if value.isalnum() else value.translate(_ESCAPES)
+
+
+def _plain(value: object) -> str:
+    """A number as JSON has it, exactly; a day or time as text."""
+    return _NULL if value is None else value if type(value) is str else repr(value)
+
+
+def _json(value: object) -> str:
+    return _NULL if value is None else orjson.dumps(value).decode().translate(_ESCAPES)
+
+
+def _writer(type_: str) -> Callable[[Any], str]:
+    """How values of a column's type are written."""
+    return {"text": _text, "jsonb": _json}.get(type_, _plain)
