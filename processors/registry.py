@@ -21,7 +21,21 @@ class Processor:
     compute: Callable[[Iterable[bytes]], Iterator[Computed]]
 
 
+def _finra(value: bytes, columns: Sequence[str]) -> Outcome:
+    # polars takes a while to import, and a pool of threads: only for whom it works.
+    from processors import finra
+
+    return finra.process(value, columns)
+
+
+def _finra_lines(lines: Iterable[bytes]) -> Iterator[Computed]:
+    from processors import finra_line
+
+    return finra_line.compute(lines)
+
+
 PROCESSORS: dict[str, Processor] = {
     "betfair": Processor(betfair.process, betfair_line.compute),
     "racing": Processor(racing.process, racing_line.compute),
+    "finra": Processor(_finra, _finra_lines),
 }

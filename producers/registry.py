@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from psycopg import Connection
 
 from producers.betfair import SnapshotTable
+from producers.finra import FinraFiles, FinraStored
+from producers.finra_log import FinraLog
 from producers.log import LogSource
 from producers.racing import RacingDays, RacingLog
 from producers.source import Source
@@ -32,6 +34,9 @@ SOURCES: dict[tuple[str, str], Callable[[Where], Source]] = {
     ("betfair", "log"): _log("betfair"),
     ("racing", "api"): lambda where: RacingDays(where.connection, where.connect, where.prefix, where.kafka),
     ("racing", "log"): lambda where: RacingLog(where.connection, where.prefix, where.kafka),
+    ("finra", "files"): lambda where: FinraFiles(where.connection),
+    ("finra", "table"): lambda where: FinraStored(where.connection),
+    ("finra", "log"): lambda where: FinraLog(where.connection, where.prefix, where.kafka),
 }
 """By domain and name of the source."""
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -24,6 +24,7 @@ class Request:
     log send times. `keys` are the domain's own names for a part of the source (betfair: market ids, racing: regions).
     Without `all_rows` only rows with a NULL among `columns` are picked. `limit` is a number of rows. `kinds` are the
     answers wanted of an API; what has been kept is asked for again with `refetch`, and left out with `only_missing`.
+    FINRA's `keys` are tiers, its `kinds` stages and calculations; `options` are a domain's own words, JSON values.
     """
 
     domain: str
@@ -37,6 +38,7 @@ class Request:
     kinds: tuple[str, ...] = ()
     refetch: bool = False
     only_missing: bool = False
+    options: Mapping[str, object] = field(default_factory=dict)
 
     def describe(self) -> dict[str, object]:
         """As JSON values, for plans and captures."""
@@ -45,6 +47,8 @@ class Request:
             "end": self.end.isoformat() if self.end else None,
             "keys": list(self.keys),
         }
+        if self.options:
+            return asked | {"kinds": list(self.kinds), **self.options}
         if self.kinds:
             return asked | {"kinds": list(self.kinds), "refetch": self.refetch, "only_missing": self.only_missing}
         return asked | {"all_rows": self.all_rows, "limit": self.limit}

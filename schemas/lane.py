@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-DomainName = Literal["betfair", "racing"]
+DomainName = Literal["betfair", "racing", "finra"]
 
 _DAY_MS = 24 * 3600 * 1000
 UNLIMITED = -1

@@ -14,8 +14,9 @@ class PlannedUnit(BaseModel):
     """One unit of a plan.
 
     `picked` is what its source needs to read the same rows again: `{"ids": […]}` of a table, `{"partition", "offset"}`
-    of a log, `{"fetch", "date", "regions"}` of an API. `rows` is the number of source rows, None where only reading
-    tells. `lane` is where it is sent.
+    of a log, `{"fetch", "date", "regions"}` of an API, `{"stage", "week", "captures", "inputs", …}` of a stage that
+    writes captures of its own. `rows` is the number of source rows, None where only reading tells. `lane` is where it
+    is sent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,7 +39,7 @@ class PlanHead(BaseModel):
 
     format: Literal[1] = 1
     domain: str
-    source: Literal["table", "log", "api"]
+    source: Literal["table", "log", "api", "files"]
     mode: Mode
     derivation_version: int
     columns: tuple[str, ...]

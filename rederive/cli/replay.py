@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter, validators
@@ -21,6 +21,9 @@ from rederive.cli.running import (
 )
 from schemas.lane import DomainName
 
+if TYPE_CHECKING:
+    from schemas.table import Domain, Mode
+
 replay = cyclopts.App(name="replay", help="Read stored payloads again, recompute their rows, merge them.")
 plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout) and do nothing; `apply` runs it.")
 app.command(replay)
@@ -28,7 +31,8 @@ app.command(plan)
 
 Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=1), help="At most so many records.")]
 TopicMode = Annotated[
-    Literal["fill", "supersede"], Parameter(help="supersede: replace, after a bug fix. fill: only what is NULL.")
+    Literal["fill", "supersede"] | None,
+    Parameter(help="supersede (default): replace, after a bug fix. fill: only what is NULL. Finra always inserts."),
 ]
 
 
@@ -38,7 +42,7 @@ def replay_topic(
     *,
     since: Annotated[str | None, Parameter(help="First UTC day or time of sending, included.")] = None,
     until: Annotated[str | None, Parameter(help="Last UTC day of sending, included; a time is not.")] = None,
-    mode: TopicMode = "supersede",
+    mode: TopicMode = None,
     limit: Limit = None,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,
@@ -54,12 +58,25 @@ def replay_topic(
     """
     from producers.source import Request
     from schemas.registry import DOMAINS
-    from schemas.table import Mode
 
     start, end = span(since, until, ("--since", "--until"), until_today=False)
+    meeting = _meeting(mode, DOMAINS[domain])
     columns = DOMAINS[domain].scopes["all"]
-    request = Request(domain=domain, mode=Mode(mode), columns=columns, start=start, end=end, limit=limit)
+    request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit)
     return plan_and_run(request, "log", dry_run, reason, batch_size, workers, json)
+
+
+def _meeting(mode: str | None, domain: "Domain") -> "Mode":
+    """How recomputed rows meet what is stored. UsageError when the domain's rows meet none."""
+    from schemas.errors import UsageError
+    from schemas.table import Mode
+
+    if domain.tables[0].policy is not Mode.INSERT:
+        return Mode(mode or Mode.SUPERSEDE)
+    if mode is not None:
+        why = "its rows are written under a new capture, beside what is stored"
+        raise UsageError(f"{domain.name} knows no --mode {mode}", why=why, mend="leave --mode out")
+    return Mode.INSERT
 
 
 @app.command

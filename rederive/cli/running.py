@@ -74,13 +74,22 @@ def span(
     return first, last
 
 
+_NOUNS = {
+    ("", "table"): "rows needing backfill",
+    ("", "log"): "records to replay",
+    ("", "api"): "answers to derive from",
+    ("finra", "table"): "stages to compute",
+    ("finra", "files"): "files and stages to compute",
+}
+"""What a plan counts, by domain and source."""
+
+
 def say_plan(made: "PlanHead") -> None:
     """What a plan will do, for a person, on stderr."""
     import logging
 
     log = logging.getLogger("rederive.replay")
-    noun = {"table": "rows needing backfill", "log": "records to replay", "api": "answers to derive from"}[made.source]
-    log.info("Found %d %s", made.found, noun)
+    log.info("Found %d %s", made.found, _NOUNS.get((made.domain, made.source)) or _NOUNS["", made.source])
     log.info(
         "%s %s: %d units, %s, derivation version %d, %s",
         made.domain,

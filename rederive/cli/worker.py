@@ -64,6 +64,8 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
     from rederive.settings import Settings
     from schemas.lane import Lane, LaneName
 
+    # An agent computes one unit at a time, and there is an agent for each core. Whoever imports polars reads it.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     settings = Settings()
     where, kafka = Lane(domain, LaneName(lane), settings.topic_prefix), settings.at(resolve(settings)).kafka_config()
     config = AgentConfig(

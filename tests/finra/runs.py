@@ -1,0 +1,144 @@
+"""Runs without Kafka: plan a request, compute its units as agents would, store their rows, until nothing is due."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import psycopg
+
+from processors.finra import process
+from producers import ledger
+from producers.registry import Where, open_source
+from producers.source import Finding, Refusal, Request, Source, make_plan
+from samples.finra_files import FinraFiles
+from schemas.finra import FINRA
+from schemas.finra_partition import fridays
+from schemas.plan import Plan, PlannedUnit
+from schemas.table import Mode
+from schemas.unit import Unit
+from tests.finra.stored import store
+
+FIRST = date(2025, 1, 3)
+"""A Friday."""
+
+
+def weeks(count: int, first: date = FIRST) -> list[date]:
+    return fridays(first, first + timedelta(weeks=count - 1))
+
+
+def write(
+    folder: Path, weeks: Sequence[date], tiers: Sequence[str] = ("OTC",), edition: int = 0, *, symbols: int = 8
+) -> FinraFiles:
+    """Files of a small made-up world."""
+    world = FinraFiles(symbols=symbols, rows=3 * symbols)
+    folder.mkdir(exist_ok=True)
+    for week in weeks:
+        for tier in tiers:
+            made = world.file(week, tier, edition)
+            (folder / made.name).write_bytes(made.content)
+    return world
+
+
+def asked(
+    source: Path | None = None,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    tiers: Sequence[str] = (),
+    calc: Sequence[str] = (),
+    **options: object,
+) -> Request:
+    end = datetime.combine(last + timedelta(days=1), time(), UTC) if last else None
+    return Request(
+        domain=FINRA.name,
+        mode=Mode.INSERT,
+        columns=(),
+        start=datetime.combine(first, time(), UTC) if first else None,
+        end=end,
+        keys=tuple(tiers),
+        kinds=tuple(calc),
+        options={"source": str(source) if source else None, **options},
+    )
+
+
+def opened(connection: psycopg.Connection, request: Request) -> Source:
+    name = "files" if request.options["source"] else "table"
+    return open_source(FINRA.name, name, Where(connection, lambda: connection, {}, ""))
+
+
+def plan(connection: psycopg.Connection, request: Request) -> Plan:
+    with closing(opened(connection, request)) as source:
+        return make_plan(source, request)
+
+
+class Walk:
+    """A run, a unit at a time."""
+
+    def __init__(self, connection: psycopg.Connection, request: Request, source: Source | None = None) -> None:
+        self._connection = connection
+        self.source = source or opened(connection, request)
+        planning = Finding(self.source, request)
+        self.capture, self.head = ledger.mint(connection, planning, who="tests", reason="", dry_run=False)
+
+    @property
+    def run(self) -> str:
+        return self.capture.capture_id
+
+    def units(self, state: str | None = None) -> list[PlannedUnit]:
+        rows = self._connection.execute(
+            """SELECT unit, key_range, picked, lane FROM rederive.units
+               WHERE capture_id = %s AND (%s::text IS NULL OR state = %s) ORDER BY unit""",
+            [self.run, state, state],
+        )
+        return [PlannedUnit(unit=n, key_range=r, picked=p, rows=None, lane=lane) for n, r, p, lane in rows]
+
+    def ranges(self) -> list[str]:
+        return [unit.key_range for unit in self.units()]
+
+    def answer(self, unit: PlannedUnit) -> Unit | None:
+        """What sending a unit and applying its outcome leaves behind; the unit as it was sent."""
+        read = self.source.read(self.run, (), unit)
+        if isinstance(read, Refusal):
+            ledger.refuse(self._connection, self.run, read)
+            return None
+        assert read is not None
+        with self._connection.transaction():
+            outcome = process(read.value, ())
+            store(self._connection, outcome)
+            self._connection.execute(
+                "UPDATE rederive.units SET state = 'applied', rows = %s WHERE (capture_id, unit) = (%s, %s)",
+                [outcome.read, self.run, unit.unit],
+            )
+        return read
+
+    def more(self, pages: int | None = None) -> int:
+        """Ask what has become due, once; how many units were added. With `pages`, die after so many."""
+        added = 0
+        for number, units in enumerate(self.source.more(self._connection, self.capture)):
+            if number == pages:
+                break
+            ledger.append(self._connection, self.run, units)
+            added += len(units)
+        return added
+
+    def finish(self) -> "Walk":
+        """To the end."""
+        while True:
+            for unit in self.units("planned"):
+                self.answer(unit)
+            if not self.more():
+                assert ledger.finish(self._connection, self.run)
+                return self
+
+
+def done(connection: psycopg.Connection, request: Request) -> Walk:
+    return Walk(connection, request).finish()
+
+
+def counted(walk: Walk) -> dict[str, int]:
+    """Units by stage."""
+    found: dict[str, int] = {}
+    for unit in walk.units():
+        found[unit.picked["stage"]] = found.get(unit.picked["stage"], 0) + 1
+    return found
