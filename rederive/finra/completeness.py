@@ -1,0 +1,124 @@
+"""Whether a run has stored what was asked for, and as many rows as before (finra spec, section 9)."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from processors.finra_checks import Check
+from rederive.finra.checked import RUN, Found, Store
+from rederive.finra.written import Run
+from schemas import finra as tables
+from schemas.finra_partition import TIERS, fridays
+from schemas.finra_versions import PREFIX
+from schemas.table import Table
+
+ROWS_CHANGE = 0.20
+"""By how much the rows of a capture may differ from those of the one before."""
+
+_PUBLISHED_AFTER = timedelta(days=3)
+# The weekly_* tables have as many rows as one of these: their unit writes both in one transaction.
+_COUNTED = (
+    tables.RAW,
+    tables.VENUE_VOLUME,
+    tables.SYMBOL_SUMMARY,
+    tables.VENUE_SHARE,
+    tables.TIER_VOLUME_SHARE,
+    tables.ROLLING,
+    tables.SNAPSHOT,
+)
+
+
+def missing_weeks(store: Store) -> Iterator[Found]:
+    """One check a tier: the weeks of the run's range that the store has nothing of."""
+    run = store.run
+    weeks = _range(run)
+    if not weeks:
+        return
+    held: dict[str, set[date]] = defaultdict(set)
+    for tier, week in store.connection.execute(
+        f"""SELECT t.tier, w.week FROM unnest(%s::date[]) w(week) CROSS JOIN unnest(%s::text[]) t(tier)
+            WHERE {
+            " OR ".join(
+                f"EXISTS (SELECT FROM {table.name} s WHERE (s.week_ending, s.tier) = (w.week, t.tier))"
+                for table in (tables.SYMBOL_SUMMARY, tables.VENUE_VOLUME, tables.RAW)
+            )
+        }""",
+        [weeks, run.request.get("keys") or list(TIERS)],
+    ):
+        held[tier].add(week)
+    for tier in run.request.get("keys") or sorted(held):
+        missing = [week.isoformat() for week in weeks if week not in held[tier]]
+        yield Found(
+            run.capture_id,
+            f'{{"tier": "{tier}"}}',
+            Check(
+                "missing_week",
+                "COMPLETENESS",
+                "FAIL" if missing else "PASS",
+                f"nothing is stored of {', '.join(missing)}" if missing else f"all {len(weeks)} weeks are stored",
+                str(len(weeks) - len(missing)),
+                str(len(weeks)),
+                {"missing_weeks": missing, "from": weeks[0].isoformat(), "to": weeks[-1].isoformat()},
+            ),
+        )
+
+
+def _range(run: Run) -> list[date]:
+    """The Fridays that the run was asked for, of those published by then; an open end is where its units end."""
+    said = {name: run.request.get(name) for name in ("start", "end")}
+    first = _day(said["start"]) if said["start"] else min(run.weeks, default=None)
+    last = _day(said["end"]) - timedelta(days=1) if said["end"] else max(run.weeks, default=None)
+    if first is None or last is None:
+        return []
+    return [week for week in fridays(first, last) if week + _PUBLISHED_AFTER <= run.asked_on]
+
+
+def _day(text: str) -> date:
+    return datetime.fromisoformat(text).date()
+
+
+def row_counts(store: Store) -> Iterator[Found]:
+    """One check a capture: its rows in each table beside those of the partition's capture before."""
+    counts: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for table in _COUNTED:
+        for capture, version, rows, before, rows_before in store.rows(_counts(table)):
+            name = table.name.removeprefix(PREFIX) + (f" {version}" if version else "")
+            counts[capture][name] = {"rows": rows, "before": rows_before, "capture_before": before}
+    for capture, by_table in counts.items():
+        changed = {
+            name: one["rows"] / one["before"] - 1
+            for name, one in by_table.items()
+            if one["before"] and abs(one["rows"] / one["before"] - 1) > ROWS_CHANGE
+        }
+        first = all(one["capture_before"] is None for one in by_table.values())
+        told = "; ".join(
+            f"{name} {by_table[name]['before']:,} rows before, {by_table[name]['rows']:,} now" for name in changed
+        )
+        most = max((abs(change) for change in changed.values()), default=0.0)
+        alike = "the first capture" if first else "about as many rows as the capture before"
+        yield store.found(
+            capture,
+            Check(
+                "row_count_change",
+                "COMPLETENESS",
+                "WARN" if changed else "PASS",
+                told or alike,
+                f"{most:.4f}",
+                f"at most {ROWS_CHANGE}",
+                {"tables": by_table},
+            ),
+        )
+
+
+def _counts(table: Table) -> str:
+    versioned = any(column.name == "calc_version" for column in table.key)
+    version, same = ("calc_version", "AND s.calc_version = n.version") if versioned else ("''", "")
+    return f"""SELECT r.capture_id, n.version, n.rows, b.capture_id, b.rows FROM {RUN}
+        CROSS JOIN LATERAL (SELECT {version} AS version, count(*) AS rows
+            FROM {table.name} WHERE capture_id = r.capture_id GROUP BY 1) n
+        LEFT JOIN LATERAL (SELECT p.capture_id,
+                (SELECT count(*) FROM {table.name} s WHERE s.capture_id = p.capture_id {same}) AS rows
+            FROM (SELECT capture_id FROM {table.name} s WHERE (s.week_ending, s.tier) = (r.week_ending, r.tier)
+                    AND s.captured_at < (SELECT captured_at FROM {table.name} WHERE capture_id = r.capture_id LIMIT 1)
+                    {same} ORDER BY s.captured_at DESC LIMIT 1) p) b ON true"""

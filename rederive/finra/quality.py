@@ -1,0 +1,145 @@
+"""Quality of what is stored: checks, and whether a run is healthy (finra spec, sections 9 and 10)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import Connection
+
+from rederive.finra.partitions import Partitions
+from schemas.finra import FINRA, REJECT_ALERT
+
+Health = Literal["healthy", "between", "unhealthy"]
+
+HEALTHY_ROWS_PER_SECOND = 1_000
+UNHEALTHY_ROWS_PER_SECOND = 100
+LATEST_FAILURES = 10
+
+_FILE_STAGES = ("file", "raw")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCounts:
+    """How a check stands over all partitions: the latest result of each counts."""
+
+    check_name: str
+    passed: int
+    warned: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """A row of core_quality."""
+
+    created_at: datetime
+    capture_id: str
+    partition_key: str
+    check_name: str
+    category: str
+    status: str
+    message: str
+    actual_value: str
+    expected_value: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a run, and what it says of the run's health."""
+
+    name: str
+    value: float
+    health: Health
+    healthy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Checks, their latest failures, newest first, and the health of a run; no figures when there is no run."""
+
+    checks: list[CheckCounts]
+    failures: list[CheckRow]
+    run: str | None
+    figures: list[Figure]
+
+
+def quality(connection: Connection, asked: Partitions) -> Quality:
+    """The state of what is asked for; the run is the one asked for, else the newest."""
+    run = _run(connection, asked.capture)
+    failures = check_rows(connection, asked, status="FAIL", limit=LATEST_FAILURES)
+    return Quality(_counts(connection, asked), failures, run, _figures(connection, run) if run else [])
+
+
+def check_rows(
+    connection: Connection, asked: Partitions, *, status: str | None = None, limit: int | None = None
+) -> list[CheckRow]:
+    """Rows of core_quality, the newest first."""
+    where, parameters = asked.of_core()
+    rows = connection.execute(
+        f"""SELECT created_at, capture_id, partition_key, check_name, category, status, message, actual_value,
+                   expected_value, details_json
+            FROM core_quality WHERE {where} {"AND status = %(status)s" if status else ""}
+            ORDER BY created_at DESC, id DESC LIMIT %(limit)s""",
+        {**parameters, "status": status, "limit": limit},
+    )
+    return [CheckRow(*row) for row in rows]
+
+
+def _counts(connection: Connection, asked: Partitions) -> list[CheckCounts]:
+    where, parameters = asked.of_core()
+    rows = connection.execute(
+        f"""SELECT check_name, count(*) FILTER (WHERE status = 'PASS'), count(*) FILTER (WHERE status = 'WARN'),
+                   count(*) FILTER (WHERE status = 'FAIL')
+            FROM (SELECT DISTINCT ON (domain, partition_key, check_name) check_name, status FROM core_quality
+                  WHERE {where} ORDER BY domain, partition_key, check_name, created_at DESC, id DESC) q
+            GROUP BY check_name ORDER BY check_name""",
+        parameters,
+    )
+    return [CheckCounts(*row) for row in rows]
+
+
+def _run(connection: Connection, capture: str | None) -> str | None:
+    """The run that a capture is, or that wrote it; without one the newest."""
+    row = connection.execute(
+        """SELECT capture_id FROM rederive.captures c WHERE domain = %(domain)s AND NOT dry_run
+             AND (%(capture)s::text IS NULL OR capture_id = %(capture)s OR EXISTS (
+                 SELECT FROM rederive.units u WHERE u.capture_id = c.capture_id
+                   AND u.picked -> 'captures' ? %(capture)s))
+           ORDER BY number DESC LIMIT 1""",
+        {"domain": FINRA.name, "capture": capture},
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _figures(connection: Connection, run: str) -> list[Figure]:
+    row = connection.execute(
+        """SELECT extract(epoch FROM coalesce(c.finished_at, now()) - c.created_at)::float8, u.*,
+                  (SELECT count(*) FROM core_quality WHERE execution_id = c.capture_id AND status = 'FAIL')
+           FROM rederive.captures c CROSS JOIN LATERAL (
+               SELECT coalesce(sum(rows), 0)::int8, count(*) FILTER (WHERE state = 'dead'),
+                      coalesce(sum(rows) FILTER (WHERE picked ->> 'stage' = ANY(%(files)s)), 0)::int8,
+                      coalesce(sum(skipped) FILTER (WHERE picked ->> 'stage' = ANY(%(files)s)), 0)::int8
+               FROM rederive.units WHERE capture_id = c.capture_id) u
+           WHERE c.capture_id = %(run)s""",
+        {"run": run, "files": list(_FILE_STAGES)},
+    ).fetchone()
+    assert row is not None
+    seconds, rows, dead, read, rejected, failures = row
+    speed = rows / seconds if seconds > 0 else 0.0
+    rate = rejected / read if read else 0.0
+    # Where nothing was to be done there is no speed to judge.
+    slow: Health = "healthy" if not rows or speed >= HEALTHY_ROWS_PER_SECOND else "between"
+    return [
+        Figure(
+            "rows per second",
+            speed,
+            "unhealthy" if rows and speed < UNHEALTHY_ROWS_PER_SECOND else slow,
+            f"{HEALTHY_ROWS_PER_SECOND:,} or more",
+        ),
+        Figure("failed batches", dead, "unhealthy" if dead else "healthy", "0"),
+        Figure("quality check failures", failures, "unhealthy" if failures else "healthy", "0"),
+        Figure(
+            "rejected part of rows", rate, "unhealthy" if rate > REJECT_ALERT else "healthy", f"up to {REJECT_ALERT}"
+        ),
+    ]
