@@ -1,5 +1,6 @@
 """Racing's sources: the API for days that aren't kept yet, the log for those that are."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -13,10 +14,13 @@ from producers.racing_ledger import Place, RacingLedger
 from producers.sender import Delivered
 from producers.source import Page, Refusal, Request, Source
 from schemas.capture import Capture
+from schemas.errors import Failed
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.racing import RACING
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
+
+log = logging.getLogger(__name__)
 
 DAY_KINDS = ("racecards", "results")
 CALL_SECONDS = 0.5
@@ -117,8 +121,7 @@ class RacingDays(Source):
             return self._log.read(capture_id, columns, unit)
         if self._fetcher is None:
             self._fetcher = Fetcher(self._connect)
-            # What an earlier run of this capture has sent, and died before it noted that.
-            self._ledger.index()
+            self._catch_up()
         upcoming = ledger.planned(self._connection, capture_id, unit.unit, self._fetcher.ahead)
         fetched = self._fetcher.take(unit, [one for one in upcoming if "fetch" in one.picked])
         if fetched is None:
@@ -144,12 +147,19 @@ class RacingDays(Source):
         day = fetched.answer.day
         return Unit(headers, unit.key_range.split("/")[0].encode(), fetched.value, day.toordinal() if day else None)
 
+    def _catch_up(self) -> None:
+        """Index what an earlier run of the capture has sent, and died before it noted that: reports count it."""
+        try:
+            self._ledger.index()
+        except Failed as error:
+            log.warning("what is kept can't be indexed now: %s", error)
+
     def delivered(self, connection: Connection, capture: Capture, delivered: Sequence[Delivered]) -> None:  # noqa: ARG002
         """Note in the ledger what is kept now."""
         for number, partition, offset in delivered:
             if fetched := self._fetched.pop(number, None):
-                log = LaneName.DETAIL if fetched.answer.kind == "horse" else LaneName.LOG
-                self._ledger.add(Place(log, partition, offset), fetched.answer, capture.capture_id)
+                lane = LaneName.DETAIL if fetched.answer.kind == "horse" else LaneName.LOG
+                self._ledger.add(Place(lane, partition, offset), fetched.answer, capture.capture_id)
 
     def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
         """Details of the horses that ran, where they were asked for."""
@@ -186,8 +196,8 @@ class RacingLog(LogSource):
         if request.limit is not None:
             return
         self._ledger.index()
-        log = self._logs[LaneName.LOG]
-        ranges = {partition: self._range(log, partition, request)[1:] for partition in log.partitions()}
+        kept = self._logs[LaneName.LOG]
+        ranges = {partition: self._range(kept, partition, request)[1:] for partition in kept.partitions()}
         places = self._ledger.later({partition: (first, last) for partition, (first, last) in ranges.items()})
         yield Page([self.unit(number + at, one.log, one.partition, one.offset) for at, one in enumerate(places)], {})
 

@@ -75,7 +75,6 @@ class Fetcher:
         for _ in range(_IN_FLIGHT):
             self._asked.put(None)
         self._api.close()
-        self._limit.close()
 
     def _serve(self) -> None:
         while (asked := self._asked.get()) is not None and not self._stopping.is_set():
@@ -84,6 +83,8 @@ class Fetcher:
                 future.set_result(self._fetch(unit))
             except BaseException as error:
                 future.set_exception(error)
+        # Here, because a database that hangs would hold up whoever waits for the limit's lock.
+        self._limit.close()
 
     def _fetch(self, unit: PlannedUnit) -> Fetched:
         kind: str = unit.picked["fetch"]

@@ -80,10 +80,12 @@ class Run:
         """Step until complete; a database that goes away is waited for."""
         step = _Steps(self.capture, outlets, self.listener)
         moved = looked = time.monotonic()
+        said = ""
         while True:
             try:
                 with self._connected() as connection, self.open_source(connection) as source:
                     step.begin(connection, source)
+                    said = ""
                     while not step.complete:
                         outlets.check()
                         if step.advance():
@@ -95,7 +97,10 @@ class Run:
                         _give_up_after(moved, step.progress)
                     return step.progress
             except psycopg.OperationalError as error:
-                log.warning("the database refused or went away, trying again: %s", str(error).strip())
+                why = (str(error).strip() or type(error).__name__).splitlines()[0]
+                if why != said:
+                    log.warning("the database refused or went away, trying again: %s", why)
+                said = why
                 if time.monotonic() - moved > _PATIENCE_SECONDS:
                     raise failure(error, "the replay") from error
                 threading.Event().wait(1.0)
