@@ -11,7 +11,19 @@ from pathlib import Path
 from rederive import logs
 from schemas.errors import RederiveError
 
-COMMANDS = ("replay", "betfair", "racing", "finra", "finra_reports", "captures", "program", "report", "compute", "local", "worker")
+COMMANDS = (
+    "replay",
+    "betfair",
+    "racing",
+    "finra",
+    "finra_reports",
+    "captures",
+    "program",
+    "report",
+    "compute",
+    "local",
+    "worker",
+)
 """The modules of rederive.cli that hold commands: imported always, so they import what is heavy only when they run."""
 
 INTERRUPTED = 130

@@ -40,15 +40,13 @@ def find_run(connection: Connection, capture_id: str) -> Run:
     ).fetchone()
     if row is None:
         raise Failed(f"there is no run {capture_id} of {FINRA.name}", mend="`rederive captures list` shows all")
-    weeks, applied = set(), []
-    for picked, state, rows in connection.execute(
+    units = connection.execute(
         "SELECT picked, state, rows FROM rederive.units WHERE capture_id = %s ORDER BY unit", [capture_id]
-    ):
-        unit = Picked.of(picked, state, rows)
-        weeks.add(unit.week)
-        if state == "applied":
-            applied.append(unit)
-    return Run(capture_id, row[0], row[1], row[2], frozenset(weeks), tuple(applied))
+    ).fetchall()
+    # A file that can't be used names no week.
+    weeks = frozenset(date.fromisoformat(picked["week"]) for picked, *_ in units if "week" in picked)
+    applied = tuple(Picked.of(*unit) for unit in units if unit[1] == "applied")
+    return Run(capture_id, row[0], row[1], row[2], weeks, applied)
 
 
 def stored_units(connection: Connection, weeks: Iterable[date]) -> list[Picked]:
