@@ -9,6 +9,9 @@ from rederive.finra.versions import Comparison
 from rederive.finra.week import Week
 from rederive.reports.figures import clock, count
 
+_WHOLE = 1_000
+"""From here on figures are shown without decimals."""
+
 
 def show_comparison(found: Comparison) -> None:
     """Rows and inputs of both versions, keys of one alone, and each column's differences."""
@@ -63,7 +66,15 @@ def show_quality(found: Quality) -> None:
         print_table(
             f"Health of {found.run}",
             ["", "value", "", "healthy is"],
-            [(one.name, f"{one.value:,.4g}", one.health, one.healthy) for one in found.figures],
+            [
+                (
+                    one.name,
+                    _figure(one.value) if one.value < _WHOLE else count(round(one.value)),
+                    one.health,
+                    one.healthy,
+                )
+                for one in found.figures
+            ],
             left=(0, 2, 3),
         )
 

@@ -1,6 +1,7 @@
 """One week of FINRA's: its captures, how far its tiers are, shares, quality (finra spec, sections 3 to 5)."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -10,9 +11,8 @@ from psycopg import Connection, sql
 from rederive.finra.partitions import Partitions
 from rederive.finra.quality import CheckRow, check_rows
 from schemas import finra as tables
-from schemas.finra import FINRA, MANIFEST
+from schemas.finra import MANIFEST
 from schemas.finra_versions import CALCS, Stage, get_current_version
-from schemas.table import Mode
 
 TOP_VENUES = 10
 
@@ -26,7 +26,7 @@ _STAGE_OF = {
 
 @dataclass(frozen=True, slots=True)
 class WeekCapture:
-    """A capture of the week: what it holds, and the stages of which it is the tier's newest."""
+    """A capture of the week: what it holds, and the stages whose latest rows, by the current versions, are its own."""
 
     capture_id: str
     tier: str
@@ -101,28 +101,21 @@ def week(connection: Connection, day: date, tier: str | None) -> Week:
 
 def captures(connection: Connection, asked: Partitions) -> list[WeekCapture]:
     """The captures that hold rows of what is asked for, by tier, the newest first."""
-    parts = [
-        sql.SQL(
-            """SELECT {table} AS stored, tier, capture_id, max(execution_id) AS run, max(captured_at) AS captured_at,
-                      max(input_capture_id) AS input, count(*) AS rows
-               FROM {name} WHERE {where} GROUP BY tier, capture_id"""
-        ).format(table=table.name, name=sql.Identifier(table.name), where=asked.of_rows())
-        for table in FINRA.tables
-        if table.policy is Mode.INSERT and not table.audit
-    ]
-    held: dict[str, dict[str, Any]] = defaultdict(dict)
+    held: dict[str, dict[str, int]] = defaultdict(dict)
     facts: dict[str, tuple[Any, ...]] = {}
     newest: dict[tuple[str, str], str] = {}
-    for stored, tier, capture, *said, rows in connection.execute(
-        sql.SQL(" UNION ALL ").join(parts) + sql.SQL(" ORDER BY captured_at, capture_id")
+    for stored, tier, capture, *said, rows, current in connection.execute(
+        sql.SQL(" UNION ALL ").join(_rows_of(table, asked) for table in _STAGE_OF)
+        + sql.SQL(" ORDER BY captured_at, capture_id")
     ):
         held[capture][stored] = rows
         facts[capture] = (tier, *said)
-        newest[tier, stored] = capture
+        if current:
+            newest[tier, stored] = capture
     found = []
     for capture, by_table in held.items():
         tier, run, captured_at, read = facts[capture]
-        latest = {name for name in by_table if newest[tier, name] == capture}
+        latest = {name for name in by_table if newest.get((tier, name)) == capture}
         found.append(
             WeekCapture(
                 capture, tier, run, captured_at, read, sum(by_table.values()), _in_order(by_table), _in_order(latest)
@@ -132,7 +125,18 @@ def captures(connection: Connection, asked: Partitions) -> list[WeekCapture]:
     return sorted(found, key=lambda one: one.tier)
 
 
-def _in_order(names: Any) -> list[str]:  # noqa: ANN401 - a collection of table names
+def _rows_of(table: str, asked: Partitions) -> sql.Composed:
+    """A table's rows by capture, and those of them that its `_latest` view may show."""
+    calc = next((calc for calc in CALCS.values() if calc.table == table), None)
+    current = sql.SQL("calc_version = {}").format(calc.current) if calc else sql.SQL("TRUE")
+    return sql.SQL(
+        """SELECT {name} AS stored, tier, capture_id, max(execution_id) AS run, max(captured_at) AS captured_at,
+                  max(input_capture_id) AS input, count(*) AS rows, count(*) FILTER (WHERE {current}) AS current
+           FROM {table} WHERE {where} GROUP BY tier, capture_id"""
+    ).format(name=table, table=sql.Identifier(table), current=current, where=asked.of_rows())
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
     stages = {_STAGE_OF[name] for name in names}
     return [stage.value for stage in Stage if stage in stages]
 

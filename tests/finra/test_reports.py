@@ -266,11 +266,13 @@ def test_a_week_and_its_captures(store: psycopg.Connection, said: Any, capsys: p
     validate(store, first.capture_id)
     shares = second.aggregate(capture, LATER, calc=("venue_share",))
     first.ingest(content(EXAMPLE_A), WEEK + timedelta(weeks=1), "OTC", AT)
+    of_v2 = second.aggregate(capture, LATER + timedelta(days=1), calc=("venue_share",), versions={"venue_share": "v2"})
     other = first.ingest(content(EXAMPLE_A[:1]), WEEK, "ATS", AT)
 
     found = said("report", "week", "2025-12-26", "--tier", "otc")
     four = ["ingest_week", "normalize_week", "aggregate_week", "compute_venue_share"]
-    assert found["captures"] == [
+    assert (found["captures"][0]["capture_id"], found["captures"][0]["latest"]) == (of_v2, [])
+    assert found["captures"][1:] == [
         {
             "capture_id": shares,
             "tier": "OTC",
@@ -296,7 +298,7 @@ def test_a_week_and_its_captures(store: psycopg.Connection, said: Any, capsys: p
         ("INGESTED", 5, capture), ("NORMALIZED", 5, capture), ("AGGREGATED", 2, capture),
     ]  # fmt: skip
     assert [(one["capture_id"], one["calc_version"], one["venues"]) for one in found["shares"]] == [
-        (shares, "v1", 4), (capture, "v1", 4),
+        (of_v2, "v2", 4), (shares, "v1", 4), (capture, "v1", 4),
     ]  # fmt: skip
     assert {round(one["sum"], 12) for one in found["shares"]} == {1.0}
     assert [(one["rank"], one["mpid"], one["market_share_pct"]) for one in found["venues"]] == [
@@ -305,7 +307,9 @@ def test_a_week_and_its_captures(store: psycopg.Connection, said: Any, capsys: p
     assert {one["status"] for one in found["checks"]} == {"PASS"}
     assert len({one["check_name"] for one in found["checks"]}) == len(found["checks"]) > 10
 
-    assert {one["capture_id"] for one in said("report", "week", "2025-12-26")["captures"]} == {capture, shares, other}
+    assert {one["capture_id"] for one in said("report", "week", "2025-12-26")["captures"]} == {
+        capture, shares, of_v2, other,
+    }  # fmt: skip
     run("report", "week", "2025-12-26")
     out = capsys.readouterr().out
     assert "all of them" in out
