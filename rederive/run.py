@@ -15,14 +15,13 @@ import psycopg
 from producers import ledger
 from producers.sender import Delivered
 from producers.source import Refusal, Source
+from rederive.after import follow
 from rederive.database import failure
 from rederive.outlets import Outlets
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Failed
 from schemas.lane import LaneName
-from schemas.registry import DOMAINS
-from sinks.steps import run_steps
 
 log = logging.getLogger(__name__)
 
@@ -240,8 +239,7 @@ class _Steps:
         self._looked = time.monotonic()
         self.listener(self.progress)
         if self.progress.complete and not self._more(connection):
-            if not self.capture.dry_run:
-                run_steps(connection, DOMAINS[self.capture.domain])
+            follow(connection, self.capture)
             self.complete = ledger.finish(connection, self.capture.capture_id)
         if not self.complete:
             found = ledger.find(connection, self.capture.capture_id)
