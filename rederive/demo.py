@@ -18,14 +18,17 @@ from rederive.__main__ import BROKEN_PIPE, INTERRUPTED
 from rederive.cli.output import stderr, stdout
 from rederive.database import connect
 from rederive.settings import PREFIX, Settings
-from samples import betfair_sample
+from samples import betfair_sample, finra_sample
+from samples.finra_files import FinraFiles
 from samples.load import derive_bare_rows, load
 from samples.racing_api import StandIn
 from samples.racing_faults import Fault
 from schemas.errors import Failed
+from schemas.finra_partition import fridays
 
 _RACING_DAYS = "--from 2024-05-17 --to 2024-05-19"
 _RACING_TODAY = date(2024, 6, 1)
+_QUARTER = date(2025, 1, 1), date(2025, 3, 31)
 
 RunCommand = Callable[[list[str]], int]
 
@@ -54,6 +57,7 @@ class Demo:
             self._type("migrate")
             self._betfair(settings)
             self._racing(settings)
+            self._finra()
         finally:
             local.stop(settings)
         stdout.print(f"\n[bold]done in {time.monotonic() - started:.0f} s[/]; both services are stopped")
@@ -105,6 +109,26 @@ class Demo:
         self._type("replay-topic racing --reason demo --json")
         self._type(f"gaps racing {_RACING_DAYS}")
         self._nothing_updated(url)
+
+    def _finra(self) -> None:
+        real, made = self.home / "finra-real", self.home / "finra-quarter"
+        self._say("FINRA's weekly OTC files: two real weeks")
+        real.mkdir()
+        for name in finra_sample.NAMES:
+            (real / name).write_text(finra_sample.content(name))
+        self._type("replay finra --from 2025-12-01 --to 2025-12-31 --source", str(real))
+        self._type("replay finra --from 2025-12-01 --to 2025-12-31 --calc venue_share --calc-version v2")
+        self._type("versions compare venue_share v1 v2 --week 2025-12-19 --tier OTC")
+        self._say("a made-up quarter of four tiers")
+        made.mkdir()
+        for weekly in FinraFiles(symbols=300, rows=1200, faults=0.02).files(fridays(*_QUARTER)):
+            (made / weekly.name).write_bytes(weekly.content)
+        quarter = f"--from {_QUARTER[0]} --to {_QUARTER[1]}"
+        self._type(f"replay finra {quarter} --source", str(made))
+        self._type("report week 2025-03-28 --tier OTC")
+        self._type("report quality")
+        self._say("the same files again: nothing to do")
+        self._type(f"replay finra {quarter} --json --source", str(made))
 
     def _plan(self, path: Path) -> None:
         """`rederive plan betfair > FILE`, the redirection included."""
