@@ -1,7 +1,7 @@
 """FINRA's sources: weekly files of a folder, what is stored of them, what the log has kept (finra spec, section 5)."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -13,20 +13,18 @@ from producers import finra_folder as folder
 from producers import finra_notes as told
 from producers.finra_due import FromStored, follow_ups_of_run
 from producers.finra_history import History
-from producers.finra_picks import SUMMARY_CALC, Minter, Partition, Wanted, numbered, planned
+from producers.finra_picks import SUMMARY_CALC, Minter, Partition, Wanted, numbered
 from producers.finra_stored import (
     GoneError,
     bounds,
     captures_of,
     captures_of_run,
-    partitions_of,
     payload,
 )
 from producers.source import Page, Refusal, Request, Source
 from schemas.capture import Capture
 from schemas.finra import FINRA, RAW, SYMBOL_SUMMARY, VENUE_VOLUME
 from schemas.finra_partition import TIERS, fridays
-from schemas.finra_units import FileUnit
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
@@ -60,11 +58,10 @@ class FinraStored(Source):
         wanted = Wanted.of(request.describe())
         first, last = days(request)
         tiers = request.keys or TIERS
-        only: set[str] | None = None
+        only: dict[str, Partition] | None = None
         if named := request.options.get("input_capture"):
             only = captures_of_run(self._connection, str(named))
-            partitions = [one for one in partitions_of(self._connection, str(named)) if one[1] in tiers]
-            weeks = sorted({w for w, _ in partitions if (not first or w >= first) and (not last or w <= last)})
+            weeks = sorted({w for w, _ in only.values() if (not first or w >= first) and (not last or w <= last)})
         else:
             weeks = _stored_weeks(self._connection, first, last)
         raws = _newest(self._connection, RAW.name, weeks, tiers, only)
@@ -81,7 +78,7 @@ class FinraStored(Source):
         self._notes = [
             *told.missing_weeks(stored, first, last, request.keys),
             *told.lacking(due.lacking),
-            *told.passed(due.passed, "stages whose output of the same input is there"),
+            *told.passed(due.passed),
         ]
 
     def _due(self, wanted: Wanted, weeks: Sequence[date]) -> FromStored:
@@ -108,7 +105,7 @@ class FinraStored(Source):
         self._say_month(picked["week"][:7], picked["stage"])
         try:
             stored = picked["stage"] != "file"
-            value = payload(self._connection, capture_id, picked) if stored else _file(capture_id, picked)
+            value = payload(self._connection, capture_id, picked) if stored else folder.payload(capture_id, picked)
         except GoneError as error:
             return Refusal(unit, f"{unit.key_range}: what it was to read is gone: {error}")
         except ValueError as error:
@@ -142,37 +139,27 @@ class FinraFiles(FinraStored):
             first,
             last,
         )
-        partitions = sorted({(one.week, one.tier) for one in found.files})
+        files = folder.check(found)
+        partitions = {(one.week, one.tier) for one in found.files}
         weeks = sorted({week for week, _ in partitions}) or [date.max]
         minter = Minter(self._connection, datetime.now(UTC))
         history = History.load(self._connection, weeks[0], weeks[-1])
         raws = _newest(self._connection, RAW.name, weeks, TIERS)
-        hashes = {partition: history.sha256(capture) for partition, capture in raws.items()}
-        units, same = [_refused(*one) for one in found.refused], []
-        for one in found.files:
-            partition = (one.week, one.tier)
-            try:
-                content = folder.read(one.path)
-            except ValueError as error:
-                units.append(_refused(one.path, str(error)))
-                continue
-            if hashes.get(partition) == content.sha256 and not wanted.force:
-                same.append(one)
-                continue
-            hashes[partition] = content.sha256
-            units.append(_file_unit(one, content, minter, wanted))
-        refused = [unit.picked["refused"] for unit in units if "refused" in unit.picked]
-        due = FromStored(self._connection, wanted, minter, history)
-        coming = _coming(units)
-        again = [each for each in dict.fromkeys((one.week, one.tier) for one in same) if each not in coming]
         volumes = _newest(self._connection, VENUE_VOLUME.name, weeks, TIERS)
-        units += due.rows_of(raws, volumes, again)
-        units += due.follow_ups(again, _coming(units))
+        latest = {partition: history.sha256(raw) for partition, raw in raws.items()}
+        new, same = (files, []) if wanted.force else folder.fresh(files, latest)
+        units = [folder.refused(*one) for one in found.refused]
+        units += [folder.planned_file(one, minter, wanted) for one in new]
+        due = FromStored(self._connection, wanted, minter, history)
+        arriving = {(one.file.week, one.file.tier) for one in new}
+        stored = sorted({(one.file.week, one.file.tier) for one in same} - arriving)
+        units += due.rows_of(raws, volumes, stored)
+        units += due.follow_ups(stored, _coming(units))
         yield from months(units)
         self._notes = [
-            *told.files(found, [one.path.name for one in same], refused),
+            *told.files(found, [one.file.path.name for one in same]),
             *told.missing_weeks({*partitions, *raws}, first, last, request.keys),
-            *told.passed(due.passed, "stages whose output of the same input is there"),
+            *told.passed(due.passed),
         ]
 
 
@@ -185,8 +172,11 @@ def days(request: Request) -> tuple[date | None, date | None]:
 def months(units: Iterable[PlannedUnit]) -> Iterator[Page]:
     """The units, numbered, a page a calendar month; what has no week stands first."""
     number = 0
-    in_order = sorted(units, key=lambda unit: unit.picked.get("week", ""))
-    for _, month in groupby(in_order, key=lambda unit: unit.picked.get("week", "")[:7]):
+
+    def month_of(unit: PlannedUnit) -> str:
+        return str(unit.picked.get("week", ""))[:7]
+
+    for _, month in groupby(sorted(units, key=month_of), key=month_of):
         page = numbered(number, month)
         number += len(page)
         yield Page(page, {})
@@ -211,57 +201,6 @@ def sized(planned_unit: PlannedUnit, unit: Unit) -> Unit | Refusal:
             f"{planned_unit.key_range}: its {size:,} bytes are over the limit of {limit:,} bytes a record",
         )
     return unit
-
-
-def file_unit(capture_id: str, picked: dict[str, Any], unit: FileUnit) -> FileUnit:
-    """A file as a unit of a run: under the capture that was planned for it."""
-    work = frozenset(picked["work"])
-    return FileUnit.model_validate(
-        {
-            "file_name": unit.file_name,
-            "content": unit.content,
-            "week_ending": picked["week"],
-            "tier": picked["tier"],
-            "captured_at": picked["captured_at"],
-            "capture_id": picked["captures"][0],
-            "execution_id": capture_id,
-            "batch_id": picked["week"][:7],
-            "versions": picked["versions"],
-            "calc": () if work == FileUnit.CAN else tuple(sorted(work)),
-            "reject_zero_volume": picked["reject_zero_volume"],
-        }
-    )
-
-
-def _file(capture_id: str, picked: dict[str, Any]) -> bytes:
-    path = Path(picked["path"])
-    content = folder.read(path)
-    if content.sha256 != picked["sha256"]:
-        raise ValueError("the file has changed since it was planned")
-    unit = FileUnit.model_construct(file_name=path.name, content=content.text)
-    return file_unit(capture_id, picked, unit).encode()
-
-
-def _file_unit(one: folder.WeeklyFile, content: folder.Content, minter: Minter, wanted: Wanted) -> PlannedUnit:
-    return planned(
-        "file",
-        one.week,
-        [one.tier],
-        [minter.another((one.week, one.tier))],
-        wanted=wanted,
-        work=wanted.work & FileUnit.CAN,
-        name=one.path.name,
-        lane=LaneName.LOG,
-        path=str(one.path.absolute()),
-        sha256=content.sha256,
-        found=content.rows,
-    )
-
-
-def _refused(path: Path, reason: str) -> PlannedUnit:
-    name = path.name.encode("utf-8", "backslashreplace").decode()
-    picked = {"stage": "file", "refused": f"{name}: {reason}", "captures": [], "inputs": []}
-    return PlannedUnit(unit=0, key_range=f"file/{name}", picked=picked, rows=None)
 
 
 def _headers(capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> UnitHeaders:
@@ -301,7 +240,7 @@ def _stored_weeks(connection: Connection, first: date | None, last: date | None)
 
 
 def _newest(
-    connection: Connection, table: str, weeks: Sequence[date], tiers: Iterable[str], only: set[str] | None = None
+    connection: Connection, table: str, weeks: Sequence[date], tiers: Iterable[str], only: Collection[str] | None = None
 ) -> dict[Partition, str]:
     """The newest capture of each partition in a table, of those in `only`."""
     found = captures_of(connection, FINRA.table(table), weeks, tiers)

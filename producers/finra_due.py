@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from producers.finra_history import History
 from producers.finra_picks import ROLLING_CALC, SUMMARY_CALC, Captured, Minter, Partition, Picked, Wanted, planned
-from producers.finra_stored import captures_of, latest_of
+from producers.finra_stored import captures_of, latest_of, symbols
 from schemas.finra import ROLLING, SYMBOL_SUMMARY
 from schemas.finra_partition import TIERS, WINDOW_WEEKS, window
 from schemas.finra_units import RawUnit, VolumeUnit
@@ -27,11 +27,6 @@ class Due:
     inputs: tuple[str, ...]
     work: str
 
-    @property
-    def place(self) -> tuple[date, tuple[str, ...], str]:
-        """What the units of a plan are ordered by."""
-        return self.week, self.tiers, self.stage
-
 
 class FollowUps:
     """What is to be computed of the summaries that are stored, by what a run wants."""
@@ -41,13 +36,13 @@ class FollowUps:
         self._latest: dict[Partition, list[str]] = {}
 
     def first(self, weeks: Iterable[date], partitions: Iterable[Partition]) -> list[Due]:
-        """Tier splits of weeks and rolling figures of partitions, in week order."""
+        """Tier splits of weeks, then rolling figures of partitions, each in week order."""
         due: list[Due] = []
         if TIER_SPLIT in self._wanted.work:
             due += self._splits(sorted(set(weeks)))
         if ROLLING_CALC in self._wanted.work:
             due += self._rollings(sorted(set(partitions)))
-        return sorted(due, key=lambda one: one.place)
+        return due
 
     def _splits(self, weeks: Sequence[date]) -> Iterator[Due]:
         found = captures_of(self._connection, SYMBOL_SUMMARY, weeks, as_of=self._as_of)
@@ -98,8 +93,8 @@ def renewed(partitions: Iterable[Partition]) -> set[Partition]:
     return {(week + timedelta(weeks=ahead), tier) for week, tier in partitions for ahead in range(WINDOW_WEEKS)}
 
 
-def follow_up(due: Due, wanted: Wanted, captures: Sequence[Captured], as_of: datetime) -> PlannedUnit:
-    """A due stage as a unit that writes these captures, one per tier."""
+def follow_up(due: Due, wanted: Wanted, captures: Sequence[Captured], as_of: datetime, found: int = 0) -> PlannedUnit:
+    """A due stage as a unit that writes these captures, one per tier; it reads about `found` symbols."""
     return planned(
         due.stage,
         due.week,
@@ -109,19 +104,21 @@ def follow_up(due: Due, wanted: Wanted, captures: Sequence[Captured], as_of: dat
         work=[due.work],
         inputs=due.inputs,
         as_of=as_of.isoformat(),
+        found=found,
     )
 
 
 class FromStored:
     """A plan of what is due of partitions that are stored.
 
-    `passed` counts what is there already, `lacking` are partitions without the normalised rows that are to be read.
+    `passed` are stages that are there already, `lacking` are partitions without the normalised rows to be read.
     """
 
     def __init__(self, connection: Connection, wanted: Wanted, minter: Minter, history: History) -> None:
         self._connection, self._wanted, self._minter, self._history = connection, wanted, minter, history
-        self.passed = 0
+        self.passed: list[tuple[Partition, str]] = []
         self.lacking: list[Partition] = []
+        self._symbols: dict[Partition, int] | None = None
 
     def rows_of(
         self, raws: Mapping[Partition, str], volumes: Mapping[Partition, str], partitions: Iterable[Partition]
@@ -138,7 +135,7 @@ class FromStored:
             elif raw and not volume and work - {Stage.NORMALIZE}:
                 self.lacking.append(partition)
             elif work:
-                self.passed += 1
+                self.passed.append((partition, "rows"))
         return units
 
     def _is_normalized(self, raw: str) -> bool:
@@ -167,7 +164,7 @@ class FromStored:
         first = self._missing(stages.first(weeks, set(partitions) - renewed(coming)))
         rolled = {(one.week, one.tiers[0]) for one in first if one.stage == "rolling"}
         last = self._missing(stages.snapshots(set(partitions) - later - rolled))
-        return [self._follow_up(one) for one in sorted([*first, *last], key=lambda one: one.place)]
+        return [self._follow_up(one) for one in (*first, *last)]
 
     def _missing(self, due: Iterable[Due]) -> list[Due]:
         missing = []
@@ -176,18 +173,21 @@ class FromStored:
             if self._wanted.force or not self._history.made(one.stage, one.week, one.inputs, versions):
                 missing.append(one)
             else:
-                self.passed += 1
+                self.passed.append(((one.week, one.tiers[0]), one.stage))
         return missing
 
     def _follow_up(self, due: Due) -> PlannedUnit:
         captures = [self._minter.capture((due.week, tier)) for tier in due.tiers]
-        return follow_up(due, self._wanted, captures, self._minter.planned_at)
+        if self._symbols is None:
+            self._symbols = symbols(self._connection)
+        found = sum(self._symbols.get((due.week, tier), 0) for tier in due.tiers)
+        return follow_up(due, self._wanted, captures, self._minter.planned_at, found=found)
 
 
 def follow_ups_of_run(connection: Connection, run: str, wanted: Wanted) -> Iterator[list[PlannedUnit]]:
-    """What a run's applied units have made due and it has no unit for, a month at a time.
+    """What a run's applied units have made due and it has no unit for, by stage, a month at a time.
 
-    First tier splits and rolling figures; once none of these is due, snapshots.
+    First tier splits and rolling figures, in week order; once none of these is due, snapshots.
     """
     units = [unit for unit in _units(connection, run) if unit.captures]
     if not units:

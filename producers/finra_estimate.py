@@ -10,7 +10,7 @@ from producers.finra_picks import ROLLING_CALC, Wanted
 from schemas.finra_versions import TIER_SPLIT, Stage
 from schemas.plan import Plan
 
-RESULTS_A_SECOND = 150_000
+RESULTS_A_SECOND = 100_000
 """Rows times calculations that two cores compute and store, about."""
 
 

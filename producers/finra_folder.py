@@ -3,14 +3,20 @@
 import gzip
 import hashlib
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from producers.finra_picks import Minter, Partition, Wanted, planned, within_calendar
 from schemas.errors import Failed, UsageError
 from schemas.finra_file import decode_file, first_update, read_header
 from schemas.finra_partition import TIERS, tier_of_file, tier_of_name, week_of_file
+from schemas.finra_units import FileUnit
+from schemas.lane import LaneName
+from schemas.plan import PlannedUnit
 from schemas.unit import MAX_RECORD_BYTES
 
 _ENDINGS = (".csv", ".psv", ".csv.gz", ".psv.gz")
@@ -36,6 +42,15 @@ class Content:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file that can be used: its content's hash, and about how many rows."""
+
+    file: WeeklyFile
+    sha256: str
+    rows: int
+
+
 @dataclass(slots=True)
 class Folder:
     """What is in a folder: files by week, tier and name; those that can't be used, with the reason; the rest."""
@@ -43,7 +58,7 @@ class Folder:
     files: list[WeeklyFile] = field(default_factory=list)
     refused: list[tuple[Path, str]] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    outside: int = 0
+    outside: list[str] = field(default_factory=list)
 
 
 def look(source: Path, tiers: Collection[str], file_date: date | None, first: date | None, last: date | None) -> Folder:
@@ -61,14 +76,14 @@ def look(source: Path, tiers: Collection[str], file_date: date | None, first: da
         try:
             hint = None if single and len(tiers) == 1 else tier_of_name(path.name)
             tier = hint or tier_of_file(next(iter(tiers)) if len(tiers) == 1 else None, path.name)
-            week = week_of_file(None, file_date, path.name, _first_update(path))
+            week = within_calendar(week_of_file(None, file_date, path.name, _first_update(path)))
             if not path.name.isprintable() or len(path.name) > _MAX_NAME:
                 raise ValueError("its name is too long, or not printable")
         except ValueError as error:
             found.refused.append((path, str(error)))
             continue
         if (tiers and tier not in tiers) or (first and week < first) or (last and week > last):
-            found.outside += 1
+            found.outside.append(path.name)
         else:
             found.files.append(WeeklyFile(path, week, tier))
     found.files.sort(key=lambda one: (one.week, TIERS.index(one.tier), one.path.name))
@@ -115,3 +130,90 @@ def read(path: Path) -> Content:
     if rows < 1:
         raise ValueError("it has a header and no rows")
     return Content(text, hashlib.sha256(data).hexdigest(), rows)
+
+
+def check(found: Folder) -> list[Checked]:
+    """The files that can be used; the others are added to the `refused` ones."""
+    checked = []
+    for one in found.files:
+        try:
+            content = read(one.path)
+        except ValueError as error:
+            found.refused.append((one.path, str(error)))
+        else:
+            checked.append(Checked(one, content.sha256, content.rows))
+    return checked
+
+
+def fresh(files: Iterable[Checked], latest: Mapping[Partition, str | None]) -> tuple[list[Checked], list[Checked]]:
+    """Files with content that isn't there yet, and the others; `latest` are the hashes of the latest captures.
+
+    Of several files of a partition the last one counts: when it is there, so were those before it.
+    """
+    new: list[Checked] = []
+    same: list[Checked] = []
+    for partition, group in groupby(files, key=lambda one: (one.file.week, one.file.tier)):
+        editions = list(group)
+        before = latest.get(partition)
+        if editions[-1].sha256 == before:
+            same += editions
+            continue
+        for one in editions:
+            (same if one.sha256 == before else new).append(one)
+            before = one.sha256
+    return new, same
+
+
+def file_unit(capture_id: str, picked: dict[str, Any], unit: FileUnit) -> FileUnit:
+    """A file as a unit of a run: under the capture that was planned for it."""
+    work = frozenset(picked["work"])
+    return FileUnit.model_validate(
+        {
+            "file_name": unit.file_name,
+            "content": unit.content,
+            "week_ending": picked["week"],
+            "tier": picked["tier"],
+            "captured_at": picked["captured_at"],
+            "capture_id": picked["captures"][0],
+            "execution_id": capture_id,
+            "batch_id": picked["week"][:7],
+            "versions": picked["versions"],
+            "calc": () if work == FileUnit.CAN else tuple(sorted(work)),
+            "reject_zero_volume": picked["reject_zero_volume"],
+        }
+    )
+
+
+def payload(capture_id: str, picked: dict[str, Any]) -> bytes:
+    """The value of a file's unit; ValueError when the file has changed since it was planned, or can't be read."""
+    path = Path(picked["path"])
+    content = read(path)
+    if content.sha256 != picked["sha256"]:
+        raise ValueError("the file has changed since it was planned")
+    unit = FileUnit.model_construct(file_name=path.name, content=content.text)
+    return file_unit(capture_id, picked, unit).encode()
+
+
+def planned_file(checked: Checked, minter: Minter, wanted: Wanted) -> PlannedUnit:
+    """A file as a planned unit, with a capture of its own; it goes to the log."""
+    one = checked.file
+    return planned(
+        "file",
+        one.week,
+        [one.tier],
+        [minter.another((one.week, one.tier))],
+        wanted=wanted,
+        work=wanted.work & FileUnit.CAN,
+        name=one.path.name,
+        lane=LaneName.LOG,
+        path=str(one.path.absolute()),
+        sha256=checked.sha256,
+        found=checked.rows,
+    )
+
+
+def refused(path: Path, reason: str) -> PlannedUnit:
+    """A file that can't be used as a planned unit, so that the run says so and goes on."""
+    name = path.name.encode("utf-8", "backslashreplace").decode()
+    picked = {"stage": "file", "refused": f"{name}: {reason}", "captures": [], "inputs": []}
+    return PlannedUnit(unit=0, key_range=f"file/{name}", picked=picked, rows=None)

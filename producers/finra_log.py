@@ -8,8 +8,9 @@ from typing import Any
 from psycopg import Connection
 
 from producers import finra_notes as told
-from producers.finra import file_unit, follow_ups, sized
-from producers.finra_picks import Captured, Minter, Wanted, planned
+from producers.finra import follow_ups, sized
+from producers.finra_folder import file_unit
+from producers.finra_picks import Captured, Minter, Wanted, planned, within_calendar
 from producers.log import LogSource
 from producers.source import Page, Refusal, Request
 from schemas.capture import Capture
@@ -63,6 +64,7 @@ class FinraLog(LogSource):
         try:
             file = _file(message.value() or b"")
             batch = file.batch(lambda: first_update(file.content))
+            within_calendar(batch.week_ending)
         except ValueError as error:
             return _Kept(unit, order, None, problem=str(error))
         return _Kept(unit, order, batch, content_hash(file.content), file.reject_zero_volume)

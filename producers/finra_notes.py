@@ -27,10 +27,16 @@ def missing_weeks(
     if not weeks and not (first and last):
         return
     asked = fridays(first or min(weeks), last or max(weeks))
+    lacking: dict[tuple[date, ...], list[str]] = {}
     for tier in tiers or sorted({tier for _, tier in found}):
-        lacking = [week for week in asked if (week, tier) not in found]
-        if lacking:
-            yield f"{tier}: {len(lacking):,} weeks are missing and passed over: {_ranges(lacking)}"
+        lacking.setdefault(tuple(week for week in asked if (week, tier) not in found), []).append(tier)
+    for missing, of in lacking.items():
+        if missing:
+            yield f"{', '.join(of)}: {_count(missing, 'week')} missing, passed over: {_ranges(missing)}"
+
+
+def _count(things: Collection[object], noun: str) -> str:
+    return f"{len(things):,} {noun}" if len(things) == 1 else f"{len(things):,} {noun}s"
 
 
 def _ranges(weeks: Sequence[date]) -> str:
@@ -48,31 +54,31 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def files(found: folder.Folder, same: Sequence[str], refused: Sequence[str]) -> Iterator[str]:
+def files(found: folder.Folder, same: Sequence[str]) -> Iterator[str]:
     """What becomes of files that give no unit of work."""
-    yield from (f"can't be used: {reason}" for reason in refused)
+    yield from (f"can't be used: {path.name}: {reason}" for path, reason in found.refused)
     if same:
-        yield (
-            f"{len(same):,} files are passed over, their content is that of the latest capture (--force takes them): "
-            f"{_some(same)}"
-        )
+        what = f"{_count(same, 'file')} with the content of the latest capture"
+        yield f"passed over: {what} (--force takes them): {_some(same)}"
     if found.unknown:
-        yield f"{len(found.unknown):,} files are no weekly files (.csv or .psv, plain or .gz): {_some(found.unknown)}"
+        what = f"{_count(found.unknown, 'file')} of another kind than .csv and .psv, plain or .gz"
+        yield f"passed over: {what}: {_some(found.unknown)}"
     if found.outside:
-        yield f"{found.outside:,} files are of other weeks or tiers"
+        yield f"passed over: {_count(found.outside, 'file')} of other weeks or tiers"
 
 
 def lacking(partitions: Sequence[Partition]) -> Iterator[str]:
     """Partitions that can't be computed: the stage before is missing."""
     if partitions:
         named = _some([f"{week}/{tier}" for week, tier in partitions])
-        yield f"{len(partitions):,} partitions have no normalised rows, normalize_week makes them: {named}"
+        yield f"{_count(partitions, 'partition')} without normalised rows, normalize_week makes them: {named}"
 
 
-def passed(count: int, what: str) -> Iterator[str]:
+def passed(stages: Collection[object]) -> Iterator[str]:
     """What needs no work."""
-    if count:
-        yield f"passed over: {count:,} {what} (--force computes them again)"
+    if stages:
+        what = f"{_count(stages, 'stage')} with output of the same input and version"
+        yield f"passed over: {what} (--force computes them again)"
 
 
 def nothing_stored(request: Request) -> Failed:

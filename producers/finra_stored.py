@@ -1,5 +1,6 @@
 """What FINRA's tables hold: which captures of which partitions, and the rows that a unit reads of them."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 from psycopg import Connection
 
 from producers.finra_picks import Captured, Partition
-from schemas.finra import LISTED_SYMBOLS, RAW, ROLLING, SYMBOL_SUMMARY, VENUE_VOLUME
-from schemas.finra_partition import TIERS, WINDOW_WEEKS, window
+from schemas.finra import CORE_DOMAIN, LISTED_SYMBOLS, RAW, ROLLING, SYMBOL_SUMMARY, VENUE_VOLUME
+from schemas.finra_partition import TIERS, WINDOW_WEEKS, partition_of, window
 from schemas.finra_units import RawUnit, RollingFacts, RollingUnit, SnapshotUnit, TierCapture, TierSplitUnit, VolumeUnit
 from schemas.finra_versions import CALCS
 from schemas.table import Table
@@ -83,27 +84,27 @@ def bounds(connection: Connection) -> tuple[date, date] | None:
     return (min(first), max(last)) if first else None
 
 
-def partitions_of(connection: Connection, capture_id: str) -> list[Partition]:
-    """The partitions of which a capture, a partition's own or that of a run, has rows to compute from."""
+def symbols(connection: Connection) -> dict[Partition, int]:
+    """How many symbols each partition had when it was last aggregated."""
     rows = connection.execute(
-        f"""WITH ids AS (SELECT %(id)s AS id UNION
-                         SELECT jsonb_array_elements_text(picked -> 'captures') FROM rederive.units
-                         WHERE capture_id = %(id)s)
-            SELECT week_ending, tier FROM {RAW.name} JOIN ids ON capture_id = id GROUP BY 1, 2
-            UNION SELECT week_ending, tier FROM {VENUE_VOLUME.name} JOIN ids ON capture_id = id GROUP BY 1, 2
-            UNION SELECT week_ending, tier FROM {SYMBOL_SUMMARY.name} JOIN ids ON capture_id = id GROUP BY 1, 2
-            ORDER BY 1, 2""",
-        {"id": capture_id},
+        "SELECT partition_key, row_count FROM core_manifest WHERE domain = %s AND stage = 'AGGREGATED'", [CORE_DOMAIN]
     )
-    return [(week, tier) for week, tier in rows]
+    named = ((json.loads(key), count) for key, count in rows)
+    return {(date.fromisoformat(key["week_ending"]), key["tier"]): count for key, count in named}
 
 
-def captures_of_run(connection: Connection, capture_id: str) -> set[str]:
-    """The partitions' captures that an id stands for: its own, or those of a run."""
+def captures_of_run(connection: Connection, capture_id: str) -> dict[str, Partition]:
+    """The partitions' captures that an id stands for: itself, or those of a run."""
     rows = connection.execute(
         "SELECT jsonb_array_elements_text(picked -> 'captures') FROM rederive.units WHERE capture_id = %s", [capture_id]
     )
-    return {capture_id, *(one for (one,) in rows)}
+    found = {}
+    for one in (capture_id, *(each for (each,) in rows)):
+        try:
+            found[one] = partition_of(one)
+        except ValueError:
+            continue
+    return found
 
 
 def payload(connection: Connection, run: str, picked: Mapping[str, Any]) -> bytes:

@@ -109,9 +109,11 @@ def say_plan(made: "PlanHead") -> None:
 
 def _said_range(made: "PlanHead") -> str:
     start, end = made.request["start"], made.request["end"]
+    last = datetime.fromisoformat(end) - timedelta(microseconds=1) if end else None
     if made.source == "api":
-        last = datetime.fromisoformat(end) - timedelta(days=1) if end else None
         return f"from {start[:10]} to {last:%Y-%m-%d}" if start and last else "without race days"
+    if made.domain == "finra" and made.source != "log":
+        return f"from {start[:10]} to {last:%Y-%m-%d}" if start and last else "of all weeks there are"
     return f"from {start or 'the beginning'} to {end or 'now'} (end excluded)"
 
 
