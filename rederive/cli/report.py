@@ -1,4 +1,4 @@
-"""`rederive report`: what is stored, what is missing, and what could be filled (betfair spec, section 8)."""
+"""`rederive report`: what is stored of Betfair, what is missing, what could be filled (betfair spec, section 8)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from rederive.cli.app import app
 if TYPE_CHECKING:
     import psycopg
 
-report = cyclopts.App(name="report", help="Reports on the Betfair tables: figures on stdout, nothing is changed.")
+report = cyclopts.App(name="report", help="Reports on the tables of all domains: figures on stdout, nothing is changed.")
 app.command(report)
 
 Columns = Annotated[str, Parameter(help="Scopes, columns, or metrics of every role such as `risk`; comma-separated.")]
