@@ -119,7 +119,12 @@ class FinraStored(Source):
 
     def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
         """Tier splits, rolling figures and snapshots that the applied units have made due."""
-        yield from follow_ups(connection, capture)
+        row = connection.execute(
+            "SELECT request FROM rederive.captures WHERE capture_id = %s", [capture.capture_id]
+        ).fetchone()
+        # A dry run has written nothing that anything could follow from.
+        if row is not None and not capture.dry_run:
+            yield from follow_ups_of_run(connection, capture.capture_id, Wanted.of(row[0]))
 
 
 class FinraFiles(FinraStored):
@@ -180,15 +185,6 @@ def months(units: Iterable[PlannedUnit]) -> Iterator[Page]:
         page = numbered(number, month)
         number += len(page)
         yield Page(page, {})
-
-
-def follow_ups(connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
-    """What a run's applied units have made due, by what the run was asked for."""
-    row = connection.execute(
-        "SELECT request FROM rederive.captures WHERE capture_id = %s", [capture.capture_id]
-    ).fetchone()
-    if row is not None and not capture.dry_run:
-        yield from follow_ups_of_run(connection, capture.capture_id, Wanted.of(row[0]))
 
 
 def sized(planned_unit: PlannedUnit, unit: Unit) -> Unit | Refusal:

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import Connection
 
 from producers import finra_notes as told
-from producers.finra import follow_ups, sized
+from producers.finra import FinraStored, sized
 from producers.finra_folder import file_unit
 from producers.finra_picks import Captured, Minter, Wanted, planned, within_calendar
 from producers.log import LogSource
@@ -40,6 +40,7 @@ class FinraLog(LogSource):
     def __init__(self, connection: Connection, prefix: str, kafka: Mapping[str, str]) -> None:
         super().__init__(FINRA, prefix, kafka)
         self._connection = connection
+        self._stored = FinraStored(connection)
 
     def pages(self, request: Request) -> Iterator[Page]:
         """A unit per record sent in [start, end), in the log's order."""
@@ -74,9 +75,9 @@ class FinraLog(LogSource):
         return super().stale(plan) or told.stale(self._connection, plan)
 
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
-        """The record with its first line under the planned capture."""
-        if "refused" in unit.picked:
-            return Refusal(unit, unit.picked["refused"])
+        """The record with its first line under the planned capture; the stages that follow read what is stored."""
+        if "refused" in unit.picked or "offset" not in unit.picked:
+            return self._stored.read(capture_id, columns, unit)
         read = super().read(capture_id, columns, unit)
         if isinstance(read, Refusal):
             return read
@@ -88,7 +89,7 @@ class FinraLog(LogSource):
 
     def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
         """Tier splits, rolling figures and snapshots that the applied units have made due."""
-        yield from follow_ups(connection, capture)
+        yield from self._stored.more(connection, capture)
 
 
 def _file(value: bytes) -> FileUnit:

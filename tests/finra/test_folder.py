@@ -1,0 +1,136 @@
+"""Which files of a folder are taken, and what is said of the others."""
+
+import gzip
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from producers.finra_folder import Checked, WeeklyFile, check, fresh, look, read
+from samples.finra_files import HEADER
+from schemas.errors import Failed, UsageError
+from schemas.finra_file import content_hash
+from schemas.unit import MAX_RECORD_BYTES
+
+ROWS = f"{HEADER}\nOTC|AABB|n|v|NITE|100|5|2025-12-29\nOTC|FNMA|n|v|NITE|100|5|2025-12-29\n"
+WEEK = date(2025, 12, 26)
+
+
+def found(source: Path, *tiers: str, file_date: date | None = None, first: date | None = None) -> list[tuple[str, str]]:
+    return [(str(one.week), one.tier) for one in look(source, tiers, file_date, first, None).files]
+
+
+def folder(tmp_path: Path, *names: str, content: str = ROWS) -> Path:
+    for name in names:
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+def test_names_say_weeks_and_tiers_and_the_order_is_that_of_weeks(tmp_path: Path) -> None:
+    source = folder(
+        tmp_path,
+        "finra_otc_weekly_ats_20251229.csv",
+        "finra_otc_weekly_otc_20251229.psv",
+        "week_2025-12-19_otc_.psv",
+        "tier1_2025-12-22.csv",
+    )
+    assert found(source) == [
+        ("2025-12-19", "OTC"),
+        ("2025-12-19", "NMS_TIER_1"),
+        ("2025-12-26", "OTC"),
+        ("2025-12-26", "ATS"),
+    ]
+    assert found(source, "OTC", first=WEEK) == [("2025-12-26", "OTC")]
+    assert len(look(source, ("OTC",), None, WEEK, None).outside) == 3
+
+
+def test_a_name_without_tier_or_date_needs_the_option_or_the_first_row(tmp_path: Path) -> None:
+    source = folder(tmp_path, "data.csv")
+    (_, why), *_ = look(source, (), None, None, None).refused
+    assert "says no tier; give one of OTC, OTC_BLOCKS" in why
+    assert found(source, "ATS") == [("2025-12-26", "ATS")]
+    assert found(source, "ATS", file_date=date(2025, 12, 22)) == [("2025-12-19", "ATS")]
+
+
+def test_of_one_file_the_tier_given_counts(tmp_path: Path) -> None:
+    (file,) = folder(tmp_path, "finra_otc_weekly_otc_20251229.csv").iterdir()
+    assert found(file, "ATS") == [("2025-12-26", "ATS")]
+    assert found(file) == [("2025-12-26", "OTC")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("week_2025-12-25_otc_.csv", ROWS.encode(), "a week ends on a Friday: the nearest is 2025-12-26"),
+        ("week_9999-12-31_otc_.csv", ROWS.encode(), "is at the calendar's end"),
+        ("a_otc_20251229.csv", b"", "it is empty"),
+        ("a_otc_20251229.csv", HEADER.encode(), "it has a header and no rows"),
+        ("a_otc_20251229.csv", b"Symbol|MPID\nA|B\n", "its header lacks tierDescription"),
+        ("a_otc_20251229.csv", b"\xff\xfe\x00", "it is no UTF-8 text"),
+        ("a_otc_20251229.csv.gz", b"no gzip", "it can't be unpacked"),
+        ("a_otc_20251229.csv.gz", gzip.compress(ROWS.encode())[:-12], "it can't be unpacked"),
+        (
+            "a_otc_20251229.csv.gz",
+            gzip.compress(b"x" * (MAX_RECORD_BYTES + 1)),
+            "it is over the limit of 16 MiB a file",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_its_reason_and_the_next_is_taken(
+    tmp_path: Path, name: str, content: bytes, why: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    folder(tmp_path, "finra_otc_weekly_ats_20251229.csv")
+    seen = look(tmp_path, (), None, None, None)
+    (checked,) = check(seen)
+    assert checked.file.path.name == "finra_otc_weekly_ats_20251229.csv"
+    ((path, reason),) = seen.refused
+    assert path.name == name
+    assert why in reason
+
+
+def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
+    source = folder(tmp_path, "README.md", ".hidden", "finra_otc_weekly_otc_20251229.csv")
+    (source / "old").mkdir()
+    assert look(source, (), None, None, None).unknown == ["README.md"]
+
+
+def test_a_folder_without_files_and_one_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="holds no weekly file"):
+        look(tmp_path, (), None, None, None)
+    with pytest.raises(UsageError, match="can't be read"):
+        look(tmp_path / "nowhere", (), None, None, None)
+
+
+def test_packed_and_plain_content_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + ROWS.replace("\n", "\r\n").encode())
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    plain, packed = read(tmp_path / "a.csv"), read(tmp_path / "a.csv.gz")
+    assert plain == packed
+    assert plain.rows == 2
+    assert plain.sha256 == content_hash(plain.text)
+
+
+def editions(*hashes: str) -> list[Checked]:
+    return [Checked(WeeklyFile(Path(f"{n}.csv"), WEEK, "OTC"), sha, 1) for n, sha in enumerate(hashes)]
+
+
+@pytest.mark.parametrize(
+    ("files", "latest", "new"),
+    [
+        ("a", None, "a"),
+        ("a", "a", ""),
+        ("a", "b", "a"),
+        ("ab", None, "ab"),
+        ("ab", "b", ""),
+        ("ab", "a", "b"),
+        ("aab", "c", "ab"),
+        ("aba", "b", "aba"),
+    ],
+)
+def test_of_several_files_of_a_partition_the_last_one_says_whether_they_are_new(
+    files: str, latest: str | None, new: str
+) -> None:
+    taken, same = fresh(editions(*files), {(WEEK, "OTC"): latest})
+    assert "".join(one.sha256 for one in taken) == new
+    assert len(taken) + len(same) == len(files)

@@ -1,0 +1,106 @@
+"""Files through Kafka: kept on the log, derived, and derived again from the log."""
+
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import psycopg
+import pytest
+
+from producers.finra_log import FinraLog
+from producers.sender import Sender
+from producers.source import Request
+from producers.topics import ensure_topics, partitions_of
+from rederive.settings import Settings
+from samples.finra_files import FinraFiles
+from schemas.finra import FINRA
+from schemas.finra_versions import PREFIX
+from schemas.lane import Lane, LaneName
+from schemas.row_equality import rows_equal_deterministic
+from schemas.table import Mode
+from schemas.unit import Unit, UnitHeaders
+from tests.finra.runs import FIRST, Walk, counted, weeks, write
+from tests.program import last_object, rederive
+
+pytestmark = pytest.mark.services
+
+REPLAY = Request(domain=FINRA.name, mode=Mode.INSERT, columns=())
+
+
+def send(settings: Settings, values: list[bytes]) -> None:
+    """To the log, one after the other, in turn to its partitions."""
+    lane, kafka = Lane(FINRA.name, LaneName.LOG, settings.topic_prefix), settings.kafka_config()
+    ensure_topics(kafka, lane, 2)
+    sender = Sender(kafka, lane.raw, sorted(partitions_of(kafka, lane.raw)))
+    for number, value in enumerate(values):
+        sender.send(Unit(UnitHeaders(FINRA.name, unit=number), None, value))
+        sender.flush(10)
+
+
+def line(world: FinraFiles, edition: int, **more: object) -> bytes:
+    file = world.file(FIRST, "OTC", edition)
+    said = {"file_name": file.name, "captured_at": "2020-01-01T00:00:00+00:00", "content": file.content.decode()}
+    return orjson.dumps({**said, **more})
+
+
+def test_files_of_one_partition_get_captures_in_the_order_in_which_they_were_sent(
+    settings: Settings, connection: psycopg.Connection
+) -> None:
+    world = FinraFiles(symbols=8, rows=24)
+    send(settings, [line(world, 1), line(world, 2, calc=["ingest_week"]), b"junk", line(world, 0)])
+    with closing(FinraLog(connection, settings.topic_prefix, settings.kafka_config())) as source:
+        walk = Walk(connection, REPLAY, source)
+        files = [unit.picked for unit in walk.units()]
+        walk.finish()
+    assert counted(walk) == {"file": 4, "tier_split": 1, "rolling": 1, "snapshot": 1}
+    good = [picked for picked in files if picked["captures"]]
+    by_offset = sorted(good, key=lambda picked: (picked["offset"], picked["partition"]))
+    assert [picked["captured_at"] for picked in by_offset] == sorted(picked["captured_at"] for picked in good)
+    assert all(picked["captured_at"] > "2025" for picked in good)
+    # What a run had asked of a file is not what this one asks.
+    assert connection.execute(f"SELECT count(DISTINCT capture_id) FROM {PREFIX}symbol_summary").fetchone() == (3,)
+    ((reason,),) = connection.execute("SELECT failure FROM rederive.units WHERE state = 'dead'").fetchall()
+    assert "the unit is no JSON Lines" in reason
+    last = connection.execute(f"SELECT DISTINCT capture_id FROM {PREFIX}symbol_summary_latest").fetchall()
+    assert last == [(by_offset[-1]["captures"][0],)]
+
+
+def everything(connection: psycopg.Connection, table: str) -> list[dict[str, object]]:
+    with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        return cursor.execute(f"SELECT * FROM {table}_latest").fetchall()
+
+
+def test_the_program_takes_a_folder_and_then_its_own_log(
+    settings: Settings, connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    source = tmp_path / "weekly"
+    write(source, weeks(7), ("OTC", "ATS"))
+    (source / "empty_otc_20250106.csv").write_text("")
+    plan = rederive(settings, "replay", "finra", "--source", str(source), "--dry-run", "--json")
+    estimated = orjson.loads(plan.stdout)
+    assert (estimated["captures"], estimated["refused"], len(estimated["weeks"])) == (14, 1, 7)
+    assert connection.execute("SELECT count(*) FROM rederive.captures").fetchone() == (0,)
+
+    done = last_object(rederive(settings, "replay", "finra", "--source", str(source), "--json", code=1).stdout)
+    assert (done["units"], done["dead_units"]) == (14 + 1 + 7 + 14 + 14, 1)
+    tables = [f"{PREFIX}{name}" for name in ("venue_share", "symbol_rolling_6w", "research_snapshot")]
+    before = {table: everything(connection, table) for table in tables}
+    assert all(before.values())
+
+    (source / "empty_otc_20250106.csv").unlink()
+    again = last_object(rederive(settings, "replay", "finra", "--source", str(source), "--json").stdout)
+    assert again["units"] == 0
+
+    replayed = last_object(rederive(settings, "replay-topic", "finra", "--json").stdout)
+    assert (replayed["units"], replayed["dead_units"]) == (14 + 7 + 14 + 14, 0)
+    for table in tables:
+        assert rows_equal_deterministic(before[table], everything(connection, table)), table
+
+    made = rederive(settings, "plan", "finra", "--from", str(FIRST), "--to", str(FIRST + timedelta(weeks=1)),
+                    "--calc", "venue_share", "--calc-version", "v2")  # fmt: skip
+    (tmp_path / "plan.json").write_text(made.stdout)
+    applied = last_object(rederive(settings, "apply", str(tmp_path / "plan.json"), "--json").stdout)
+    assert (applied["units"], applied["errors"]) == (4, 0)
+    refused = rederive(settings, "apply", str(tmp_path / "plan.json"), code=1)
+    assert "it has been applied before" in refused.stderr
