@@ -152,7 +152,7 @@ class Statements(Shape):
                        AS outranking,
                    bool_or(decides AND {" AND ".join(covering)}) AS covering
             FROM (
-                SELECT h.*, {newer} AS newer, coalesce(c.mode = 'supersede', false) AS decides
+                SELECT h.*, {newer} AS newer, coalesce(c.mode <> 'fill', false) AS decides
                 FROM {self.history} h LEFT JOIN rederive.captures c USING (capture_id)
                 WHERE {self.on("h", "x")} AND h.arrival IS NOT NULL) h"""
 
