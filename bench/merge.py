@@ -157,7 +157,6 @@ def main() -> None:
                 def phase(name: str, number: int, units: Sequence[Unit], version: int = 1) -> None:
                     run(connection, name, capture(connection, number, version), units, given.batch_rows)
                     connection.execute("VACUUM ANALYZE")
-                    connection.execute("CHECKPOINT")
 
                 phase("results, first", 1, before)
                 phase("cards and results, first", 2, both)

@@ -1,5 +1,6 @@
 """The sink: reads outcomes, applies them in batches, then commits the offsets that are safe."""
 
+import gc
 import logging
 import time
 from collections import defaultdict
@@ -27,6 +28,7 @@ _RETRY_CLASSES = ("40", "08", "53", "57")
 _CONNECT_ATTEMPT_SECONDS = 300.0
 _DELIVERY_SECONDS = 60.0
 _WIDTH = 50
+_GARBAGE_THRESHOLD = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,9 @@ class Sink:
 
         Failed when only a person can mend it, ConsumerLostError when a new process can.
         """
+        # What a batch is made of has no cycles: looking for some would take longer than decoding it.
+        gc.freeze()
+        gc.set_threshold(_GARBAGE_THRESHOLD)
         self._consumer.subscribe([self.config.lane.derived], on_assign=self._assigned, on_revoke=self._revoked)
         log.info("sink %s reads %s", self.config.member, self.config.lane.derived)
         try:

@@ -1,4 +1,4 @@
-"""Two small tables that have all that merging knows: one source, and two sources with owners and a group."""
+"""Small tables that have all that merging knows: one source; two, with owners and a group; three, written bare."""
 
 from psycopg import Connection
 
@@ -33,7 +33,30 @@ TWO_SOURCES = Table(
     sources=("card", "result"),
     groups=(("q", "p"),),
 )
-MADE = Domain(name="made", derivation_version=1, tables=(ONE_SOURCE, TWO_SOURCES), scopes={"all": tuple("abc")})
+THREE_SOURCES = Table(
+    name="made_three",
+    key=(Column("k", "int8"),),
+    attributes=(),
+    values=(
+        Column("every", "float8", owners=(0, 1, 2)),
+        Column("two", "float8", owners=(1, 2)),
+        Column("last", "float8", owners=(2,)),
+        Column("g", "float8", owners=(0, 1, 2)),
+        Column("h", "float8", owners=(0, 1, 2)),
+    ),
+    observed="seen",
+    policy=Mode.SUPERSEDE,
+    sources=("card", "result", "reference"),
+    groups=(("g", "h"),),
+    bare=True,
+    touched="changed_at",
+)
+MADE = Domain(
+    name="made",
+    derivation_version=1,
+    tables=(ONE_SOURCE, TWO_SOURCES, THREE_SOURCES),
+    scopes={"all": tuple("abc")},
+)
 
 
 def make(connection: Connection, table: Table) -> None:
@@ -42,7 +65,11 @@ def make(connection: Connection, table: Table) -> None:
     names = ", ".join(c.name for c in table.key)
     columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
     serving = ", ".join(
-        [*(f"{c.name} {c.type} NOT NULL" for c in table.attributes), *(f"{c.name} {c.type}" for c in table.values)]
+        [
+            *(f"{c.name} {c.type} NOT NULL" for c in table.attributes),
+            *(f"{c.name} {c.type}" for c in table.values),
+            *([f"{table.touched} timestamptz"] if table.touched else []),
+        ]
     )
     connection.execute(f"""
         CREATE TABLE {table.name} ({key}, {serving}, capture_id text, derivation_version int, merge_xid xid,

@@ -16,11 +16,13 @@ from schemas.table import Mode, Table
 from sinks.merge import Writer, merge, prepare
 from sinks.rollback import roll_back
 from sinks.staging import Staged
-from tests.sinks.made_tables import MODES, ONE_SOURCE, TWO_SOURCES, make, make_capture
+from tests.sinks.made_tables import MODES, ONE_SOURCE, THREE_SOURCES, TWO_SOURCES, make, make_capture
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-TABLES = {table.name: table for table in (ONE_SOURCE, TWO_SOURCES)}
+TABLES = {table.name: table for table in (ONE_SOURCE, TWO_SOURCES, THREE_SOURCES)}
 Row = dict[str, Any]
+Place = tuple[int, int, int]
+"""Key, source, observed."""
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Model:
             if capture.mode is Mode.FILL:
                 ranked.append(("fill", entry.values, ()))
                 continue
-            rank = (3 if entry.source in owners else 2, entry.observed, capture.version, capture.number)
+            rank = (3 if entry.source in owners else 2, entry.observed, capture.version, capture.number, entry.source)
             above = [at for at, (kind, _, other) in enumerate(ranked) if kind == "supersede" and other > rank]
             ranked.insert(above[-1] + 1 if above else 0, ("supersede", entry.values, rank))
         return [values for _, values, _ in ranked]
@@ -112,9 +114,23 @@ class Model:
                     said[name] = value
             elif any(row[n] is not None for n in group) and any(row[n] != folded.get(n) for n in group):
                 said[name] = value
-        if said:
-            said["seen"] = row["seen"]
+        if said or self.fold(key) is None:
+            said.update({column.name: row[column.name] for column in self.table.attributes})
             self.entries[key].append(Entry(self.arrivals, -1, None, self.arrivals, said))
+
+
+def covered(model: Model, said: dict[Place, Row], place: Place) -> bool:
+    """Whether a later row of the same key and source has a value wherever this one has."""
+    key, source, observed = place
+    groups = [model.group(column.name) for column in model.table.values]
+    return any(
+        all(
+            any(later[name] is not None for name in group) or all(said[place][name] is None for name in group)
+            for group in groups
+        )
+        for (other_key, other_source, when), later in said.items()
+        if (other_key, other_source) == (key, source) and when > observed
+    )
 
 
 VALUES = st.one_of(st.none(), st.integers(1, 4).map(float))
@@ -129,6 +145,7 @@ class Merging(RuleBasedStateMachine):
         names = ", ".join(f"{name}, rederive.{name}_history, rederive.{name}_baseline" for name in TABLES)
         self.connection.execute(f"TRUNCATE {names}, rederive.captures CASCADE")
         self.captures: dict[int, Captured] = {}
+        self.said: dict[tuple[str, int], dict[Place, Row]] = {}
         self.models = {name: Model(table, self.captures) for name, table in TABLES.items()}
 
     @rule(mode=st.sampled_from(MODES), version=st.integers(1, 2))
@@ -146,30 +163,37 @@ class Merging(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(running))
         table, model, capture = TABLES[name], self.models[name], self.captures[number]
         columns = [column.name for column in table.values]
-        drawn: dict[tuple[int, int, int], Row] = data.draw(
+        drawn: dict[Place, Row] = data.draw(
             st.dictionaries(
                 st.tuples(KEYS, st.integers(0, len(table.sources) - 1), st.integers(1, 3)),
                 st.fixed_dictionaries(dict.fromkeys(columns, VALUES)),
                 min_size=1,
-                max_size=3,
+                max_size=5,
             )
         )
         staged = Staged(table)
+        # A capture says the same of the same again: of what it needn't keep it would know no repeat.
+        said = self.said.setdefault((name, number), {})
+        drawn = {place: said.setdefault(place, row) for place, row in drawn.items()}
         for (key, source, observed), row in drawn.items():
             seen = (EPOCH + timedelta(seconds=observed)).isoformat()
             block = TableRows(name, ("k", "seen", *columns), [[key, seen, *(row[c] for c in columns)]], source)
             staged.add(0, block)
-            row["seen"] = EPOCH + timedelta(seconds=observed)
+            row.update({column.name: EPOCH + timedelta(seconds=observed) for column in table.attributes})
         writer = Writer(f"c{number}", number, capture.mode, capture.version)
-        before = self.stored(name)
+        before, times = self.stored(name), self.times(name)
         with self.connection.transaction():
             changed = merge(self.connection, staged, writer)
         self.expect(model, number, drawn)
         after = self.stored(name)
         assert changed[0] == sum(before.get(key) != after.get(key) for key in after), "changed rows are counted"
+        self.check_times(name, before, times)
 
-    def expect(self, model: Model, number: int, drawn: dict[tuple[int, int, int], Row]) -> None:
-        said = {place: row for place, row in drawn.items() if any(row[c.name] is not None for c in model.table.values)}
+    def expect(self, model: Model, number: int, drawn: dict[Place, Row]) -> None:
+        values = [column.name for column in model.table.values]
+        said = {
+            place: row for place, row in drawn.items() if model.table.bare or any(row[v] is not None for v in values)
+        }
         new = {
             (key, source, observed): row
             for (key, source, observed), row in said.items()
@@ -178,7 +202,10 @@ class Merging(RuleBasedStateMachine):
                 for entry in model.entries.get(key, [])
             )
         }
-        keys = {key for key, _, _ in new}
+        # Rows that can say nothing are kept here: that they change nothing is what is tested.
+        precedes = self.captures[number].mode is Mode.SUPERSEDE
+        all_said = self.said[model.table.name, number]
+        keys = {place[0] for place in new if not (precedes and covered(model, all_said, place))}
         for key in keys:
             model.touch(key)
         model.arrivals += 1
@@ -195,7 +222,9 @@ class Merging(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(running))
         self.captures[number].running = False
         for name, table in TABLES.items():
+            before, times = self.stored(name), self.times(name)
             assert all(batch > 0 for batch in roll_back(self.connection, table, f"c{number}"))
+            self.check_times(name, before, times)
             model = self.models[name]
             for key in [k for k, found in model.entries.items() if any(e.capture == number for e in found)]:
                 model.touch(key)
@@ -213,7 +242,8 @@ class Merging(RuleBasedStateMachine):
         columns = model.names()
         values = [column.name for column in model.table.values]
         row: Row = data.draw(st.dictionaries(st.sampled_from(values), VALUES, min_size=1))
-        row["seen"] = EPOCH + timedelta(seconds=data.draw(st.integers(1, 3)))
+        for column in model.table.attributes:
+            row[column.name] = EPOCH + timedelta(seconds=data.draw(st.integers(1, 3)))
         self.connection.execute(
             f"""INSERT INTO {name} (k, {", ".join(row)}) VALUES (%s, {", ".join(["%s"] * len(row))})
                 ON CONFLICT (k) DO UPDATE SET {", ".join(f"{c} = excluded.{c}" for c in row)}""",
@@ -225,6 +255,16 @@ class Merging(RuleBasedStateMachine):
         columns = self.models[name].names()
         rows = self.connection.execute(f"SELECT k, {', '.join(columns)} FROM {name}")
         return {row[0]: dict(zip(columns, row[1:], strict=True)) for row in rows}
+
+    def times(self, name: str) -> dict[int, datetime | None]:
+        """When each row was last changed, where the table says so."""
+        touched = TABLES[name].touched
+        return dict(self.connection.execute(f"SELECT k, {touched} FROM {name}").fetchall()) if touched else {}
+
+    def check_times(self, name: str, before: dict[int, Row], times: dict[int, datetime | None]) -> None:
+        after = self.stored(name)
+        for key, time in self.times(name).items():
+            assert (time != times.get(key)) == (before.get(key) != after[key]), "a changed row says when"
 
     @invariant()
     def serving_is_the_fold(self) -> None:
