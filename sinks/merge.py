@@ -21,8 +21,7 @@ from sinks.statements import Statements
 
 # Joins of a small stage with big tables must go by index; the planner guesses otherwise while the tables are young.
 _PLANNER = """
-    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
-    SET LOCAL jit = off
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off
 """
 _ROUNDS = 5
 
@@ -56,6 +55,7 @@ def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
     """Make the temporary tables that merging needs, once a connection and outside any transaction."""
     # A plan kept from when the tables were empty would be used for ever.
     connection.prepare_threshold = None
+    connection.execute(_PLANNER)
     for table in tables:
         if table.policy is not Mode.INSERT:
             connection.execute(statements(table).make_temporary)
@@ -70,7 +70,6 @@ def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int
         return Counter()
     sql = statements(staged.table)
     rows = staged.rows(writer.mode)
-    connection.execute(_PLANNER)
     with connection.cursor().copy(sql.copy) as copy:
         copy.set_types(sql.copied_types)
         for row in rows:
@@ -93,7 +92,7 @@ def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: in
     made = lock(connection, sql, sql.stage)
     if made:
         connection.execute(sql.keep_baseline)
-    before, arrival = draw_arrival(connection), draw_arrival(connection)
+    before, arrival = _row(connection, "SELECT nextval('rederive.arrival'), nextval('rederive.arrival')")
     parameters = {
         "capture": writer.capture_id,
         "version": writer.derivation_version,
@@ -102,7 +101,7 @@ def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: in
     }
     # Keys that no capture had touched have no history yet.
     untouched = made == keys
-    covered = 0
+    covered = None
     if not untouched:
         _, covered = _row(connection, sql.unstage(writer.mode), parameters)
     connection.execute(sql.insert_history, parameters)
@@ -121,7 +120,7 @@ def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: in
     if slow:
         changed |= refold(connection, table, f"(SELECT {sql.keys} FROM {sql.pending} WHERE slow) w", before, writer)
     if covered:
-        connection.execute(sql.drop_covered, parameters)
+        connection.execute(sql.drop_covered, {"places": covered})
     return changed
 
 

@@ -9,6 +9,17 @@ from functools import cached_property
 from schemas.table import Mode
 from sinks.shape import Shape
 
+# Of an entry h: its capture's number, whether precedence decides about it.
+_NUMBER = "(SELECT c.number FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
+_DECIDES = "(SELECT c.mode <> 'fill' FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
+
+
+def _newer(number: str) -> str:
+    """That an entry h is above a staged row x of a source that counts as much."""
+    return f"""((h.observed, h.derivation_version) > (x.observed, %(version)s)
+        OR (h.observed, h.derivation_version) = (x.observed, %(version)s)
+           AND ({number}, h.source) > (%(number)s, x.source))"""
+
 
 class Statements(Shape):
     """The statements of one table. Parameters are psycopg's named ones, said at each."""
@@ -59,35 +70,34 @@ class Statements(Shape):
             WHERE b.ctid = k.place"""
 
     def unstage(self, mode: Mode) -> str:
-        """Drop staged rows that entries of the capture make needless; one row (dropped, entries needless in turn).
+        """Drop staged rows that entries of the capture make needless; one row (dropped, places of entries).
 
-        That is repeats, of which the first stays, and where precedence decides rows that a later one covers. capture.
+        That is repeats, of which the first stays, and where precedence decides rows that a later one covers. The places
+        are those of entries that staged rows cover, or NULL. capture.
         """
         covered = covering = "false"
         if mode is Mode.SUPERSEDE:
             covered = f"x.observed < h.observed AND {self.covers('h', 'x')}"
             covering = f"x.observed > h.observed AND {self.covers('x', 'h')}"
+        own = "AND h.source = x.source AND h.capture_id = %(capture)s"
         return f"""
             WITH mine AS MATERIALIZED (
-                SELECT x.ctid AS place, x.observed = h.observed OR {covered} AS needless, {covering} AS covering
-                FROM {self.stage} x, {self.lookup(self.history, "h", "x", where="AND h.source = x.source")}
-                WHERE h.capture_id = %(capture)s),
+                SELECT x.ctid AS place, h.place AS entry, x.observed = h.observed OR {covered} AS needless,
+                       {covering} AS covering
+                FROM {self.stage} x, {self.lookup(self.history, "h", "x", "h.ctid AS place, h.*", own)}),
             dropped AS (DELETE FROM {self.stage} x USING mine m WHERE x.ctid = m.place AND m.needless RETURNING 1)
-            SELECT (SELECT count(*) FROM dropped), count(*) FILTER (WHERE covering) FROM mine"""
+            SELECT (SELECT count(*) FROM dropped), array_agg(entry::text) FILTER (WHERE covering) FROM mine"""
 
     @cached_property
     def drop_covered(self) -> str:
-        """Drop entries of the capture that staged rows cover: they are below them in every list. capture.
+        """Drop entries that staged rows cover: they are below them in every list. places.
 
         Unless something was written from outside: it stands above what had arrived before it.
         """
-        own = "AND h.source = x.source AND h.observed < x.observed"
-        outside = f"SELECT FROM {self.history} o WHERE {self.on('o', 'x')} AND o.source < 0 OFFSET 0"
+        outside = f"SELECT FROM {self.history} o WHERE {self.on('o', 'h')} AND o.source < 0 OFFSET 0"
         return f"""
-            DELETE FROM {self.history} h USING (
-                SELECT h.place FROM {self.stage} x, {self.lookup(self.history, "h", "x", "h.ctid AS place, h.*", own)}
-                WHERE h.capture_id = %(capture)s AND {self.covers("x", "h")} AND NOT EXISTS ({outside})) d
-            WHERE h.ctid = d.place"""
+            DELETE FROM {self.history} h
+            WHERE h.ctid = ANY(%(places)s::text[]::tid[]) AND NOT EXISTS ({outside})"""
 
     @cached_property
     def insert_history(self) -> str:
@@ -104,57 +114,50 @@ class Statements(Shape):
         return f"INSERT INTO {self.pending} SELECT DISTINCT {self.keys}, true FROM {self.stage} WHERE shared"
 
     def mark_pending(self, mode: Mode) -> str:
-        """Find the keys whose rows may change; one row (keys, slow ones among them). arrival, version, number.
+        """Find the keys whose rows may change; one row (keys, slow ones among them). capture, version, number, arrival.
 
         A staged row changes nothing where the stored row is ours, hence the fold, and holds each of its values, or an
         entry above it has a value there. Slow are keys that a single statement can't merge: staged more than once, not
         on top, gone from the serving table, written from outside.
         """
-        ours = self.ours("s", "row_xmin")
         stored = self.lookup(self.serving, "s", "x", "s.xmin AS row_xmin, s.*")
-        others = self._entries_besides(mode)
-        baseline = f"SELECT b.present FROM {self.baseline} b WHERE {self.on('b', 'x')}"
+        present = f"SELECT b.present FROM {self.baseline} b WHERE {self.on('b', 'x')}"
+        entries = f"FROM {self.history} h WHERE {self.on('h', 'x')}"
+        earlier = f"EXISTS (SELECT {entries} AND h.arrival < %(arrival)s OFFSET 0)"
+        outranked = covered = "false"
+        if mode is Mode.SUPERSEDE:
+            above = f"{entries} AND h.source >= 0 AND (h.source <> x.source OR h.observed >= x.observed)"
+            outranked = f"""EXISTS (SELECT {above} AND h.arrival <> %(arrival)s AND {_DECIDES}
+                AND (h.source <> x.source OR {_newer(_NUMBER)}) OFFSET 0)"""
+            own = f"{above} AND h.capture_id = %(capture)s"
+            covered = f"""(EXISTS (SELECT {own} AND {self._decides_against("h", "x", "%(number)s")} OFFSET 0)
+                OR EXISTS (SELECT {above} AND {self._decides_against("h", "x", _NUMBER)} AND {_DECIDES} OFFSET 0))"""
         return f"""
             WITH found AS (
                 INSERT INTO {self.pending}
                 SELECT {self.keys}, bool_or(slow) FROM (
                     SELECT {self.of("x", self.key)}, x.shared OR CASE
-                        WHEN s.{self.key[0]} IS NULL THEN h.earlier OR ({baseline})
-                        ELSE h.outranking OR NOT {ours} END AS slow
-                    FROM {self.stage} x
-                    LEFT JOIN {stored} ON true
-                    LEFT JOIN LATERAL ({others}) h ON true
-                    WHERE (NOT ({self.changes(mode, "x")}) AND {ours}) IS NOT TRUE
-                      AND (h.covering AND {ours}) IS NOT TRUE) p
+                        WHEN s.{self.key[0]} IS NULL THEN {earlier} OR ({present})
+                        ELSE {outranked} OR NOT {self.ours("s", "row_xmin")} END AS slow
+                    FROM {self.stage} x LEFT JOIN {stored} ON true
+                    WHERE s.{self.key[0]} IS NULL
+                       OR ({self.changes(mode, "x")}) AND NOT {covered} OR NOT {self.ours("s", "row_xmin")}) p
                 GROUP BY {self.keys}
                 RETURNING slow)
             SELECT count(*), count(*) FILTER (WHERE slow) FROM found"""
 
-    def _entries_besides(self, mode: Mode) -> str:
-        """About a staged row's entry: whether others came earlier, rank above it, or above it where it would change."""
-        if mode is Mode.FILL:
-            # New fills go to the bottom of the list, whatever else it holds.
-            return f"""
-                SELECT count(*) > 0 AS earlier, false AS outranking, false AS covering FROM {self.history} h
-                WHERE s.{self.key[0]} IS NULL AND {self.on("h", "x")} AND h.arrival < %(arrival)s"""
-        newer = """((h.observed, h.derivation_version, c.number, h.source)
-                    > (x.observed, %(version)s, %(number)s, x.source))"""
-        covering = []
+    def _decides_against(self, entry: str, staged: str, number: str) -> str:
+        """That an entry has a value above the staged row's wherever that would change the stored one."""
+        parts = []
+        newer = _newer(number)
         for part, owners in self.parts.items():
-            own = ", ".join(map(str, owners))
-            above = "newer"
+            above = newer
             if len(owners) < len(self.table.sources):
-                above = f"(h.source IN ({own}), newer) > (x.source IN ({own}), false)"
-            covering.append(f"(NOT {self.part_changes(mode, part, 'x')} OR ({self.said('h', part)} AND {above}))")
-        return f"""
-            SELECT bool_or(arrival < %(arrival)s) AS earlier,
-                   coalesce(bool_or(decides AND arrival <> %(arrival)s AND (source <> x.source OR newer)), false)
-                       AS outranking,
-                   bool_or(decides AND {" AND ".join(covering)}) AS covering
-            FROM (
-                SELECT h.*, {newer} AS newer, coalesce(c.mode <> 'fill', false) AS decides
-                FROM {self.history} h LEFT JOIN rederive.captures c USING (capture_id)
-                WHERE {self.on("h", "x")} AND h.arrival IS NOT NULL) h"""
+                own = ", ".join(map(str, owners))
+                above = f"({entry}.source IN ({own}), {newer}) > ({staged}.source IN ({own}), false)"
+            changes = self.part_changes(Mode.SUPERSEDE, part, staged)
+            parts.append(f"(NOT {changes} OR ({self.said(entry, part)} AND {above}))")
+        return " AND ".join(parts)
 
     @cached_property
     def mark_foreign(self) -> str:

@@ -336,7 +336,7 @@ CREATE TABLE rederive.ra_mst_bookmakers_history (
     is_active boolean,
     PRIMARY KEY (code, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_bookmakers_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_bookmakers_history (capture_id, code);
 
 CREATE TABLE rederive.ra_mst_bookmakers_baseline (
     code varchar(50) PRIMARY KEY,
@@ -357,7 +357,7 @@ CREATE TABLE rederive.ra_mst_regions_history (
     name varchar,
     PRIMARY KEY (code, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_regions_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_regions_history (capture_id, code);
 
 CREATE TABLE rederive.ra_mst_regions_baseline (
     code varchar(50) PRIMARY KEY,
@@ -378,7 +378,7 @@ CREATE TABLE rederive.ra_mst_courses_history (
     region varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_courses_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_courses_history (capture_id, id);
 
 CREATE TABLE rederive.ra_mst_courses_baseline (
     id varchar(50) PRIMARY KEY,
@@ -440,7 +440,7 @@ CREATE TABLE rederive.ra_races_history (
     betting_forecast text,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_races_history (capture_id);
+CREATE INDEX ON rederive.ra_races_history (capture_id, id);
 
 CREATE TABLE rederive.ra_races_baseline (
     id varchar(50) PRIMARY KEY,
@@ -511,7 +511,7 @@ CREATE TABLE rederive.ra_mst_horses_history (
     region varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_horses_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_horses_history (capture_id, id);
 
 CREATE TABLE rederive.ra_mst_horses_baseline (
     id varchar(50) PRIMARY KEY,
@@ -541,7 +541,7 @@ CREATE TABLE rederive.ra_mst_jockeys_history (
     name varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_jockeys_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_jockeys_history (capture_id, id);
 
 CREATE TABLE rederive.ra_mst_jockeys_baseline (
     id varchar(50) PRIMARY KEY,
@@ -561,7 +561,7 @@ CREATE TABLE rederive.ra_mst_trainers_history (
     location varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_trainers_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_trainers_history (capture_id, id);
 
 CREATE TABLE rederive.ra_mst_trainers_baseline (
     id varchar(50) PRIMARY KEY,
@@ -581,7 +581,7 @@ CREATE TABLE rederive.ra_mst_owners_history (
     name varchar,
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_owners_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_owners_history (capture_id, id);
 
 CREATE TABLE rederive.ra_mst_owners_baseline (
     id varchar(50) PRIMARY KEY,
@@ -601,7 +601,7 @@ CREATE TABLE rederive.ra_mst_sires_history (
     region varchar(10),
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_sires_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_sires_history (capture_id, id);
 
 CREATE TABLE rederive.ra_mst_sires_baseline (
     id varchar(50) PRIMARY KEY,
@@ -622,7 +622,7 @@ CREATE TABLE rederive.ra_mst_dams_history (
     region varchar(10),
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_dams_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_dams_history (capture_id, id);
 
 CREATE TABLE rederive.ra_mst_dams_baseline (
     id varchar(50) PRIMARY KEY,
@@ -643,7 +643,7 @@ CREATE TABLE rederive.ra_mst_damsires_history (
     region varchar(10),
     PRIMARY KEY (id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_mst_damsires_history (capture_id);
+CREATE INDEX ON rederive.ra_mst_damsires_history (capture_id, id);
 
 CREATE TABLE rederive.ra_mst_damsires_baseline (
     id varchar(50) PRIMARY KEY,
@@ -670,7 +670,7 @@ CREATE TABLE rederive.ra_horse_pedigree_history (
     region varchar,
     PRIMARY KEY (horse_id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_horse_pedigree_history (capture_id);
+CREATE INDEX ON rederive.ra_horse_pedigree_history (capture_id, horse_id);
 
 CREATE TABLE rederive.ra_horse_pedigree_baseline (
     horse_id varchar(50) PRIMARY KEY,
@@ -742,7 +742,7 @@ CREATE TABLE rederive.ra_runners_history (
     odds jsonb,
     PRIMARY KEY (race_id, horse_id, source, capture_id, observed)
 );
-CREATE INDEX ON rederive.ra_runners_history (capture_id);
+CREATE INDEX ON rederive.ra_runners_history (capture_id, race_id, horse_id);
 
 CREATE TABLE rederive.ra_runners_baseline (
     race_id varchar(50) NOT NULL,
