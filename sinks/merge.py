@@ -89,8 +89,10 @@ def lock(connection: Connection, sql: Statements, keys: str) -> int:
 def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: int) -> Iterable[Key]:
     """Merge what is staged under so many keys; return the keys of rows that changed."""
     sql = statements(table)
-    made = lock(connection, sql, sql.stage)
-    if made:
+    if writer.mode is Mode.FILL:
+        # Fills meet rows that no capture has touched, mostly.
+        made = connection.execute(sql.lock_and_keep).rowcount
+    elif made := lock(connection, sql, sql.stage):
         connection.execute(sql.keep_baseline)
     before, arrival = _row(connection, "SELECT nextval('rederive.arrival'), nextval('rederive.arrival')")
     parameters = {

@@ -69,6 +69,17 @@ class Statements(Shape):
             FROM (SELECT DISTINCT ON (b.place) b.place, s.* FROM {self.stage} x, {stored}, {made}) k
             WHERE b.ctid = k.place"""
 
+    @cached_property
+    def lock_and_keep(self) -> str:
+        """Both in one, for what is staged: the quicker way where most baselines are missing."""
+        stored = self.lookup(self.serving, "s", "x", "s.xmin AS row_xmin, s.*")
+        return f"""
+            INSERT INTO {self.baseline} AS b ({self.keys}, present, row_xmin, {self.names})
+            SELECT {self.of("x", self.key)}, s.{self.key[0]} IS NOT NULL, s.row_xmin, {self.of("s", self.columns)}
+            FROM (SELECT DISTINCT {self.keys} FROM {self.stage}) x LEFT JOIN {stored} ON true
+            ORDER BY {self.of("x", self.key)}
+            ON CONFLICT ({self.keys}) DO UPDATE SET present = b.present WHERE false"""
+
     def unstage(self, mode: Mode) -> str:
         """Drop staged rows that entries of the capture make needless; one row (dropped, places of entries).
 
