@@ -188,7 +188,7 @@ def test_a_missing_table_names_the_command_that_makes_it(database_url: str) -> N
 
 def test_the_api_is_asked_twice_a_second(opened: Callable[..., RateLimit]) -> None:
     days = [date(2025, 5, 1) + timedelta(days=after) for after in range(12)]
-    with StandIn(today=date(2026, 1, 1), gap=0.5, tolerance=0.02) as server:
+    with StandIn(today=date(2026, 1, 1), gap=0.5, tolerance=0.05) as server:
         server.faults.add(Fault("500", times=2))
         settings = RacingSettings(username="standin", password="standin", base_url=server.base_url)
         with (
