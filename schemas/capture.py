@@ -33,8 +33,8 @@ class Capture:
     """A capture as every layer needs it.
 
     `capture_id` is text for people and records, `number` orders captures. `source` says what is re-read ("table",
-    "log", "api", "files"). `columns` are the value columns in scope, none for all. `topic_ids` are Kafka's ids of the raw topics
-    that the units stand on, by lane.
+    "log", "api", "files"). `columns` are the value columns in scope, none for all. `topic_ids` are Kafka's ids of the
+    raw topics that the units stand on, by lane.
     """
 
     capture_id: str

@@ -15,7 +15,9 @@ from rederive.cli.app import app
 if TYPE_CHECKING:
     import psycopg
 
-report = cyclopts.App(name="report", help="Reports on the tables of all domains: figures on stdout, nothing is changed.")
+report = cyclopts.App(
+    name="report", help="Reports on the tables of all domains: figures on stdout, nothing is changed."
+)
 app.command(report)
 
 Columns = Annotated[str, Parameter(help="Scopes, columns, or metrics of every role such as `risk`; comma-separated.")]
