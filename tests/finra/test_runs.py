@@ -123,8 +123,9 @@ def test_killed_in_a_years_backfill(settings: Settings, connection: psycopg.Conn
     run = start(settings, "replay", "finra", "--source", str(source), *year)
     try:
         until(lambda: applied() > 5, 60, "the backfill does not begin")
-        workers(run, "agent")[0].kill()
-        workers(run, "sink")[0].kill()
+        agents, sinks = workers(run, "agent"), workers(run, "sink")
+        agents[0].kill()
+        sinks[0].kill()
         reached = applied()
         until(lambda: applied() > reached, 60, "the deaths of an agent and the sink stop the backfill")
     finally:
