@@ -21,14 +21,14 @@ from unittest import mock
 import psutil
 from confluent_kafka import Consumer, TopicPartition
 
-from processors import betfair
-from processors.impedance import decimal_inputs
+from processors.betfair import process as betfair
+from processors.betfair.impedance import decimal_inputs
 from producers.sender import Sender
 from producers.topics import ensure_topics
 from rederive import local
 from rederive.settings import Settings
-from samples import betfair_sample
-from samples.synthetic import Synthetic
+from samples.betfair import sample as betfair_sample
+from samples.betfair.synthetic import Synthetic
 from schemas.lane import Lane, LaneName
 from schemas.unit import TARGET_UNIT_ROWS, Unit, UnitHeaders
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from random import Random
 from time import process_time
 
-from samples import finra_sample
-from samples.finra_files import FinraFiles
-from schemas.finra_file import decode_file
-from schemas.finra_partition import window
-from schemas.finra_units import FileUnit, RollingFacts, RollingUnit
+from samples.finra import sample as finra_sample
+from samples.finra.files import FinraFiles
+from schemas.finra.file import decode_file
+from schemas.finra.partition import window
+from schemas.finra.units import FileUnit, RollingFacts, RollingUnit
 
 _ROUNDS = 5
 _WEEK = date(2025, 12, 26)
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _measured(value: bytes) -> tuple[int, int, float, float]:
-    from processors.finra import process
+    from processors.finra.process import process
 
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)

@@ -19,13 +19,13 @@ import orjson
 import psutil
 import psycopg
 
-from processors.racing import process
+from processors.racing.process import process
 from rederive import local
 from rederive.migrate import migrate
 from rederive.settings import Settings
-from samples.racing_days import racing_day
+from samples.racing.days import racing_day
 from schemas.outcome import Outcome
-from schemas.racing import RACING
+from schemas.racing.tables import RACING
 from schemas.table import Mode
 from schemas.unit import Origin
 from sinks import apply as applying

@@ -25,8 +25,8 @@ from producers.topics import ensure_topics
 from rederive import local
 from rederive.migrate import migrate
 from rederive.settings import Endpoints, Settings
-from samples.racing_api import StandIn
-from samples.racing_days import racing_day
+from samples.racing.api import StandIn
+from samples.racing.days import racing_day
 from schemas.lane import Lane, LaneName
 from schemas.unit import Unit, UnitHeaders
 

@@ -17,13 +17,13 @@ import orjson
 import psycopg
 
 from bench.watch import run, show
-from processors.betfair import derive
+from processors.betfair.process import derive
 from rederive import local
 from rederive.migrate import migrate
 from rederive.settings import Settings
-from samples.load import derive_bare_rows, load
-from samples.synthetic import Synthetic
-from schemas.betfair import METRICS
+from samples.betfair.load import derive_bare_rows, load
+from samples.betfair.synthetic import Synthetic
+from schemas.betfair.tables import METRICS
 
 
 def script(url: str, limit: int) -> float:

@@ -18,8 +18,8 @@ from bench.watch import run, show
 from rederive import captures, local
 from rederive.migrate import migrate
 from rederive.settings import Settings
-from samples.finra_files import FinraFiles
-from schemas.finra_partition import fridays
+from samples.finra.files import FinraFiles
+from schemas.finra.partition import fridays
 
 FIRST = date(2025, 1, 3)
 QUERIES = {

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from processors import betfair, betfair_line, racing, racing_line
+from processors.betfair import line as betfair_line
+from processors.betfair import process as betfair
 from processors.computed import Computed
+from processors.racing import line as racing_line
+from processors.racing import process as racing
 from schemas.outcome import Outcome
 
 
@@ -23,13 +26,13 @@ class Processor:
 
 def _finra(value: bytes, columns: Sequence[str]) -> Outcome:
     # polars takes a while to import, and a pool of threads: only for whom it works.
-    from processors import finra
+    from processors.finra import process as finra
 
     return finra.process(value, columns)
 
 
 def _finra_lines(lines: Iterable[bytes]) -> Iterator[Computed]:
-    from processors import finra_line
+    from processors.finra import line as finra_line
 
     return finra_line.compute(lines)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from psycopg import Connection
 
-from producers.betfair import SnapshotTable
-from producers.finra import FinraFiles, FinraStored
-from producers.finra_log import FinraLog
+from producers.betfair.snapshots import SnapshotTable
+from producers.finra.log import FinraLog
+from producers.finra.sources import FinraFiles, FinraStored
 from producers.log import LogSource
-from producers.racing import RacingDays, RacingLog
+from producers.racing.days import RacingDays, RacingLog
 from producers.source import Source
 from schemas.errors import UsageError
 from schemas.registry import DOMAINS

@@ -13,10 +13,6 @@ from schemas.errors import RederiveError
 
 COMMANDS = (
     "replay",
-    "betfair",
-    "racing",
-    "finra",
-    "finra_reports",
     "captures",
     "program",
     "report",
@@ -53,6 +49,14 @@ def run(arguments: list[str]) -> int:
         _set_up_logs()
         for name in COMMANDS:
             importlib.import_module(f"rederive.cli.{name}")
+        for name in (
+            "betfair.commands",
+            "betfair.report_commands",
+            "racing.commands",
+            "finra.commands",
+            "finra.report_commands",
+        ):
+            importlib.import_module(f"rederive.{name}")
         app.version = _version
         # ours to report, below
         app.suppress_keyboard_interrupt = False

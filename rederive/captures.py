@@ -13,8 +13,8 @@ from producers import ledger
 from rederive.finra import rollback as finra_rollback
 from schemas.capture import Capture, CaptureState
 from schemas.errors import Failed
-from schemas.finra import FINRA
-from schemas.finra_partition import DOMAIN_NAME
+from schemas.finra.partition import DOMAIN_NAME
+from schemas.finra.tables import FINRA
 from schemas.registry import DOMAINS
 from schemas.table import Domain
 from sinks.rollback import preview, roll_back

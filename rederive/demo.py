@@ -18,13 +18,14 @@ from rederive.__main__ import BROKEN_PIPE, INTERRUPTED
 from rederive.cli.output import stderr, stdout
 from rederive.database import connect
 from rederive.settings import PREFIX, Settings
-from samples import betfair_sample, finra_sample
-from samples.finra_files import FinraFiles
-from samples.load import derive_bare_rows, load
-from samples.racing_api import StandIn
-from samples.racing_faults import Fault
+from samples.betfair import sample as betfair_sample
+from samples.betfair.load import derive_bare_rows, load
+from samples.finra import sample as finra_sample
+from samples.finra.files import FinraFiles
+from samples.racing.api import StandIn
+from samples.racing.faults import Fault
 from schemas.errors import Failed
-from schemas.finra_partition import fridays
+from schemas.finra.partition import fridays
 
 _RACING_DAYS = "--from 2024-05-17 --to 2024-05-19"
 _RACING_TODAY = date(2024, 6, 1)
@@ -148,8 +149,8 @@ class Demo:
 
     def _check(self, url: str) -> None:
         """The demo's claim: nothing that the payloads could fill is left, and the second replay changed nothing."""
-        from rederive.reports.fillable import fillable
-        from schemas.betfair import METRICS
+        from rederive.betfair.fillable import fillable
+        from schemas.betfair.tables import METRICS
 
         with connect(url, application="rederive demo") as connection:
             left = {name: count for name, count in fillable(connection, METRICS).columns.items() if count}

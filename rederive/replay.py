@@ -14,9 +14,9 @@ from producers.source import Finding, Made, Request, Source, make_plan
 from rederive import captures
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
-from rederive.journal import Journal
 from rederive.logs import also_to, no_longer_to, run_log
 from rederive.progress import counts
+from rederive.racing.journal import Journal
 from rederive.run import Listener, Run
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress

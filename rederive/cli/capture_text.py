@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rederive.reports.figures import clock, count
+from rederive.cli.figures import clock, count
 
 _SAID_ELSEWHERE = ("start", "end")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from processors.finra_checks import Check
+from processors.finra.checks import Check
 from rederive.finra.written import Run
-from schemas.finra_partition import partition_key
-from schemas.finra_versions import get_current_version
+from schemas.finra.partition import partition_key
+from schemas.finra.versions import get_current_version
 
 RUN = "unnest(%(captures)s::text[], %(weeks)s::date[], %(tiers)s::text[]) r(capture_id, week_ending, tier)"
 """The run's captures as rows (capture_id, week_ending, tier), in statements of `Store.rows`."""

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from processors.finra_checks import Check
+from processors.finra.checks import Check
 from rederive.finra.checked import RUN, Found, Store
 from rederive.finra.written import Run
-from schemas import finra as tables
-from schemas.finra_partition import TIERS, fridays
-from schemas.finra_versions import PREFIX
+from schemas.finra import tables
+from schemas.finra.partition import TIERS, fridays
+from schemas.finra.versions import PREFIX
 from schemas.table import Table
 
 ROWS_CHANGE = 0.20

@@ -1,7 +1,7 @@
 """Whether what was computed twice of the same input came out the same (finra spec, sections 8 and 9).
 
 Rows are compared in the database: as multisets, by count and sum of row hashes, without the columns that
-schemas/row_equality.py leaves out.
+schemas/finra/row_equality.py leaves out.
 """
 
 from collections import defaultdict
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from psycopg import Connection, sql
 
-from producers.finra_picks import Captured, Picked
-from schemas.finra import FINRA, RAW
-from schemas.finra_versions import CALCS
-from schemas.row_equality import INPUT_PREFIX
+from producers.finra.picks import Captured, Picked
+from schemas.finra.row_equality import INPUT_PREFIX
+from schemas.finra.tables import FINRA, RAW
+from schemas.finra.versions import CALCS
 from schemas.table import Table
 
 # What these read are the rows of one capture, which may have been computed by the unit that stored them.

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from schemas.errors import UsageError
-from schemas.finra_partition import check_week_ending, parse_date, tier_code
+from schemas.finra.partition import check_week_ending, parse_date, tier_code
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from psycopg import Connection
 
 from rederive.finra.partitions import Partitions
-from schemas.finra import FINRA, REJECT_ALERT
+from schemas.finra.tables import FINRA, REJECT_ALERT
 
 Health = Literal["healthy", "between", "unhealthy"]
 

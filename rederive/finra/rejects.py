@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from psycopg import Connection
 
 from rederive.finra.partitions import Partitions
-from schemas.finra import REASONS
+from schemas.finra.tables import REASONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from psycopg import Connection
 from producers import ledger
 from schemas.capture import CaptureState
 from schemas.errors import Failed
-from schemas.finra import FINRA, MANIFEST, manifest_keys
+from schemas.finra.tables import FINRA, MANIFEST, manifest_keys
 from sinks.removal import Written, preview, remove, written
 from sinks.rollback import roll_back
 

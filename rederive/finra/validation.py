@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from processors.finra_checks import Check, Status
+from processors.finra.checks import Check, Status
 from rederive.finra.checked import RUN, Found, Store
 from rederive.finra.completeness import missing_weeks, row_counts
 from rederive.finra.determinism import compare, pairs
 from rederive.finra.written import Run, find_run, stored_units
-from schemas import finra as tables
-from schemas.finra import CORE_DOMAIN, SHARE_TOLERANCE
-from schemas.finra_versions import PREFIX, Stage
+from schemas.finra import tables
+from schemas.finra.tables import CORE_DOMAIN, SHARE_TOLERANCE
+from schemas.finra.versions import PREFIX, Stage
 
 VOLUME_SWING = 0.50
 """By how much a tier's volume may change from one week to the next."""

@@ -7,9 +7,9 @@ from typing import Any
 from psycopg import Connection, sql
 
 from rederive.finra.partitions import Partitions
-from schemas.finra import FINRA
-from schemas.finra_versions import Calc
-from schemas.row_equality import INPUT_PREFIX
+from schemas.finra.row_equality import INPUT_PREFIX
+from schemas.finra.tables import FINRA
+from schemas.finra.versions import Calc
 from schemas.table import Column
 
 _EXAMPLES = 5

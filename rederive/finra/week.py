@@ -10,9 +10,9 @@ from psycopg import Connection, sql
 
 from rederive.finra.partitions import Partitions
 from rederive.finra.quality import CheckRow, check_rows
-from schemas import finra as tables
-from schemas.finra import MANIFEST
-from schemas.finra_versions import CALCS, Stage, get_current_version
+from schemas.finra import tables
+from schemas.finra.tables import MANIFEST
+from schemas.finra.versions import CALCS, Stage, get_current_version
 
 TOP_VENUES = 10
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from producers.finra_picks import Picked
+from producers.finra.picks import Picked
 from schemas.errors import Failed
-from schemas.finra import FINRA
-from schemas.finra_partition import partition_of
+from schemas.finra.partition import partition_of
+from schemas.finra.tables import FINRA
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from producers.racing import DAY_KINDS, last_day
-from producers.racing_ledger import Day, RacingLedger
+from producers.racing.days import DAY_KINDS, last_day
+from producers.racing.index import Day, RacingLedger
 from producers.source import Request
 from rederive.racing.chunks import CALL_SECONDS, monthly
 from rederive.replay import Replayer

@@ -10,13 +10,13 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processors.betfair import derive
+from processors.betfair.process import derive
 from rederive.migrate import migrate
 from rederive.settings import Settings
-from samples.betfair_sample import snapshot_line
-from samples.load import derive_bare_rows, load
-from samples.synthetic import Synthetic
-from schemas.betfair import METRICS
+from samples.betfair.load import derive_bare_rows, load
+from samples.betfair.sample import snapshot_line
+from samples.betfair.synthetic import Synthetic
+from schemas.betfair.tables import METRICS
 from schemas.lane import Lane, LaneName
 from sinks.notes import holes
 from tests.program import last_object, rederive, start, workers

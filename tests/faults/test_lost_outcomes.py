@@ -8,15 +8,15 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from producers import ledger
-from producers.betfair import SnapshotTable
+from producers.betfair.snapshots import SnapshotTable
 from producers.sender import Sender
 from producers.source import Made, Request, make_plan
 from producers.topics import committed, ensure_topics
 from rederive.migrate import migrate
 from rederive.settings import Settings
-from samples.load import load
-from samples.synthetic import Synthetic
-from schemas.betfair import METRICS
+from samples.betfair.load import load
+from samples.betfair.synthetic import Synthetic
+from schemas.betfair.tables import METRICS
 from schemas.lane import Lane, LaneName
 from schemas.table import Mode
 from schemas.unit import Unit

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import psycopg
 
-from processors.finra import process
+from processors.finra.process import process
 from producers import ledger
 from producers.registry import Where, open_source
 from producers.source import Finding, Refusal, Request, Source, make_plan
-from samples.finra_files import FinraFiles
-from schemas.finra import FINRA
-from schemas.finra_partition import fridays
+from samples.finra.files import FinraFiles
+from schemas.finra.partition import fridays
+from schemas.finra.tables import FINRA
 from schemas.plan import Plan, PlannedUnit
 from schemas.table import Mode
 from schemas.unit import Unit

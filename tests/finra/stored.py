@@ -9,13 +9,13 @@ import orjson
 import psycopg
 from psycopg.types.json import Jsonb
 
-from processors.finra import outcome_of
-from producers.finra_picks import Captured, Wanted, planned
-from schemas import finra as tables
-from schemas.finra_file import content_hash
-from schemas.finra_partition import capture_id, partition_of
-from schemas.finra_units import FileUnit, FinraUnit, RawUnit, VolumeUnit
-from schemas.finra_versions import CALCS, work_of
+from processors.finra.process import outcome_of
+from producers.finra.picks import Captured, Wanted, planned
+from schemas.finra import tables
+from schemas.finra.file import content_hash
+from schemas.finra.partition import capture_id, partition_of
+from schemas.finra.units import FileUnit, FinraUnit, RawUnit, VolumeUnit
+from schemas.finra.versions import CALCS, work_of
 from schemas.outcome import Outcome
 from schemas.table import Table
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.finra import process
-from samples import finra_sample
-from samples.finra_files import HEADER, FinraFiles
-from schemas.finra_partition import window
-from schemas.finra_units import RollingFacts, RollingUnit, TierCapture, TierSplitUnit
+from processors.finra.process import process
+from samples.finra import sample as finra_sample
+from samples.finra.files import HEADER, FinraFiles
+from schemas.finra.partition import window
+from schemas.finra.units import RollingFacts, RollingUnit, TierCapture, TierSplitUnit
 from schemas.outcome import Outcome
 from tests.finra import naive
 from tests.finra.texts import AT, WEEK, file_outcome, picked, table

@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from processors.computed import Computed
-from processors.finra_line import compute
-from samples.finra_files import FinraFiles, WeeklyFile
-from schemas.finra_partition import window
+from processors.finra.line import compute
+from samples.finra.files import FinraFiles, WeeklyFile
+from schemas.finra.partition import window
 from tests.finra import naive
 from tests.finra.texts import AT, EXAMPLE_A, NAME, WEEK, content
 

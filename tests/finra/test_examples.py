@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 import pytest
 
-from processors.finra import process
-from processors.finra_line import compute
-from schemas.finra_partition import capture_id, window
-from schemas.finra_units import RollingFacts, RollingUnit, SnapshotUnit
+from processors.finra.line import compute
+from processors.finra.process import process
+from schemas.finra.partition import capture_id, window
+from schemas.finra.row_equality import rows_equal_deterministic
+from schemas.finra.units import RollingFacts, RollingUnit, SnapshotUnit
 from schemas.outcome import Outcome, RowProblem
-from schemas.row_equality import rows_equal_deterministic
 from tests.finra.texts import AT, EXAMPLE_A, NAME, WEEK, checks, content, file_outcome, picked, table
 
 A = content(EXAMPLE_A)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from producers.finra_folder import Checked, WeeklyFile, check, fresh, look, read
-from samples.finra_files import HEADER
+from producers.finra.folder import Checked, WeeklyFile, check, fresh, look, read
+from samples.finra.files import HEADER
 from schemas.errors import Failed, UsageError
-from schemas.finra_file import content_hash
+from schemas.finra.file import content_hash
 from schemas.unit import MAX_RECORD_BYTES
 
 ROWS = f"{HEADER}\nOTC|AABB|n|v|NITE|100|5|2025-12-29\nOTC|FNMA|n|v|NITE|100|5|2025-12-29\n"

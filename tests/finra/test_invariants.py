@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from processors.finra import process
-from samples import finra_sample
-from samples.finra_files import HEADER, FinraFiles
-from schemas.finra import FINRA
+from processors.finra.process import process
+from samples.finra import sample as finra_sample
+from samples.finra.files import HEADER, FinraFiles
+from schemas.finra.row_equality import rows_equal_deterministic
+from schemas.finra.tables import FINRA
 from schemas.outcome import Outcome
-from schemas.row_equality import rows_equal_deterministic
 from tests.finra.texts import AT, WEEK, checks, content, file_outcome, table
 
 TABLES = (

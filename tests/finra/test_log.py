@@ -8,16 +8,16 @@ import orjson
 import psycopg
 import pytest
 
-from producers.finra_log import FinraLog
+from producers.finra.log import FinraLog
 from producers.sender import Sender
 from producers.source import Request
 from producers.topics import ensure_topics, partitions_of
 from rederive.settings import Settings
-from samples.finra_files import FinraFiles
-from schemas.finra import FINRA
-from schemas.finra_versions import PREFIX
+from samples.finra.files import FinraFiles
+from schemas.finra.row_equality import rows_equal_deterministic
+from schemas.finra.tables import FINRA
+from schemas.finra.versions import PREFIX
 from schemas.lane import Lane, LaneName
-from schemas.row_equality import rows_equal_deterministic
 from schemas.table import Mode
 from schemas.unit import Unit, UnitHeaders
 from tests.finra.runs import FIRST, Walk, counted, weeks, write

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.finra_partition import (
+from schemas.finra.partition import (
     TIERS,
     capture_id,
     check_week_ending,

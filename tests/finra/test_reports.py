@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from rederive.cli.app import app
-from rederive.cli.finra_reports import versions
+from rederive.finra.report_commands import versions
 from rederive.finra.validation import validate
 from schemas.errors import UsageError
-from schemas.finra_versions import CALCS, PREFIX
+from schemas.finra.versions import CALCS, PREFIX
 from tests.finra.stored import Run
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.row_equality import rows_equal_deterministic
+from schemas.finra.row_equality import rows_equal_deterministic
 
 
 @dataclass

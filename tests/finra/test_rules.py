@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from processors.finra_normalize import tier_of_description
-from samples.finra_files import HEADER
-from schemas.finra_file import content_hash, decode_file, first_update, read_header
+from processors.finra.normalize import tier_of_description
+from samples.finra.files import HEADER
+from schemas.finra.file import content_hash, decode_file, first_update, read_header
 from tests.finra.texts import content, file_outcome, line, picked, table
 
 SHORT = "WeekEnding|Tier|Symbol|MPID|TotalShares|TotalTrades"

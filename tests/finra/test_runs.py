@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from rederive.settings import Settings
-from samples.finra_files import FinraFiles
-from schemas.finra import FINRA
-from schemas.finra_partition import fridays
+from samples.finra.files import FinraFiles
+from schemas.finra.partition import fridays
+from schemas.finra.tables import FINRA
 from schemas.table import Mode
 from tests.program import last_object, rederive, start, workers
 from tests.wait import until

@@ -10,13 +10,13 @@ import orjson
 import psycopg
 import pytest
 
-from processors.finra_line import compute
+from processors.finra.line import compute
 from producers.source import Request, make_plan
-from schemas.finra import FINRA, QUALITY
-from schemas.finra_partition import BACKFILL_TIERS
-from schemas.finra_versions import PREFIX
+from schemas.finra.partition import BACKFILL_TIERS
+from schemas.finra.row_equality import rows_equal_deterministic
+from schemas.finra.tables import FINRA, QUALITY
+from schemas.finra.versions import PREFIX
 from schemas.plan import Plan
-from schemas.row_equality import rows_equal_deterministic
 from tests.finra.runs import FIRST, Walk, asked, counted, done, opened, plan, weeks, write
 
 pytestmark = pytest.mark.services

@@ -1,4 +1,4 @@
-"""Units: files, and what is packed from stored rows, give the same rows (schemas/finra_units.py)."""
+"""Units: files, and what is packed from stored rows, give the same rows (schemas/finra/units.py)."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -6,14 +6,15 @@ from typing import Any
 import orjson
 import pytest
 
-from processors.finra import process
-from processors.finra_rolling import facts_of
-from samples import finra_sample
-from samples.finra_files import FinraFiles
-from schemas import finra_versions
-from schemas.finra import FINRA, RAW
-from schemas.finra_partition import window
-from schemas.finra_units import (
+from processors.finra.process import process
+from processors.finra.rolling import facts_of
+from samples.finra import sample as finra_sample
+from samples.finra.files import FinraFiles
+from schemas.finra import versions as finra_versions
+from schemas.finra.partition import window
+from schemas.finra.row_equality import rows_equal_deterministic
+from schemas.finra.tables import FINRA, RAW
+from schemas.finra.units import (
     FileUnit,
     RawUnit,
     RollingFacts,
@@ -25,7 +26,6 @@ from schemas.finra_units import (
     decode,
 )
 from schemas.outcome import Outcome
-from schemas.row_equality import rows_equal_deterministic
 from tests.finra.texts import AT, EXAMPLE_A, NAME, WEEK, checks, content, file_outcome, picked, table, unit
 
 LATER = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

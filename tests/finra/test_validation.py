@@ -6,12 +6,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from producers.finra_picks import Captured
+from producers.finra.picks import Captured
 from rederive.finra.determinism import Pair, compare
 from rederive.finra.validation import validate
 from schemas.errors import Failed
-from schemas.finra_versions import PREFIX
-from schemas.row_equality import rows_equal_deterministic
+from schemas.finra.row_equality import rows_equal_deterministic
+from schemas.finra.versions import PREFIX
 from tests.finra import runs
 from tests.finra.stored import Run, checks, rows
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.finra import BUSINESS_KEYS, FINRA
-from schemas.finra_versions import (
+from schemas.finra.tables import BUSINESS_KEYS, FINRA
+from schemas.finra.versions import (
     CALCS,
     PREFIX,
     Calc,

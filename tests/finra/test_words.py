@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rederive.cli.finra import Asked
+from rederive.finra.commands import Asked
 from schemas.errors import UsageError
 from schemas.table import Mode
 

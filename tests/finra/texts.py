@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from processors.finra import process
-from samples.finra_files import HEADER
-from schemas.finra_units import FileUnit
-from schemas.finra_versions import PREFIX
+from processors.finra.process import process
+from samples.finra.files import HEADER
+from schemas.finra.units import FileUnit
+from schemas.finra.versions import PREFIX
 from schemas.outcome import Outcome
 
 WEEK = date(2025, 12, 26)

@@ -13,13 +13,13 @@ from itertools import pairwise
 import psycopg
 import pytest
 
-from producers.racing_api import RacingApi
-from producers.racing_settings import RacingSettings
+from producers.racing.api import RacingApi
+from producers.racing.settings import RacingSettings
 from producers.rate_limit import RateLimit, StoppedError
 from rederive.database import connect
 from rederive.migrate import migrate
-from samples.racing_api import StandIn
-from samples.racing_faults import Fault
+from samples.racing.api import StandIn
+from samples.racing.faults import Fault
 from schemas.errors import Failed
 from tests.producers.turns import THREADS
 from tests.services import ROOT

@@ -5,7 +5,7 @@ import pytest
 
 from rederive.migrate import migrate
 from rederive.settings import Settings
-from samples.racing_api import StandIn
+from samples.racing.api import StandIn
 from tests.racing.rows import TODAY
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 
-from samples.racing_api import StandIn
-from schemas.racing import RACING
+from samples.racing.api import StandIn
+from schemas.racing.tables import RACING
 
 TODAY = date(2026, 11, 1)
 """The day that the stand-in believes to be: all days of the tests are over."""

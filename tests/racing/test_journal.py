@@ -8,7 +8,7 @@ import orjson
 import psycopg
 import pytest
 
-from rederive.journal import ERRORS, Journal
+from rederive.racing.journal import ERRORS, Journal
 from schemas.capture import Progress
 from schemas.errors import Failed
 

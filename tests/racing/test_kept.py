@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from rederive.journal import CHECKPOINT
+from rederive.racing.journal import CHECKPOINT
 from rederive.settings import Settings
-from samples.racing_api import StandIn
+from samples.racing.api import StandIn
 from schemas.lane import Lane, LaneName
 from tests.program import last_object, rederive
 from tests.racing.rows import served, stored

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from rederive.settings import Settings
-from samples.racing_api import StandIn
+from samples.racing.api import StandIn
 from tests.program import last_object, rederive
 from tests.racing.rows import TODAY, everything, served, stored
 from tests.wait import until
@@ -31,12 +31,12 @@ def replaced(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
 
 NEWER = """
 import dataclasses
-import schemas.racing
+import schemas.racing.tables
 schemas.racing.RACING = dataclasses.replace(schemas.racing.RACING, derivation_version=2)
 """
 
 SWAPPED = """
-import processors.racing_rules as rules
+import processors.racing.rules as rules
 right = rules.rider
 rules.rider = lambda text: None if right(text) is None else right(text)[::-1]
 """

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from rederive.settings import Settings
-from samples.racing_api import StandIn
-from samples.racing_faults import Fault
+from samples.racing.api import StandIn
+from samples.racing.faults import Fault
 from tests.program import rederive, start
 from tests.wait import until
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rederive.cli.racing import Asked, gaps_racing
 from rederive.cli.running import span
+from rederive.racing.commands import Asked, gaps_racing
 from schemas.errors import UsageError
 
 

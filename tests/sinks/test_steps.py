@@ -7,12 +7,12 @@ import pytest
 
 from rederive.migrate import migrate
 from schemas.outcome import Outcome, TableRows
-from schemas.racing import OBSERVED, RACING, RESULT
+from schemas.racing.tables import OBSERVED, RACING, RESULT
 from schemas.table import Mode
 from sinks.merge import prepare
 from sinks.steps import run_steps
+from tests.racing.written import DAY, write
 from tests.sinks.made_tables import make_capture
-from tests.sinks.racing_rows import DAY, write
 
 pytestmark = pytest.mark.services
 

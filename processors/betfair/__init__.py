@@ -1,0 +1,1 @@
+"""Betfair's formulas: pure."""

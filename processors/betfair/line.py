@@ -1,0 +1,66 @@
+"""`rederive compute betfair`: each line validated by its model, computed, answered as one line."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from processors.betfair.process import derive
+from processors.computed import Computed
+from schemas.betfair.tables import METRICS, Snapshot
+
+
+def compute(lines: Iterable[bytes]) -> Iterator[Computed]:
+    """An answer for each line as it comes, blank ones apart; never raises."""
+    for number, line in enumerate(lines, start=1):
+        if not line.isspace():
+            answer = compute_line(line)
+            yield Computed(answer, number, orjson.loads(answer)["error"])
+
+
+def compute_line(line: bytes) -> bytes:
+    r"""A snapshot's JSON object to `{"snapshot_id","skip","error","metrics"}` as one JSON line, without newline.
+
+    `metrics` has all 52 columns, or none when the snapshot was skipped or had an error. Never raises.
+    """
+    problem = _problem(line)
+    if problem is not None:
+        return _answer(_readable_id(line), None, problem, {})
+    derived = derive(line)
+    metrics = dict(zip(METRICS, derived.values, strict=True)) if derived.values else {}
+    return _answer(derived.snapshot_id, derived.skip, derived.error, metrics)
+
+
+def _problem(line: bytes) -> str | None:
+    """Why the line is no snapshot, as a person would say it."""
+    try:
+        Snapshot.model_validate(json.loads(line.decode()))
+    except ValidationError as error:
+        # "snapshot_id: Input should be a valid integer", one a field.
+        return _sendable("; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()))
+    except (ValueError, RecursionError) as error:
+        return _sendable(f"not JSON: {error}")
+    return None
+
+
+def _readable_id(line: bytes) -> int | None:
+    """The snapshot's id where the line says a usable one, whatever else is wrong with it."""
+    try:
+        found = json.loads(line.decode())["snapshot_id"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return found if type(found) is int and -(2**63) <= found < 2**63 else None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location)) or "line"
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _answer(snapshot_id: int | None, skip: str | None, error: str | None, metrics: dict[str, Any]) -> bytes:
+    return orjson.dumps({"snapshot_id": snapshot_id, "skip": skip, "error": error, "metrics": metrics})

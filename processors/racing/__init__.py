@@ -1,0 +1,1 @@
+"""racing's formulas: pure."""

@@ -1,0 +1,124 @@
+"""Racing: a unit of API answers in, rows of thirteen tables out (racing spec, sections 2, 4, 5 and 6)."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from processors.racing import card as racing_card
+from processors.racing import reference as racing_reference
+from processors.racing import result as racing_result
+from processors.racing.races import Gathered, Line
+from processors.racing.rows import Rows
+from processors.racing.rules import JunkError, day, shown
+from schemas.outcome import Outcome
+from schemas.racing.tables import CARD, KINDS, REFERENCE, RESULT
+
+_ADDERS: dict[str, tuple[int, dict[str, tuple[str, ...]], Callable[[Gathered, Line], None]]] = {
+    "racecards": (CARD, racing_card.COLUMNS, racing_card.add_cards),
+    "results": (RESULT, racing_result.COLUMNS, racing_result.add_results),
+    "masters": (REFERENCE, racing_reference.COLUMNS, racing_reference.add_masters),
+    "horse": (REFERENCE, racing_reference.COLUMNS, racing_reference.add_horse),
+}
+
+
+def process(value: bytes, columns: Sequence[str]) -> Outcome:
+    """The outcome of a unit: JSON Lines of answers, blank lines passed over; an empty value is a unit of no rows.
+
+    A line is {"kind", "date", "observed", "payload"}. Rows of one table, key and source are folded into one, whose
+    observation is the latest. A field that its column can't hold is None and an error of its row, which is written all
+    the same. `read` is the number of rows, skips and errors. ValueError when a line is no such answer, or when single
+    columns are asked for.
+    """
+    if columns:
+        raise ValueError(f"racing derives all its columns, never single ones: {', '.join(map(repr, columns))}")
+    unit = _Unit()
+    for number, text in enumerate(value.split(b"\n"), start=1):
+        if text and not text.isspace():
+            try:
+                unit.add(text)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
+    return unit.finished()
+
+
+def derive(text: bytes) -> Outcome:
+    """The outcome of one line alone; ValueError when it is no answer."""
+    unit = _Unit()
+    unit.add(text)
+    return unit.finished()
+
+
+class _Unit:
+    """What the lines of a unit give, by source."""
+
+    def __init__(self) -> None:
+        self._outcome = Outcome()
+        self._gathered: dict[int, Gathered] = {}
+
+    def add(self, text: bytes) -> None:
+        line = _line(text)
+        source, columns, add = _ADDERS[line.kind]
+        if source not in self._gathered:
+            self._gathered[source] = Gathered(Rows(source, columns), self._outcome)
+        add(self._gathered[source], line)
+
+    def finished(self) -> Outcome:
+        outcome = self._outcome
+        outcome.tables = [block for gathered in self._gathered.values() for block in gathered.rows.blocks()]
+        rows = sum(len(block.rows) for block in outcome.tables)
+        outcome.read = rows + len(outcome.skips) + len(outcome.errors)
+        return outcome
+
+
+def _line(text: bytes) -> Line:
+    # A NUL in a text can only come escaped.
+    careful = b"\\u0000" in text
+    try:
+        given = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        given, careful = _loads(text), True
+    if not isinstance(given, dict):
+        raise ValueError("not a JSON object")
+    if (kind := given.get("kind")) not in KINDS:
+        raise ValueError(f"kind is {shown(kind)}, not one of {', '.join(KINDS)}")
+    if "payload" not in given:
+        raise ValueError("no payload; null says that there is no data")
+    return Line(kind, _date(given.get("date")), _observed(given.get("observed")), given["payload"], careful)
+
+
+def _loads(text: bytes) -> Any:  # noqa: ANN401
+    """By the standard library's JSON: a lone surrogate or a number out of range is a field's problem."""
+    try:
+        return json.loads(text.decode(), parse_int=_integer)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}".encode("utf-8", "backslashreplace").decode()) from None
+
+
+def _integer(digits: str) -> int | float:
+    # int() refuses more than 4,300 digits.
+    return int(digits) if len(digits) < 1000 else float("inf")
+
+
+def _date(value: object) -> str | None:
+    try:
+        return day(value) if value is None or isinstance(value, str) else _not_text(value)
+    except JunkError as junk:
+        raise ValueError(f"date {junk}") from None
+
+
+def _observed(value: object) -> str:
+    """As ISO 8601 in UTC: such texts sort as the times do."""
+    try:
+        found = datetime.fromisoformat(value if isinstance(value, str) else _not_text(value))
+        if found.utcoffset() is not None:
+            return found.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"observed is {shown(value)}, not ISO 8601 with an offset") from None
+
+
+def _not_text(value: object) -> str:
+    raise JunkError(f"is {shown(value)}, not a text")

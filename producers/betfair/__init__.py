@@ -1,0 +1,1 @@
+"""Where Betfair's payloads are read from."""

@@ -1,0 +1,1 @@
+"""Where FINRA's payloads are read from."""

@@ -1,0 +1,219 @@
+"""FINRA's weekly files in a folder: which they are, what they hold, what is wrong with them (finra spec, section 2)."""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from producers.finra.picks import Minter, Partition, Wanted, planned, within_calendar
+from schemas.errors import Failed, UsageError
+from schemas.finra.file import decode_file, first_update, read_header
+from schemas.finra.partition import TIERS, tier_of_file, tier_of_name, week_of_file
+from schemas.finra.units import FileUnit
+from schemas.lane import LaneName
+from schemas.plan import PlannedUnit
+from schemas.unit import MAX_RECORD_BYTES
+
+_ENDINGS = (".csv", ".psv", ".csv.gz", ".psv.gz")
+_MEBIBYTE = 1024 * 1024
+_MAX_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyFile:
+    """A file and the partition that its name, or its first row, says."""
+
+    path: Path
+    week: date
+    tier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds: its text, the text's hash, and about how many rows."""
+
+    text: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file that can be used: its content's hash, and about how many rows."""
+
+    file: WeeklyFile
+    sha256: str
+    rows: int
+
+
+@dataclass(slots=True)
+class Folder:
+    """What is in a folder: files by week, tier and name; those that can't be used, with the reason; the rest."""
+
+    files: list[WeeklyFile] = field(default_factory=list)
+    refused: list[tuple[Path, str]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+
+def look(source: Path, tiers: Collection[str], file_date: date | None, first: date | None, last: date | None) -> Folder:
+    """The files of `source`, a folder or one file, whose week is from `first` to `last`.
+
+    `tiers` are those wanted, none for all. A single one of them is the tier of files whose names say none, and of
+    `source` itself when that is a file. UsageError or Failed when there is nothing to read.
+    """
+    found = Folder()
+    single = source.is_file()
+    for path in _entries(source):
+        if not path.name.lower().endswith(_ENDINGS) and not single:
+            found.unknown.append(path.name)
+            continue
+        try:
+            hint = None if single and len(tiers) == 1 else tier_of_name(path.name)
+            tier = hint or tier_of_file(next(iter(tiers)) if len(tiers) == 1 else None, path.name)
+            week = within_calendar(week_of_file(None, file_date, path.name, _first_update(path)))
+            if not path.name.isprintable() or len(path.name) > _MAX_NAME:
+                raise ValueError("its name is too long, or not printable")
+        except ValueError as error:
+            found.refused.append((path, str(error)))
+            continue
+        if (tiers and tier not in tiers) or (first and week < first) or (last and week > last):
+            found.outside.append(path.name)
+        else:
+            found.files.append(WeeklyFile(path, week, tier))
+    found.files.sort(key=lambda one: (one.week, TIERS.index(one.tier), one.path.name))
+    return found
+
+
+def _entries(source: Path) -> Iterator[Path]:
+    try:
+        if source.is_file():
+            return iter([source])
+        entries = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"--source {source} can't be read", why=error.strerror or str(error)) from None
+    if not any(path.name.lower().endswith(_ENDINGS) for path in entries):
+        why = f"weekly files end with {', '.join(_ENDINGS)}"
+        raise Failed(f"{source} holds no weekly file", why=why, mend="name their folder: --source FOLDER")
+    return iter(entries)
+
+
+def _first_update(path: Path) -> Callable[[], date | None]:
+    return lambda: first_update(decode_file(read_bytes(path)))
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes, unpacked when its name ends with .gz; ValueError when it can't be read or is too large."""
+    try:
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+            data = file.read(MAX_RECORD_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"it can't be unpacked: {error}") from None
+    except OSError as error:
+        raise ValueError(f"it can't be read: {error.strerror or error}") from None
+    if len(data) > MAX_RECORD_BYTES:
+        raise ValueError(f"it is over the limit of {MAX_RECORD_BYTES // _MEBIBYTE} MiB a file")
+    return data
+
+
+def read(path: Path) -> Content:
+    """What a file holds; ValueError when it is no weekly file with at least one row."""
+    data = read_bytes(path)
+    text = decode_file(data)
+    header = read_header(text)
+    rows = text.rstrip().count("\n") + 1 - header.line_number
+    if rows < 1:
+        raise ValueError("it has a header and no rows")
+    return Content(text, hashlib.sha256(data).hexdigest(), rows)
+
+
+def check(found: Folder) -> list[Checked]:
+    """The files that can be used; the others are added to the `refused` ones."""
+    checked = []
+    for one in found.files:
+        try:
+            content = read(one.path)
+        except ValueError as error:
+            found.refused.append((one.path, str(error)))
+        else:
+            checked.append(Checked(one, content.sha256, content.rows))
+    return checked
+
+
+def fresh(files: Iterable[Checked], latest: Mapping[Partition, str | None]) -> tuple[list[Checked], list[Checked]]:
+    """Files with content that isn't there yet, and the others; `latest` are the hashes of the latest captures.
+
+    Of several files of a partition the last one counts: when it is there, so were those before it.
+    """
+    new: list[Checked] = []
+    same: list[Checked] = []
+    for partition, group in groupby(files, key=lambda one: (one.file.week, one.file.tier)):
+        editions = list(group)
+        before = latest.get(partition)
+        if editions[-1].sha256 == before:
+            same += editions
+            continue
+        for one in editions:
+            (same if one.sha256 == before else new).append(one)
+            before = one.sha256
+    return new, same
+
+
+def file_unit(capture_id: str, picked: dict[str, Any], unit: FileUnit) -> FileUnit:
+    """A file as a unit of a run: under the capture that was planned for it."""
+    work = frozenset(picked["work"])
+    return FileUnit.model_validate(
+        {
+            "file_name": unit.file_name,
+            "content": unit.content,
+            "week_ending": picked["week"],
+            "tier": picked["tier"],
+            "captured_at": picked["captured_at"],
+            "capture_id": picked["captures"][0],
+            "execution_id": capture_id,
+            "batch_id": picked["week"][:7],
+            "versions": picked["versions"],
+            "calc": () if work == FileUnit.CAN else tuple(sorted(work)),
+            "reject_zero_volume": picked["reject_zero_volume"],
+        }
+    )
+
+
+def payload(capture_id: str, picked: dict[str, Any]) -> bytes:
+    """The value of a file's unit; ValueError when the file has changed since it was planned, or can't be read."""
+    path = Path(picked["path"])
+    content = read(path)
+    if content.sha256 != picked["sha256"]:
+        raise ValueError("the file has changed since it was planned")
+    unit = FileUnit.model_construct(file_name=path.name, content=content.text)
+    return file_unit(capture_id, picked, unit).encode()
+
+
+def planned_file(checked: Checked, minter: Minter, wanted: Wanted) -> PlannedUnit:
+    """A file as a planned unit, with a capture of its own; it goes to the log."""
+    one = checked.file
+    return planned(
+        "file",
+        one.week,
+        [one.tier],
+        [minter.another((one.week, one.tier))],
+        wanted=wanted,
+        work=wanted.work & FileUnit.CAN,
+        name=one.path.name,
+        lane=LaneName.LOG,
+        path=str(one.path.absolute()),
+        sha256=checked.sha256,
+        found=checked.rows,
+    )
+
+
+def refused(path: Path, reason: str) -> PlannedUnit:
+    """A file that can't be used as a planned unit, so that the run says so and goes on."""
+    name = path.name.encode("utf-8", "backslashreplace").decode()
+    picked = {"stage": "file", "refused": f"{name}: {reason}", "captures": [], "inputs": []}
+    return PlannedUnit(unit=0, key_range=f"file/{name}", picked=picked, rows=None)

@@ -1,0 +1,190 @@
+"""What FINRA's units freeze when they are planned: partition, work, captures to write and to read.
+
+A unit's `picked` holds `stage` (the kind of unit), `week`, `tier` (tier_split: `tiers`), `captures` (ids it writes),
+`inputs` (ids it reads), `captured_at`, `work`, `versions`, `reject_zero_volume`, and what its stage needs besides.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Self
+
+from psycopg import Connection
+
+from schemas.finra.partition import capture_id
+from schemas.finra.units import FileUnit
+from schemas.finra.versions import CALCS, TIER_SPLIT, Stage, version_to_write, work_of
+from schemas.lane import LaneName
+from schemas.plan import PlannedUnit
+
+SUMMARY_CALC, ROLLING_CALC = "symbol_summary", "rolling_6w"
+
+EVERYTHING = FileUnit.CAN | {TIER_SPLIT, ROLLING_CALC, Stage.SNAPSHOT}
+"""The work of a run that names none."""
+
+_MICROSECOND = timedelta(microseconds=1)
+
+Partition = tuple[date, str]
+"""A week and a tier."""
+
+
+def within_calendar(week: date) -> date:
+    """The week itself; ValueError for one at an end of the calendar, around which no window fits."""
+    if week.year in (date.min.year, date.max.year):
+        raise ValueError(f"its week {week} is at the calendar's end")
+    return week
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A capture of a partition."""
+
+    capture_id: str
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run computes: calculations and the stages that prepare rows, and the version of each calculation.
+
+    With `force` also what has been computed of the same input before.
+    """
+
+    work: frozenset[str] = EVERYTHING
+    versions: Mapping[str, str] = field(default_factory=dict)
+    reject_zero_volume: bool = True
+    force: bool = False
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> Self:
+        """As a request says it (`Request.describe`); ValueError or KeyError for names and versions that don't exist."""
+        named = tuple(request.get("kinds") or ())
+        work = work_of(named) if named else EVERYTHING
+        version = request.get("calc_version")
+        return cls(
+            work=work,
+            versions={calc: version_to_write(calc, version) for calc in sorted(work & CALCS.keys())},
+            reject_zero_volume=request.get("reject_zero_volume", True),
+            force=request.get("force", False),
+        )
+
+
+def planned(
+    stage: str,
+    week: date,
+    tiers: Sequence[str],
+    captures: Sequence[Captured],
+    *,
+    wanted: Wanted,
+    work: Iterable[str],
+    inputs: Iterable[str] = (),
+    name: str = "",
+    lane: LaneName = LaneName.REPLAY,
+    **more: object,
+) -> PlannedUnit:
+    """A unit of a stage; its number is given when it is added to a plan."""
+    asked = sorted(map(str, work))
+    place = f"{week}/{tiers[0] if stage != 'tier_split' else 'all'}/{stage}"
+    partition = {"tier": tiers[0]} if stage != "tier_split" else {"tiers": list(tiers), "minted": _minted(captures)}
+    return PlannedUnit(
+        unit=0,
+        key_range=f"{place}/{name}" if name else place,
+        picked={
+            "stage": stage,
+            "week": week.isoformat(),
+            **partition,
+            "captures": [one.capture_id for one in captures],
+            "inputs": list(inputs),
+            "captured_at": max(one.captured_at for one in captures).isoformat(),
+            "work": asked,
+            "versions": {calc: wanted.versions[calc] for calc in asked if calc in wanted.versions},
+            "reject_zero_volume": wanted.reject_zero_volume,
+            **more,
+        },
+        rows=None,
+        lane=lane,
+    )
+
+
+def _minted(captures: Sequence[Captured]) -> list[str]:
+    return [one.captured_at.isoformat() for one in captures]
+
+
+def numbered(first: int, units: Iterable[PlannedUnit]) -> list[PlannedUnit]:
+    """The units with numbers from `first`."""
+    return [unit.model_copy(update={"unit": number}) for number, unit in enumerate(units, start=first)]
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """A unit's `picked`, with where the unit stands and the rows it has read."""
+
+    stage: str
+    week: date
+    tiers: tuple[str, ...]
+    captures: tuple[Captured, ...]
+    inputs: tuple[str, ...]
+    work: frozenset[str]
+    versions: Mapping[str, str]
+    reject_zero_volume: bool
+    sha256: str | None
+    state: str
+    rows: int
+
+    @classmethod
+    def of(cls, picked: Mapping[str, Any], state: str, rows: int) -> Self:
+        """From the columns of `rederive.units`."""
+        tiers = tuple(picked.get("tiers") or (picked["tier"],))
+        minted = picked.get("minted") or [picked["captured_at"]] * len(picked["captures"])
+        return cls(
+            stage=picked["stage"],
+            week=date.fromisoformat(picked["week"]),
+            tiers=tiers,
+            captures=tuple(map(Captured, picked["captures"], map(datetime.fromisoformat, minted))),
+            inputs=tuple(sorted(picked["inputs"])),
+            work=frozenset(picked["work"]),
+            versions=picked["versions"],
+            reject_zero_volume=picked["reject_zero_volume"],
+            sha256=picked.get("sha256"),
+            state=state,
+            rows=rows,
+        )
+
+    @property
+    def written(self) -> dict[Partition, Captured]:
+        """The capture that is written, by partition."""
+        return {(self.week, tier): capture for tier, capture in zip(self.tiers, self.captures, strict=True)}
+
+
+class Minter:
+    """Gives a run's captures of partitions: one each, made when it is first asked for, `planned_at`.
+
+    `known` are those that the run has already. An id that exists is drawn again a microsecond later.
+    """
+
+    def __init__(
+        self, connection: Connection, planned_at: datetime, known: Mapping[Partition, Captured] | None = None
+    ) -> None:
+        self.planned_at = planned_at
+        self._connection = connection
+        self._minted = dict(known or {})
+
+    def capture(self, partition: Partition) -> Captured:
+        """The run's capture of a partition."""
+        return self._minted.get(partition) or self.another(partition)
+
+    def another(self, partition: Partition) -> Captured:
+        """A capture of its own, later than those before: for the second file of a partition."""
+        week, tier = partition
+        before = self._minted.get(partition)
+        at = before.captured_at + _MICROSECOND if before else self.planned_at
+        while self._exists(drawn := capture_id(tier, week, at)):
+            at += _MICROSECOND
+        self._minted[partition] = Captured(drawn, at)
+        return self._minted[partition]
+
+    def _exists(self, drawn: str) -> bool:
+        row = self._connection.execute(
+            "SELECT EXISTS (SELECT FROM rederive.units WHERE picked -> 'captures' ? %s)", [drawn]
+        ).fetchone()
+        return bool(row and row[0])

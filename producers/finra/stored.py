@@ -1,0 +1,255 @@
+"""What FINRA's tables hold: which captures of which partitions, and the rows that a unit reads of them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from psycopg import Connection
+
+from producers.finra.picks import Captured, Partition
+from schemas.finra.partition import TIERS, WINDOW_WEEKS, partition_of, window
+from schemas.finra.tables import CORE_DOMAIN, LISTED_SYMBOLS, RAW, ROLLING, SYMBOL_SUMMARY, VENUE_VOLUME
+from schemas.finra.units import RawUnit, RollingFacts, RollingUnit, SnapshotUnit, TierCapture, TierSplitUnit, VolumeUnit
+from schemas.finra.versions import CALCS
+from schemas.table import Table
+
+_CURRENT = {calc.table: f" AND calc_version = '{calc.current}'" for calc in CALCS.values()}
+_SUMMARIES = f"{SYMBOL_SUMMARY.name} WHERE calc_version = '{CALCS['symbol_summary'].current}'"
+_ROLLED = f"{ROLLING.name} WHERE calc_version = '{CALCS['rolling_6w'].current}' AND is_complete"
+_SUMMARY_NAMES, _ROLLING_NAMES = SnapshotUnit.ROWS[:5], ("symbol", *SnapshotUnit.ROWS[5:])
+_PARTITION = "week_ending = %(week)s AND tier = %(tier)s"
+
+
+class GoneError(Exception):
+    """Rows that a unit was planned to read are no longer there."""
+
+
+def captures_of(
+    connection: Connection,
+    table: Table,
+    weeks: Iterable[date],
+    tiers: Iterable[str] = TIERS,
+    as_of: datetime | None = None,
+) -> dict[Partition, list[Captured]]:
+    """Per partition the captures that a table has rows of, newest first; those that are later than `as_of` left out.
+
+    Of a calculation's table the rows of the current version count.
+    """
+    current = _CURRENT.get(table.name, "")
+    # Each step looks up the next older capture in the index: rows are never counted through.
+    newest = f"""SELECT capture_id, captured_at FROM {table.name} r
+                 WHERE week_ending = week AND tier = tier_name{current} AND captured_at"""
+    rows = connection.execute(
+        f"""SELECT week, tier_name, found.capture_id, found.captured_at
+            FROM unnest(%(weeks)s::date[]) AS w(week) CROSS JOIN unnest(%(tiers)s::text[]) AS t(tier_name)
+            CROSS JOIN LATERAL (
+                WITH RECURSIVE older AS (
+                    ({newest} <= %(as_of)s ORDER BY captured_at DESC LIMIT 1)
+                    UNION ALL
+                    SELECT next.* FROM older, LATERAL (
+                        {newest} < older.captured_at ORDER BY captured_at DESC LIMIT 1) next)
+                SELECT * FROM older) found
+            ORDER BY week, tier_name, found.captured_at DESC""",
+        {"weeks": list(weeks), "tiers": list(tiers), "as_of": as_of or "infinity"},
+    )
+    found: dict[Partition, list[Captured]] = {}
+    for week, tier, capture_id, captured_at in rows:
+        found.setdefault((week, tier), []).append(Captured(capture_id, captured_at))
+    return found
+
+
+def latest_of(connection: Connection, table: Table, partition: Partition, captures: Sequence[Captured]) -> list[str]:
+    """The captures of a partition that its latest rows by symbol are of, among those given."""
+    if len(captures) < 2:
+        return [one.capture_id for one in captures]
+    rows = connection.execute(
+        f"""SELECT DISTINCT capture_id FROM (
+                SELECT DISTINCT ON (symbol) capture_id FROM {table.name}
+                WHERE {_PARTITION} AND capture_id = ANY(%(captures)s){_CURRENT[table.name]}
+                ORDER BY symbol, captured_at DESC, capture_id DESC) latest ORDER BY capture_id""",
+        {**_keys(partition), "captures": [one.capture_id for one in captures]},
+    )
+    return [capture_id for (capture_id,) in rows]
+
+
+def bounds(connection: Connection) -> tuple[date, date] | None:
+    """The first and last week that there are rows of; None when there are none."""
+    first, last = [], []
+    for table in (RAW, VENUE_VOLUME, SYMBOL_SUMMARY):
+        row = connection.execute(f"SELECT min(week_ending), max(week_ending) FROM {table.name}").fetchone()
+        if row is not None and row[0] is not None:
+            first.append(row[0])
+            last.append(row[1])
+    return (min(first), max(last)) if first else None
+
+
+def symbols(connection: Connection) -> dict[Partition, int]:
+    """How many symbols each partition had when it was last aggregated."""
+    rows = connection.execute(
+        "SELECT partition_key, row_count FROM core_manifest WHERE domain = %s AND stage = 'AGGREGATED'", [CORE_DOMAIN]
+    )
+    named = ((json.loads(key), count) for key, count in rows)
+    return {(date.fromisoformat(key["week_ending"]), key["tier"]): count for key, count in named}
+
+
+def captures_of_run(connection: Connection, capture_id: str) -> dict[str, Partition]:
+    """The partitions' captures that an id stands for: itself, or those of a run."""
+    rows = connection.execute(
+        "SELECT jsonb_array_elements_text(picked -> 'captures') FROM rederive.units WHERE capture_id = %s", [capture_id]
+    )
+    found = {}
+    for one in (capture_id, *(each for (each,) in rows)):
+        try:
+            found[one] = partition_of(one)
+        except ValueError:
+            continue
+    return found
+
+
+def payload(connection: Connection, run: str, picked: Mapping[str, Any]) -> bytes:
+    """The value of a unit of stored rows; GoneError when they are no longer there."""
+    head = {
+        "captured_at": picked["captured_at"],
+        "execution_id": run,
+        "batch_id": picked["week"][:7],
+        "versions": picked["versions"],
+        "week_ending": picked["week"],
+    }
+    if picked["stage"] == "tier_split":
+        return _tier_split(connection, picked, head)
+    head |= {"tier": picked["tier"], "capture_id": picked["captures"][0]}
+    match picked["stage"]:
+        case "raw":
+            return _raw(connection, picked, head)
+        case "venue_volume":
+            return _volumes(connection, picked, head)
+        case "rolling":
+            return _rolling(connection, picked, head)
+    return _snapshot(connection, picked, head)
+
+
+def _raw(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+    rows, source_file = _found(
+        connection,
+        f"""SELECT {_lines(RawUnit.ROWS, "line_number")}, min(source_file) FROM {RAW.name}
+            WHERE {_PARTITION} AND capture_id = %(input)s""",
+        {**_of(picked), "input": picked["inputs"][0]},
+    )
+    unit = RawUnit.model_validate(
+        {
+            **head,
+            **_working(picked, RawUnit.CAN),
+            "input_capture_id": picked["inputs"][0],
+            "source_file": source_file,
+            "reject_zero_volume": picked["reject_zero_volume"],
+        }
+    )
+    return unit.pack([rows])
+
+
+def _volumes(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+    (rows,) = _found(
+        connection,
+        f"""SELECT {_lines(VolumeUnit.ROWS, "symbol, mpid")} FROM {VENUE_VOLUME.name}
+            WHERE {_PARTITION} AND capture_id = %(input)s""",
+        {**_of(picked), "input": picked["inputs"][0]},
+    )
+    work = _working(picked, VolumeUnit.CAN)
+    return VolumeUnit.model_validate({**head, **work, "input_capture_id": picked["inputs"][0]}).pack([rows])
+
+
+def _tier_split(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+    rows, captures = _found(
+        connection,
+        f"""SELECT {_lines(TierSplitUnit.ROWS, "tier, symbol")}, array_agg(DISTINCT capture_id) FROM {_SUMMARIES}
+            AND week_ending = %(week)s AND tier = ANY(%(tiers)s) AND capture_id = ANY(%(inputs)s)""",
+        {**_of(picked), "tiers": picked["tiers"], "inputs": picked["inputs"]},
+    )
+    _check(captures, picked["inputs"])
+    named = zip(picked["tiers"], picked["captures"], picked["minted"], picked["inputs"], strict=True)
+    tiers = {
+        tier: TierCapture.model_validate({"captured_at": at, "capture_id": capture, "input_capture_id": read})
+        for tier, capture, at, read in named
+    }
+    return TierSplitUnit.model_validate({**head, "tiers": tiers}).pack([rows])
+
+
+def _rolling(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+    rows, captures, *facts, partial = _found(
+        connection,
+        f"""WITH latest AS MATERIALIZED (
+                SELECT DISTINCT ON (week_ending, symbol) week_ending, symbol, total_volume, total_trades, capture_id,
+                       captured_at
+                FROM {_SUMMARIES} AND week_ending = ANY(%(weeks)s) AND tier = %(tier)s
+                  AND capture_id = ANY(%(inputs)s)
+                ORDER BY week_ending, symbol, captured_at DESC, capture_id DESC),
+            counts AS MATERIALIZED (SELECT symbol, count(*) AS weeks FROM latest GROUP BY symbol)
+            SELECT {_lines(RollingUnit.ROWS, "symbol, week_ending")}, array_agg(DISTINCT capture_id),
+                   array_agg(DISTINCT week_ending::text ORDER BY week_ending::text),
+                   (SELECT count(*) FROM counts),
+                   (SELECT count(*) FROM counts WHERE weeks = {WINDOW_WEEKS}),
+                   min(capture_id COLLATE "C"), max(capture_id COLLATE "C"), min(captured_at), max(captured_at),
+                   ARRAY(SELECT symbol FROM counts WHERE weeks < {WINDOW_WEEKS} ORDER BY symbol COLLATE "C"
+                         LIMIT {LISTED_SYMBOLS})
+            FROM latest""",
+        {**_of(picked), "weeks": list(window(date.fromisoformat(picked["week"]))), "inputs": picked["inputs"]},
+    )
+    _check(captures, picked["inputs"])
+    names = (
+        "weeks",
+        "symbols",
+        "complete",
+        "input_min_capture_id",
+        "input_max_capture_id",
+        "input_min_captured_at",
+        "input_max_captured_at",
+    )
+    said = RollingFacts.model_validate({**dict(zip(names, facts, strict=True)), "partial": partial})
+    return RollingUnit.model_validate({**head, "facts": said}).pack([rows])
+
+
+def _snapshot(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+    summaries, *rolled = picked["inputs"]
+    (rows,) = _found(
+        connection,
+        f"""SELECT {_lines(SnapshotUnit.ROWS, "symbol")}
+            FROM (SELECT {", ".join(_SUMMARY_NAMES)} FROM {_SUMMARIES}
+                  AND {_PARTITION} AND capture_id = %(input)s) s
+            LEFT JOIN (SELECT DISTINCT ON (symbol) {", ".join(_ROLLING_NAMES)} FROM {_ROLLED}
+                       AND {_PARTITION} AND capture_id = ANY(%(rolled)s)
+                       ORDER BY symbol, captured_at DESC, capture_id DESC) r USING (symbol)""",
+        {**_of(picked), "input": summaries, "rolled": rolled},
+    )
+    return SnapshotUnit.model_validate({**head, "input_capture_id": summaries}).pack([rows])
+
+
+def _lines(names: Sequence[str], order: str) -> str:
+    """Rows as the JSON arrays of a unit's lines."""
+    return f"""string_agg(json_build_array({", ".join(names)})::text, E'\\n' ORDER BY {order})"""
+
+
+def _of(picked: Mapping[str, Any]) -> dict[str, Any]:
+    return {"week": picked["week"], "tier": picked.get("tier")}
+
+
+def _keys(partition: Partition) -> dict[str, Any]:
+    return {"week": partition[0], "tier": partition[1]}
+
+
+def _working(picked: Mapping[str, Any], can: frozenset[str]) -> dict[str, Any]:
+    """What is wanted of a unit that can do more than one thing."""
+    return {} if set(picked["work"]) == can else {"calc": tuple(picked["work"])}
+
+
+def _found(connection: Connection, sql: str, parameters: Mapping[str, Any]) -> list[Any]:
+    """The one row of a statement whose first column holds the lines; GoneError when there are none."""
+    row = connection.execute(sql, parameters).fetchone()
+    if row is None or row[0] is None:
+        raise GoneError(parameters.get("input") or ", ".join(parameters["inputs"]))
+    return [row[0].encode(), *row[1:]]
+
+
+def _check(found: Sequence[str], planned: Sequence[str]) -> None:
+    if gone := set(planned) - set(found):
+        raise GoneError(", ".join(sorted(gone)))

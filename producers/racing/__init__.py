@@ -1,0 +1,1 @@
+"""Where racing's payloads are read from."""

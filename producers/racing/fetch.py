@@ -1,0 +1,127 @@
+"""Fetch planned answers of the Racing API, the next ones while the last is on its way."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from queue import SimpleQueue
+
+import orjson
+import stamina
+from psycopg import Connection
+
+from producers.racing.api import DayFailed, RacingApi
+from producers.racing.index import Answer
+from producers.racing.settings import RacingSettings
+from producers.rate_limit import RateLimit
+from schemas.plan import PlannedUnit
+from schemas.racing.tables import BOOKMAKERS
+
+Connect = Callable[[], Connection]
+
+_IN_FLIGHT = 2
+"""Requests on their way at most: a day's card and its result. It keeps the pace where an answer takes a second."""
+
+_PATIENCE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer as it stands in a raw record: JSON Lines, one a page (docs/records.md)."""
+
+    answer: Answer
+    value: bytes
+
+
+class Fetcher:
+    """Answers by unit, fetched in order by two threads that share the API's rate limit. `close` it in the end."""
+
+    ahead = _IN_FLIGHT - 1
+
+    def __init__(self, connect: Connect) -> None:
+        settings = RacingSettings()
+        # The client says itself what it tries again, and when.
+        stamina.instrumentation.set_on_retry_hooks(())
+        self._stopping = threading.Event()
+        self._limit = RateLimit(connect, settings.limit_name())
+        self._api = RacingApi(settings, self._limit, stopping=self._stopping)
+        self._asked: SimpleQueue[tuple[PlannedUnit, Future[Fetched]] | None] = SimpleQueue()
+        self._futures: dict[int, Future[Fetched]] = {}
+        for number in range(_IN_FLIGHT):
+            # Daemons: nobody waits at the end for a server that doesn't answer, which a pool's threads make one do.
+            threading.Thread(target=self._serve, name=f"fetch {number}", daemon=True).start()
+
+    def take(self, unit: PlannedUnit, upcoming: Sequence[PlannedUnit]) -> Fetched | str | None:
+        """The unit's answer, or why there is none; None when it hasn't come in 0.2 s: ask again.
+
+        The upcoming ones are asked for meanwhile. Failed when nothing more can be had at all.
+        """
+        for one in (unit, *upcoming):
+            if one.unit not in self._futures:
+                self._futures[one.unit] = Future()
+                self._asked.put((one, self._futures[one.unit]))
+        wait([self._futures[unit.unit]], _PATIENCE_SECONDS)
+        if not self._futures[unit.unit].done():
+            return None
+        try:
+            return self._futures.pop(unit.unit).result()
+        except DayFailed as error:
+            return str(error)
+
+    def close(self) -> None:
+        """End the waits of the threads; what they were fetching is dropped, whenever it comes."""
+        self._stopping.set()
+        for _ in range(_IN_FLIGHT):
+            self._asked.put(None)
+        self._api.close()
+
+    def _serve(self) -> None:
+        while (asked := self._asked.get()) is not None and not self._stopping.is_set():
+            unit, future = asked
+            try:
+                future.set_result(self._fetch(unit))
+            except BaseException as error:
+                future.set_exception(error)
+        # Here, because a database that hangs would hold up whoever waits for the limit's lock.
+        self._limit.close()
+
+    def _fetch(self, unit: PlannedUnit) -> Fetched:
+        kind: str = unit.picked["fetch"]
+        fetched_at = datetime.now(UTC)
+        regions = tuple(unit.picked.get("regions", ()))
+        day: date | None = None
+        races = runners = 0
+        payloads: list[bytes] | None
+        if kind == "masters":
+            bookmakers = [
+                {"code": code, "name": name, "type": type_, "is_active": True} for code, name, type_ in BOOKMAKERS
+            ]
+            payloads = [
+                self._api.courses(regions), self._api.regions(), orjson.dumps({"bookmakers": bookmakers})
+            ]  # fmt: skip
+        elif kind == "horse":
+            payload = self._api.horse(unit.picked["horse_id"])
+            payloads = None if payload is None else [payload]
+        else:
+            day = date.fromisoformat(unit.picked["date"])
+            found = self._api.racecards(day, regions) if kind == "racecards" else self._api.results(day, regions)
+            payloads = None if found is None else list(found.pages)
+            if found is not None:
+                fetched_at, races, runners = found.fetched_at, found.races, found.runners
+        said = {
+            "kind": kind,
+            "date": day.isoformat() if day else None,
+            "regions": regions,
+            "horse_id": unit.picked.get("horse_id"),
+            "observed": fetched_at.isoformat(),
+        }
+        value = b"\n".join(_line(said, payload) for payload in payloads or [b"null"])
+        answer = Answer(kind, day, regions, fetched_at, races, runners, len(value), said["horse_id"])  # type: ignore[arg-type]
+        return Fetched(answer, value)
+
+
+def _line(said: dict[str, object], payload: bytes) -> bytes:
+    """One line of a raw record: the payload's own bytes, but for line ends, which JSON has only between its tokens."""
+    head = orjson.dumps({name: value for name, value in said.items() if value is not None})
+    return head[:-1] + b',"payload":' + payload.replace(b"\r", b" ").replace(b"\n", b" ") + b"}"

@@ -1,0 +1,1 @@
+"""What the program has for Betfair alone: commands, reports, checks."""

@@ -1,0 +1,293 @@
+"""`rederive replay racing`, `plan racing` and `gaps racing`: race days from the API, or from what is kept of them."""
+
+import re
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+from rederive.cli.app import app
+from rederive.cli.replay import plan, replay
+from rederive.cli.report import report
+from rederive.cli.running import Agents, Json, Reason, run, say_plan, span, today
+
+if TYPE_CHECKING:
+    from producers.source import Request
+    from rederive.replay import Replayer
+    from schemas.plan import Plan
+
+gaps = cyclopts.App(name="gaps", help="Days that should be kept and aren't.")
+app.command(gaps)
+
+FIRST_DAY = "2015-01-01"
+
+From = Annotated[str | None, Parameter(name="--from", help="First race day, such as 2015-01-01.")]
+To = Annotated[str | None, Parameter(name="--to", help="Last race day, included. Default: today (UTC).")]
+Regions = Annotated[
+    tuple[str, ...], Parameter(name="--regions", help="Region codes.", consume_multiple=True, negative="")
+]
+NoRacecards = Annotated[bool, Parameter(negative="", help="Leave the racecards out.")]
+NoResults = Annotated[bool, Parameter(negative="", help="Leave the results out.")]
+SkipMasters = Annotated[bool, Parameter(negative="", help="Don't ask for courses and regions.")]
+OnlyMasters = Annotated[bool, Parameter(negative="", help="Courses, regions and bookmakers, no race day.")]
+Refetch = Annotated[bool, Parameter(negative="", help="Ask the API for days that are kept, too: results are amended.")]
+Enrich = Annotated[
+    bool, Parameter(negative="", help="Then ask for each horse's detail: a request a horse, half a second each.")
+]
+
+
+def _days(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
+    """From the start of the first race day to the end of the last, in UTC."""
+    from schemas.errors import UsageError
+
+    if from_ is None:
+        raise UsageError("--from is missing: the first race day", mend="results reach back to 2015-01-01")
+    for option, text in (("--from", from_), ("--to", to)):
+        if text is not None and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            raise UsageError(f"{option} {text!r} is no race day", mend="write a day such as 2015-01-31")
+    start, end = span(from_, to)
+    assert start is not None
+    assert end is not None
+    return start, end
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which race days, and what of them."""
+
+    from_: From = None
+    to: To = None
+    regions: Regions = ("gb", "ire")
+    no_racecards: NoRacecards = False
+    no_results: NoResults = False
+    skip_masters: SkipMasters = False
+    only_masters: OnlyMasters = False
+    refetch: Refetch = False
+    enrich: Enrich = False
+
+    def request(self) -> "Request":
+        """As a request. UsageError when the words leave nothing to do, or a date can't be one."""
+        from schemas.errors import UsageError
+
+        if self.skip_masters and self.only_masters:
+            raise UsageError("--skip-masters and --only-masters leave nothing to do", mend="say one of them")
+        kinds = [] if self.skip_masters else ["masters"]
+        if not self.only_masters:
+            kinds += _day_kinds(no_racecards=self.no_racecards, no_results=self.no_results)
+            kinds += ["horse"] if self.enrich else []
+        days = None if self.only_masters else _days(self.from_, self.to)
+        return _request(kinds, self.regions, days, refetch=self.refetch)
+
+
+def _day_kinds(*, no_racecards: bool, no_results: bool) -> list[str]:
+    from schemas.errors import UsageError
+
+    if no_racecards and no_results:
+        why = "without racecards and results there is no race day"
+        raise UsageError("--no-racecards and --no-results are too much", why=why, mend="say one of them")
+    return [*([] if no_racecards else ["racecards"]), *([] if no_results else ["results"])]
+
+
+def _request(
+    kinds: list[str],
+    regions: tuple[str, ...],
+    days: tuple[datetime, datetime] | None,
+    *,
+    refetch: bool = False,
+    only_missing: bool = False,
+) -> "Request":
+    from producers.source import Request
+    from schemas.errors import UsageError
+    from schemas.racing.tables import RACING
+
+    codes = tuple(sorted({code.lower() for word in regions for code in word.split(",") if code}))
+    if not codes:
+        raise UsageError("--regions names no region", mend="say --regions gb ire")
+    start, end = days or (None, None)
+    return Request(
+        domain=RACING.name,
+        mode=RACING.tables[0].policy,
+        columns=RACING.scopes["all"],
+        start=start,
+        end=end,
+        keys=codes,
+        kinds=tuple(kinds),
+        refetch=refetch,
+        only_missing=only_missing,
+    )
+
+
+@replay.command(name="racing")
+def replay_racing(
+    *,
+    asked: Asked | None = None,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Print what would be done, by month; ask for nothing.")
+    ] = False,
+    check_status: Annotated[
+        bool, Parameter(negative="", help="Print days, chunks, calls, hours and what is done; ask for nothing.")
+    ] = False,
+    workers: Agents = None,
+    reason: Reason = "",
+    json: Json = False,
+) -> int:
+    """Fill the racing tables from race days.
+
+    A day that isn't kept is asked of The Racing API, 2 requests a second, and kept on the racing log; a kept day is
+    read again from there, without the API. A day that was fetched before it was over is asked for again. Ctrl+C at any
+    time, then `rederive captures resume ID`. RACING_API_USERNAME and RACING_API_PASSWORD are needed where anything is
+    to be asked for.
+
+    Example: rederive replay racing --from 2015-01-01
+    """
+    request = (asked or Asked()).request()
+    if check_status:
+        return _check_status(request, json=json)
+    if dry_run:
+        return _show_plan(_plan(request), json=json)
+    return _run(request, reason, workers, json=json)
+
+
+@plan.command(name="racing")
+def plan_racing(*, asked: Asked | None = None) -> None:
+    """The plan of `rederive replay racing` with the same options.
+
+    Example: rederive plan racing --from 2024-05-01 --to 2024-05-31 > plan.json && rederive apply plan.json
+    """
+    made = _plan((asked or Asked()).request())
+    say_plan(made)
+    sys.stdout.write(made.model_dump_json() + "\n")
+
+
+@gaps.command(name="racing")
+def gaps_racing(
+    *,
+    from_: From = None,
+    to: To = None,
+    regions: Regions = ("gb", "ire"),
+    no_racecards: NoRacecards = False,
+    no_results: NoResults = False,
+    fill: Annotated[bool, Parameter(negative="", help="Ask for just these, and derive from them.")] = False,
+    workers: Agents = None,
+    reason: Reason = "gaps",
+    json: Json = False,
+) -> int:
+    """List race days that are missing, have failed, or were fetched before they were over.
+
+    The range is 2015-01-01 to yesterday unless said. Exit: 0, with gaps too; with --fill as `replay racing`.
+
+    Example: rederive gaps racing --from 2024-01-01 --fill
+    """
+    from rederive.cli.output import print_json, print_table
+    from rederive.racing.days import gaps as find
+
+    kinds = _day_kinds(no_racecards=no_racecards, no_results=no_results)
+    days = _days(FIRST_DAY if from_ is None else from_, to or (today() - timedelta(days=1)).isoformat())
+    request = _request(kinds, regions, days, only_missing=True)
+    if fill:
+        return _run(request, reason, workers, json=json)
+    found = find(_replayer(), request)
+    if json:
+        print_json([{"first": one.first, "last": one.last, "kind": one.kind, "days": one.days, "why": one.why}
+                    for one in found])  # fmt: skip
+        return 0
+    total = sum(one.days for one in found)
+    print_table(
+        f"Gaps: {total:,} answers" if found else "No gaps",
+        ["first", "last", "kind", "days", "why"],
+        [(one.first, one.last, one.kind, one.days, one.why) for one in found],
+        left=(0, 1, 2, 4),
+    )
+    return 0
+
+
+def _replayer() -> "Replayer":
+    from rederive.replay import Replayer
+    from rederive.settings import Settings
+
+    return Replayer.of(Settings())
+
+
+def _plan(request: "Request") -> "Plan":
+    return _replayer().plan(request, "api")
+
+
+def _run(request: "Request", reason: str, workers: int | None, *, json: bool) -> int:
+    replayer = _replayer()
+    _check_access(replayer, request)
+    capture, head = replayer.mint(request, "api", dry_run=False, reason=reason)
+    say_plan(head)
+    return run(replayer, capture, 500, workers, json=json)
+
+
+def _check_access(replayer: "Replayer", request: "Request") -> None:
+    """Failed when something is to be asked for and the credentials are missing: before a capture is made."""
+    from producers.racing.settings import RacingSettings
+    from schemas.errors import Failed
+
+    try:
+        RacingSettings()
+    except Failed:
+        if any("fetch" in unit.picked for unit in replayer.plan(request, "api").units):
+            raise
+
+
+def _show_plan(made: "Plan", *, json: bool) -> int:
+    from rederive.cli.output import print_json, print_table
+    from rederive.racing.days import months
+
+    if json:
+        print_json(made.model_dump(mode="json"))
+        return 0
+    say_plan(made)
+    print_table(
+        "What a replay would do",
+        ["month", "racecards to ask for", "results to ask for", "other", "kept records to read again"],
+        months(made),
+    )
+    return 0
+
+
+def _check_status(request: "Request", *, json: bool) -> int:
+    from rederive.cli.output import print_json, stdout
+    from rederive.racing.days import status
+
+    found = status(_replayer(), request)
+    if json:
+        print_json(found)
+        return 0
+    for name, value in found.items():
+        stdout.print(f"{name.replace('_', ' '):24}{value}", markup=False)
+    return 0
+
+
+@report.command(name="racing-verify")
+def racing_verify(*, json: Json = False) -> None:
+    """Count the racing tables, show races per year and coverage, and what to look at; nothing is changed."""
+    from dataclasses import asdict
+
+    from rederive.cli.output import print_json, print_table, stdout
+    from rederive.database import opened
+    from rederive.racing.verify import verify
+
+    with opened("the verification") as connection:
+        found = verify(connection)
+    if json:
+        print_json(asdict(found))
+    else:
+        print_table("Rows", ["", "count"], list(found.counts.items()))
+        stdout.print()
+        print_table("Races per year", ["year", "races"], found.years)
+        coverage = [(found.total_races, found.races_with_runners, found.coverage_pct)]
+        stdout.print()
+        print_table("Coverage", ["total_races", "races_with_runners", "coverage_pct"], coverage)
+        checks = [(one.name, one.count, ", ".join(one.examples)) for one in found.checks]
+        stdout.print()
+        print_table("Worth a look", ["", "count", "the first"], checks, left=(0, 2))
+        headlines = [(one.figure, one.announced, one.here) for one in found.headlines]
+        stdout.print()
+        print_table("Against the figures announced for 2015 to 2025-10", ["", "announced", "here"], headlines)

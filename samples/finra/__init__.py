@@ -1,0 +1,1 @@
+"""FINRA's sample data."""

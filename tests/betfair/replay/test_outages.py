@@ -1,0 +1,108 @@
+"""A service that goes away in the middle of a run and comes back: the run waits, and finishes what it began."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from rederive import local
+from rederive.migrate import migrate
+from rederive.settings import Settings
+from schemas.betfair.tables import SCOPES
+from tests.betfair.replay.midway import held, running
+from tests.betfair.replay.stored import counts, nulls, scalar
+from tests.betfair.reports.made import many
+from tests.program import last_object
+
+pytestmark = pytest.mark.services
+
+# A sink takes at most 32 records, units of 128 rows, at once.
+ROWS = 8_000
+HELD = 1_000
+
+
+@dataclass
+class Own:
+    """Services that a test may end, and settings that name them."""
+
+    services: Settings
+    settings: Settings
+
+    @property
+    def url(self) -> str:
+        assert self.settings.database_url is not None
+        return self.settings.database_url.get_secret_value()
+
+    def end(self, service: str, number: signal.Signals) -> None:
+        (found,) = [one for one in local.status(self.services) if one.service == service]
+        assert found.pid is not None
+        process = psutil.Process(found.pid)
+        process.send_signal(number)
+        # The embedded services may be children of the tests or nobody's.
+        psutil.wait_procs([process], timeout=30)
+        assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+    def back(self) -> None:
+        """Start again what was ended; the addresses must be the same."""
+        found = local.start(self.services)
+        assert (found.kafka_bootstrap, found.database_url) == (self.settings.kafka_bootstrap, self.url)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    folder = tmp_path_factory.mktemp("outages")
+    services = Settings(home=folder / "services", kafka_bootstrap=None, database_url=None)
+    try:
+        found = local.start(services)
+        migrate(found.database_url)
+        with psycopg.connect(found.database_url, autocommit=True) as connection:
+            many(connection, ROWS, ROWS, (*SCOPES["l1"], *SCOPES["l3"]))
+        named = Settings(
+            home=folder / "home",
+            kafka_bootstrap=found.kafka_bootstrap,
+            database_url=SecretStr(found.database_url),
+            batch_rows=128,
+            workers=1,
+        )
+        yield Own(services, named)
+    finally:
+        local.stop(services)
+
+
+def _finished(run: subprocess.Popen[str]) -> dict[str, object]:
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    assert "Traceback" not in err
+    return last_object(out)
+
+
+def test_the_broker_is_killed_midway(own: Own) -> None:
+    words = ("replay", "betfair", "--columns", "l1", "--json")
+    with held(own.url, HELD) as row, running(own.settings, *words) as run:
+        row.reached()
+        own.end("kafka", signal.SIGKILL)
+        row.release()
+        own.back()
+        found = _finished(run)
+    assert (found["processed"], *counts(found)) == (ROWS, ROWS, 0, 0)
+    with psycopg.connect(own.url) as connection:
+        assert nulls(connection, SCOPES["l1"]) == (0, 0, 0)
+
+
+def test_postgres_is_restarted_midway(own: Own) -> None:
+    words = ("replay", "betfair", "--columns", "l3", "--json")
+    with held(own.url, HELD) as row, running(own.settings, *words) as run:
+        row.reached()
+        own.end("postgres", signal.SIGINT)
+        own.back()
+        found = _finished(run)
+    assert (found["processed"], *counts(found)) == (ROWS, ROWS, 0, 0)
+    with psycopg.connect(own.url) as connection:
+        assert nulls(connection, SCOPES["l3"]) == (0, 0, 0)
+        twice = "SELECT count(*) FROM rederive.market_derived_metrics_history GROUP BY capture_id, snapshot_id"
+        assert scalar(connection, f"SELECT max(count) FROM ({twice}) h") == 1
