@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Self
 
 from producers.records import Records
-from producers.source import Page, Refusal, Request, Source
+from producers.source import Page, Refusal, Request, Services, Source
+from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead, PlannedUnit
-from schemas.table import Domain
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
 
 _PAGE_UNITS = 2_000
@@ -21,6 +22,11 @@ class LogSource(Source):
         self._domain = domain
         names = [Lane(domain.name, name, prefix).raw for name in domain.kept]
         self._logs = {name: Records(kafka, topic) for name, topic in zip(domain.kept, names, strict=True)}
+
+    @classmethod
+    def open(cls, domain: Domain, services: Services) -> Self:
+        """The logs of any domain."""
+        return cls(domain, services.prefix, services.kafka)
 
     def close(self) -> None:
         """Leave the broker."""
@@ -35,6 +41,7 @@ class LogSource(Source):
             mode=request.mode,
             derivation_version=self._domain.derivation_version,
             columns=request.columns,
+            span=request.span,
             request={**request.describe(), "topic": self._logs[LaneName.LOG].topic},
         )
 

@@ -2,15 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, Self
 
 from psycopg import Connection
 
 from producers.sender import Delivered
 from schemas.capture import Capture
+from schemas.domain import LOG, Domain, load
+from schemas.errors import UsageError
 from schemas.plan import Digest, Plan, PlanHead, PlannedUnit
 from schemas.table import Mode
 from schemas.unit import Unit
@@ -39,6 +41,17 @@ class Request:
     refetch: bool = False
     only_missing: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def span(self) -> str:
+        """The range in words."""
+        start, end = (moment.isoformat() if moment else None for moment in (self.start, self.end))
+        return f"from {start or 'the beginning'} to {end or 'now'} (end excluded)"
+
+    def days(self, otherwise: str) -> str:
+        """The range as days, both included; `otherwise` when it is open."""
+        last = self.end - timedelta(microseconds=1) if self.end else None
+        return f"from {self.start:%Y-%m-%d} to {last:%Y-%m-%d}" if self.start and last else otherwise
 
     def describe(self) -> dict[str, object]:
         """As JSON values, for plans and captures."""
@@ -75,8 +88,26 @@ class Page:
     nulls: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a source may read from: a connection and how to make more, Kafka as librdkafka clients take it.
+
+    `prefix` is what the deployment's topics begin with.
+    """
+
+    connection: Connection
+    connect: Callable[[], Connection] = field(repr=False)
+    kafka: Mapping[str, str] = field(repr=False)
+    prefix: str = ""
+
+
 class Source(ABC):
     """A place that raw payloads are read from. `close` it in the end."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, domain: Domain, services: Services) -> Self:
+        """The source of a domain."""
 
     @abstractmethod
     def head(self, request: Request) -> PlanHead:
@@ -110,6 +141,15 @@ class Source(ABC):
 
     def close(self) -> None:  # noqa: B027 - most sources hold nothing
         """Let go of what the source holds."""
+
+
+def open_source(domain: Domain, name: str, services: Services) -> Source:
+    """A source of the domain, by its name. UsageError when it has none of that name."""
+    parts = {LOG: "producers.log:LogSource", **domain.sources}
+    if name not in parts:
+        raise UsageError(f"{domain.name} has no source {name}", mend=f"it has {', '.join(parts)}")
+    source: type[Source] = load(parts[name])
+    return source.open(domain, services)
 
 
 class Planning(Protocol):

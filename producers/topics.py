@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Future
+from datetime import timedelta
 
 import stamina
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -40,18 +41,19 @@ def unreachable(kafka: Mapping[str, str], error: object) -> Failed:
     )
 
 
-def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int) -> str:
+def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int, log_retention: timedelta | None = None) -> str:
     """Make the lane's topics, or bring what is there to size; return Kafka's id of the raw topic.
 
     The raw and the derived topic end with the same number of partitions, `partitions` at least: outcomes go to the
-    partition of their raw record. Failed when the broker doesn't answer or refuses.
+    partition of their raw record. A log is kept for `log_retention`, None without limit. Failed when the broker doesn't
+    answer or refuses.
     """
     admin = AdminClient({**kafka, "socket.timeout.ms": 10_000})
     try:
         present = admin.list_topics(timeout=_SECONDS).topics
     except KafkaException as error:
         raise unreachable(kafka, error.args[0]) from error
-    wanted = lane.retention_ms()
+    wanted = lane.retention_ms(log_retention)
     counts = [len(present[name].partitions) for name in (lane.raw, lane.derived) if name in present]
     most = max([partitions, *counts])
     sizes = {name: 1 if name == lane.dlq else most for name in wanted}

@@ -1,1 +1,64 @@
-"""The program: command line, settings, local services, supervision, captures, reports."""
+"""Rederive: replay stored raw payloads, recompute the rows derived from them, merge them without losing any.
+
+What a domain is made of, and what runs it from Python (docs/domain.md). Names are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from producers.log import LogSource as LogSource
+    from producers.source import Page as Page
+    from producers.source import Refusal as Refusal
+    from producers.source import Request as Request
+    from producers.source import Services as Services
+    from producers.source import Source as Source
+    from rederive.api import apply as apply
+    from rederive.api import plan as plan
+    from rederive.api import replay as replay
+    from rederive.api import replay_topic as replay_topic
+    from rederive.replayer import Report as Report
+    from rederive.settings import Settings as Settings
+    from schemas.domain import Domain as Domain
+    from schemas.errors import Failed as Failed
+    from schemas.errors import RederiveError as RederiveError
+    from schemas.errors import UsageError as UsageError
+    from schemas.outcome import Outcome as Outcome
+    from schemas.outcome import RowProblem as RowProblem
+    from schemas.outcome import TableRows as TableRows
+    from schemas.plan import Plan as Plan
+    from schemas.plan import PlanHead as PlanHead
+    from schemas.plan import PlannedUnit as PlannedUnit
+    from schemas.table import Column as Column
+    from schemas.table import Mode as Mode
+    from schemas.table import Step as Step
+    from schemas.table import Table as Table
+    from schemas.unit import Unit as Unit
+    from schemas.unit import UnitHeaders as UnitHeaders
+
+_PLACES = {
+    "producers.log": ("LogSource",),
+    "producers.source": ("Page", "Refusal", "Request", "Services", "Source"),
+    "rederive.api": ("apply", "plan", "replay", "replay_topic"),
+    "rederive.replayer": ("Report",),
+    "rederive.settings": ("Settings",),
+    "schemas.domain": ("Domain",),
+    "schemas.errors": ("Failed", "RederiveError", "UsageError"),
+    "schemas.outcome": ("Outcome", "RowProblem", "TableRows"),
+    "schemas.plan": ("Plan", "PlanHead", "PlannedUnit"),
+    "schemas.table": ("Column", "Mode", "Step", "Table"),
+    "schemas.unit": ("Unit", "UnitHeaders"),
+}
+_HOMES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are said once, above
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name means
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -47,16 +47,7 @@ def run(arguments: list[str]) -> int:
 
     try:
         _set_up_logs()
-        for name in COMMANDS:
-            importlib.import_module(f"rederive.cli.{name}")
-        for name in (
-            "betfair.commands",
-            "betfair.report_commands",
-            "racing.commands",
-            "finra.commands",
-            "finra.report_commands",
-        ):
-            importlib.import_module(f"rederive.{name}")
+        load_commands()
         app.version = _version
         # ours to report, below
         app.suppress_keyboard_interrupt = False
@@ -83,6 +74,19 @@ def run(arguments: list[str]) -> int:
         sys.stderr.write(_unexpected(error))
         return 1
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def load_commands() -> None:
+    """Put the program's commands and those of every domain together."""
+    from rederive import domains
+    from rederive.cli.generic import add_commands
+
+    for name in COMMANDS:
+        importlib.import_module(f"rederive.cli.{name}")
+    for domain in domains.usable():
+        for module in domain.commands:
+            importlib.import_module(module)
+        add_commands(domain)
 
 
 def _set_up_logs() -> None:

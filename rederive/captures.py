@@ -10,13 +10,13 @@ from typing import Any
 from psycopg import Connection
 
 from producers import ledger
+from rederive import domains
 from rederive.finra import rollback as finra_rollback
 from schemas.capture import Capture, CaptureState
+from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.finra.partition import DOMAIN_NAME
 from schemas.finra.tables import FINRA
-from schemas.registry import DOMAINS
-from schemas.table import Domain
 from sinks.rollback import preview, roll_back
 from sinks.steps import run_steps
 
@@ -217,7 +217,7 @@ def nothing_to_take_back(capture: Capture) -> str:
 def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[str, int]]:
     """Per table what a rollback would do; reads only. Takes the id of a run, or of a partition's capture."""
     domain = _domain_of(connection, capture_id)
-    if domain.writes:
+    if domain.stages:
         return finra_rollback.expected(connection, finra_rollback.scope(connection, capture_id))
     return {table.name: preview(connection, table, capture_id) for table in domain.tables}
 
@@ -228,7 +228,7 @@ def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int
     In the end the domain's steps run again: what they derived from whole tables must not outlive the rows.
     """
     domain = _domain_of(connection, capture_id)
-    units = finra_rollback.scope(connection, capture_id) if domain.writes else None
+    units = finra_rollback.scope(connection, capture_id) if domain.stages else None
     # The sinks hold the capture's row while they write: once this is committed, nothing of it is written any more.
     connection.execute(
         "UPDATE rederive.captures SET state = 'rolling-back' WHERE capture_id = %s AND state <> 'rolled-back'",
@@ -251,7 +251,7 @@ def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int
 
 def _domain_of(connection: Connection, capture_id: str) -> Domain:
     """The domain of a run's id, or of a partition capture's."""
-    return FINRA if is_partition(capture_id) else DOMAINS[find(connection, capture_id).domain]
+    return FINRA if is_partition(capture_id) else domains.find(find(connection, capture_id).domain)
 
 
 def is_partition(capture_id: str) -> bool:

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 from producers import ledger
 from producers.sender import Delivered, Sender
 from producers.topics import behind, ensure_topics, watermarks
+from rederive import domains
 from rederive.logs import run_log
 from rederive.settings import Settings
 from rederive.workers import Workers
@@ -46,7 +47,8 @@ class Outlets:
             return
         lane = Lane(self.capture.domain, name, self.settings.topic_prefix)
         kafka = self.settings.kafka_config()
-        topic_id = ensure_topics(kafka, lane, self.agents)
+        domain = domains.find(self.capture.domain)
+        topic_id = ensure_topics(kafka, lane, self.agents, domain.log_retention)
         kept = watermarks(kafka, lane.raw)
         if lost := ledger.set_topic(connection, self.capture.capture_id, lane, topic_id, kept):
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)

@@ -8,13 +8,12 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from producers.topics import behind
-from rederive import captures, local
+from rederive import captures, domains, local
 from rederive.database import connect, place
 from rederive.settings import Settings
 from schemas.capture import CaptureState
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
-from schemas.registry import DOMAINS
 
 _SECONDS = 5.0
 
@@ -82,7 +81,7 @@ def _lags(settings: Settings) -> list[tuple[str, int, int]]:
     admin = AdminClient({**kafka})
     topics = admin.list_topics(timeout=_SECONDS).topics
     found = []
-    for lane in (Lane(domain, name, settings.topic_prefix) for domain in DOMAINS for name in LaneName):
+    for lane in (Lane(domain, name, settings.topic_prefix) for domain in domains.names() for name in LaneName):
         for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
             if topic in topics:
                 found.append((group, behind(kafka, group, topic), _members(admin, group)))

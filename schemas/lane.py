@@ -1,10 +1,8 @@
 """Lanes: the topics and consumer groups of one domain's live log or of its replays."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
-from typing import Literal
-
-DomainName = Literal["betfair", "racing", "finra"]
 
 _DAY_MS = 24 * 3600 * 1000
 UNLIMITED = -1
@@ -55,8 +53,8 @@ class Lane:
         """Consumer group of the sinks."""
         return f"{self.prefix}rederive.{self.domain}.{self.name}.sinks"
 
-    def retention_ms(self) -> dict[str, int]:
-        """How long each topic keeps its records, in milliseconds."""
-        log = 30 * _DAY_MS if self.domain == "betfair" else UNLIMITED
-        raw = 3 * _DAY_MS if self.name is LaneName.REPLAY else log
+    def retention_ms(self, log: timedelta | None) -> dict[str, int]:
+        """How long each topic keeps its records, in milliseconds; a log for `log`, without limit when that is None."""
+        kept = UNLIMITED if log is None else int(log.total_seconds() * 1000)
+        raw = 3 * _DAY_MS if self.name is LaneName.REPLAY else kept
         return {self.raw: raw, self.derived: 3 * _DAY_MS, self.dlq: UNLIMITED}

@@ -31,7 +31,8 @@ class PlannedUnit(BaseModel):
 class PlanHead(BaseModel):
     """What a plan says of itself without its units.
 
-    `found` counts source rows (a log's: records; an API's: answers). `nulls` counts, per column in scope, the NULLs
+    `found` counts source rows (a log's: records; an API's: answers). `span` is the
+    range in words. `nulls` counts, per column in scope, the NULLs
     among the rows found. `notes` are sentences that a person should read before applying.
     """
 
@@ -39,11 +40,12 @@ class PlanHead(BaseModel):
 
     format: Literal[1] = 1
     domain: str
-    source: Literal["table", "log", "api", "files"]
+    source: str
     mode: Mode
     derivation_version: int
     columns: tuple[str, ...]
     request: dict[str, Any]
+    span: str = ""
     found: int = 0
     unit_count: int = 0
     nulls: dict[str, int] = {}

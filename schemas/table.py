@@ -1,10 +1,7 @@
 """Table specs: what a derived table looks like and how its rows are merged."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-
-from schemas.lane import LaneName
 
 
 class Mode(StrEnum):
@@ -72,29 +69,3 @@ class Step:
 
     name: str
     sql: str
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """A domain: its tables in the order in which they are written, and the version of its formulas.
-
-    `derivation_version` grows by one whenever a formula changes what it computes. `scopes` name sets of value columns
-    that are recomputed together; each domain has `all`, where no names mean every column of every table. `kept` are the
-    lanes whose raw topic is a log of what arrived. `writes` are the tables that a unit of each stage writes, where rows
-    are keyed by their capture.
-    """
-
-    name: str
-    derivation_version: int
-    tables: tuple[Table, ...]
-    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    steps: tuple[Step, ...] = ()
-    kept: tuple[LaneName, ...] = (LaneName.LOG,)
-    writes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def table(self, name: str) -> Table:
-        """The table of that name; KeyError when the domain has none."""
-        for table in self.tables:
-            if table.name == name:
-                return table
-        raise KeyError(name)

@@ -10,8 +10,9 @@ import psycopg
 from psycopg import Connection
 
 from schemas.capture import CaptureState
+from schemas.domain import Domain
 from schemas.outcome import Outcome
-from schemas.table import Domain, Mode, Table
+from schemas.table import Mode, Table
 from schemas.unit import Origin
 from sinks import notes
 from sinks.insertion import Blocks, insert

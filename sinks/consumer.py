@@ -11,10 +11,10 @@ import psycopg
 import stamina
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import Lane
 from schemas.outcome import Outcome
-from schemas.table import Domain
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES
 from sinks.apply import Applied, Result, apply
 from sinks.assembly import Assembly

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from psycopg import Connection
 
-from schemas.table import Domain, Mode
+from schemas.domain import Domain
+from schemas.table import Mode
 
 _OF_RUN = "u.capture_id = %(run)s"
 _OF_CAPTURE = "u.picked -> 'captures' ? %(capture)s"
@@ -53,7 +54,7 @@ def _targets(domain: Domain, units: Iterable[Written]) -> dict[str, list[str]]:
     """Captures to take out, by table, in the order in which tables are to be emptied."""
     found: dict[str, set[str]] = {}
     for one in units:
-        for table in domain.writes.get(one.stage, ()):
+        for table in domain.stages.get(one.stage, ()):
             found.setdefault(table, set()).update(one.captures)
     names = [table.name for table in reversed(domain.tables) if table.policy is Mode.INSERT and not table.audit]
     return {name: sorted(found[name]) for name in names if name in found}

@@ -2,7 +2,7 @@
 
 from psycopg import Connection
 
-from schemas.table import Domain
+from schemas.domain import Domain
 
 
 def run_steps(connection: Connection, domain: Domain) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """The documentation says what the program does: commands, settings, headers, links."""
 
-import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 import cyclopts
 import pytest
 
-from rederive.__main__ import COMMANDS
+from rederive.__main__ import load_commands
 from rederive.cli.app import app
 from rederive.settings import PREFIX, Settings
 from tests.program import ROOT
@@ -67,8 +66,7 @@ LINES = sorted(
 
 @pytest.fixture(scope="module", autouse=True)
 def _commands() -> None:
-    for name in COMMANDS:
-        importlib.import_module(f"rederive.cli.{name}")
+    load_commands()
 
 
 def test_commands_are_found() -> None:

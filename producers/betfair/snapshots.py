@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import orjson
 from psycopg import Connection
 
-from producers.source import Page, Refusal, Request, Source
+from producers.source import Page, Refusal, Request, Services, Source
 from schemas.betfair.tables import BETFAIR, METRICS_TABLE
+from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit, UnitHeaders
@@ -31,6 +32,11 @@ class SnapshotTable(Source):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    @classmethod
+    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - there is one table
+        """Over a connection."""
+        return cls(services.connection)
+
     def head(self, request: Request) -> PlanHead:
         """The plan's head before anything is found."""
         return PlanHead(
@@ -40,6 +46,7 @@ class SnapshotTable(Source):
             derivation_version=BETFAIR.derivation_version,
             columns=request.columns,
             request=request.describe(),
+            span=request.span,
         )
 
     def pages(self, request: Request) -> Iterator[Page]:

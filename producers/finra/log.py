@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Self
 
 from psycopg import Connection
 
@@ -12,8 +12,9 @@ from producers.finra.folder import file_unit
 from producers.finra.picks import Captured, Minter, Wanted, planned, within_calendar
 from producers.finra.sources import FinraStored, sized
 from producers.log import LogSource
-from producers.source import Page, Refusal, Request
+from producers.source import Page, Refusal, Request, Services
 from schemas.capture import Capture
+from schemas.domain import Domain
 from schemas.finra.file import content_hash, first_update
 from schemas.finra.tables import FINRA
 from schemas.finra.units import Batch, FileUnit, decode
@@ -41,6 +42,11 @@ class FinraLog(LogSource):
         super().__init__(FINRA, prefix, kafka)
         self._connection = connection
         self._stored = FinraStored(connection)
+
+    @classmethod
+    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - this log is FINRA's own
+        """With what is stored of its files."""
+        return cls(services.connection, services.prefix, services.kafka)
 
     def pages(self, request: Request) -> Iterator[Page]:
         """A unit per record sent in [start, end), in the log's order."""

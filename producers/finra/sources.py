@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from psycopg import Connection
 
@@ -21,8 +21,9 @@ from producers.finra.stored import (
     captures_of_run,
     payload,
 )
-from producers.source import Page, Refusal, Request, Source
+from producers.source import Page, Refusal, Request, Services, Source
 from schemas.capture import Capture
+from schemas.domain import Domain
 from schemas.finra.partition import TIERS, fridays
 from schemas.finra.tables import FINRA, RAW, SYMBOL_SUMMARY, VENUE_VOLUME
 from schemas.lane import LaneName
@@ -42,6 +43,11 @@ class FinraStored(Source):
         self._notes: list[str] = []
         self._month = ""
 
+    @classmethod
+    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - these tables are FINRA's own
+        """Over a connection."""
+        return cls(services.connection)
+
     def head(self, request: Request) -> PlanHead:
         """The plan's head before anything is found."""
         return PlanHead(
@@ -51,6 +57,7 @@ class FinraStored(Source):
             derivation_version=FINRA.derivation_version,
             columns=request.columns,
             request=request.describe(),
+            span=request.days("of all weeks there are"),
         )
 
     def pages(self, request: Request) -> Iterator[Page]:

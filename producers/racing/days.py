@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from typing import Self
 
 from psycopg import Connection
 
@@ -12,8 +13,9 @@ from producers.log import LogSource
 from producers.racing.fetch import Connect, Fetched, Fetcher
 from producers.racing.index import Place, RacingLedger
 from producers.sender import Delivered
-from producers.source import Page, Refusal, Request, Source
+from producers.source import Page, Refusal, Request, Services, Source
 from schemas.capture import Capture
+from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlanHead, PlannedUnit
@@ -38,6 +40,11 @@ class RacingDays(Source):
         self._fetched: dict[int, Fetched] = {}
         self._to_fetch = self._to_read = 0
 
+    @classmethod
+    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - there is one API
+        """The API that the environment names, and the domain's logs."""
+        return cls(services.connection, services.connect, services.prefix, services.kafka)
+
     def close(self) -> None:
         """Give up what is being fetched, leave the broker."""
         if self._fetcher is not None:
@@ -53,6 +60,7 @@ class RacingDays(Source):
             derivation_version=RACING.derivation_version,
             columns=request.columns,
             request=request.describe(),
+            span=request.days("without race days"),
         )
 
     def pages(self, request: Request) -> Iterator[Page]:
@@ -186,6 +194,11 @@ class RacingLog(LogSource):
     def __init__(self, connection: Connection, prefix: str, kafka: Mapping[str, str]) -> None:
         super().__init__(RACING, prefix, kafka)
         self._ledger = RacingLedger(connection, prefix, kafka)
+
+    @classmethod
+    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - these logs are racing's own
+        """With the index over them."""
+        return cls(services.connection, services.prefix, services.kafka)
 
     def pages(self, request: Request) -> Iterator[Page]:
         """A unit per record sent in [start, end), then one per later fetch of the same days."""

@@ -82,7 +82,7 @@ def plan_betfair(*, asked: Asked | None = None) -> None:
 
     Example: rederive plan betfair --columns l1 > plan.json && rederive apply plan.json
     """
-    from rederive.replay import Replayer
+    from rederive.replayer import Replayer
     from rederive.settings import Settings
 
     made = Replayer.of(Settings()).plan((asked or Asked()).request(), "table")

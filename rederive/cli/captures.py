@@ -177,7 +177,7 @@ def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool
     from rederive import captures as ledger
     from rederive.cli.running import run
     from rederive.database import opened
-    from rederive.replay import Replayer
+    from rederive.replayer import Replayer
     from rederive.settings import Settings
 
     with opened("the capture") as connection:

@@ -4,7 +4,7 @@ import logging
 import sys
 
 from rederive.cli.app import app
-from schemas.lane import DomainName
+from rederive.cli.running import DomainName
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,15 @@ def compute(domain: DomainName) -> int:
         Whose formulas to use.
 
     """
-    from processors.registry import PROCESSORS
+    from processors.computed import each_a_unit
+    from rederive import domains
+    from schemas.domain import load
 
     failed = False
     output = sys.stdout.buffer
-    for computed in PROCESSORS[domain].compute(sys.stdin.buffer):
+    formulas = domains.find(domain)
+    compute_lines = load(formulas.compute) if formulas.compute else each_a_unit(load(formulas.process))
+    for computed in compute_lines(sys.stdin.buffer):
         if computed.error is not None:
             failed = True
             log.error("line %d: %s", computed.line, computed.error)

@@ -11,6 +11,7 @@ from rederive.cli.app import app
 from rederive.cli.running import (
     Agents,
     BatchSize,
+    DomainName,
     DryRun,
     Json,
     Reason,
@@ -19,10 +20,10 @@ from rederive.cli.running import (
     say_plan,
     span,
 )
-from schemas.lane import DomainName
 
 if TYPE_CHECKING:
-    from schemas.table import Domain, Mode
+    from schemas.domain import Domain
+    from schemas.table import Mode
 
 replay = cyclopts.App(name="replay", help="Read stored payloads again, recompute their rows, merge them.")
 plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout) and do nothing; `apply` runs it.")
@@ -57,11 +58,11 @@ def replay_topic(
     Example: rederive replay-topic betfair --since 2026-02-06 --mode supersede --reason "lay odds were swapped"
     """
     from producers.source import Request
-    from schemas.registry import DOMAINS
+    from rederive import domains
 
     start, end = span(since, until, ("--since", "--until"), until_today=False)
-    meeting = _meeting(mode, DOMAINS[domain])
-    columns = DOMAINS[domain].scopes["all"]
+    meeting = _meeting(mode, domains.find(domain))
+    columns = domains.find(domain).scopes["all"]
     request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit)
     return plan_and_run(request, "log", dry_run, reason, batch_size, workers, json)
 
@@ -92,7 +93,7 @@ def apply(
     """Run just what a plan says. A plan that no longer fits what is stored is refused, and nothing is sent."""
     from pydantic import ValidationError
 
-    from rederive.replay import Replayer
+    from rederive.replayer import Replayer
     from rederive.settings import Settings
     from schemas.errors import UsageError
     from schemas.plan import Plan

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, validators
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cyclopts import Token
+
     from producers.source import Request
-    from rederive.replay import Replayer
+    from rederive.replayer import Replayer
     from schemas.capture import Capture
     from schemas.plan import PlanHead
 
@@ -25,6 +29,15 @@ Agents = Annotated[
     int | None,
     Parameter(name="--workers", validator=validators.Number(gte=1), help="Agents. Default: REDERIVE_WORKERS."),
 ]
+
+
+def _known(_: object, tokens: "Sequence[Token]") -> str:
+    from rederive import domains
+
+    return domains.known(tokens[0].value)
+
+
+DomainName = Annotated[str, Parameter(converter=_known, help="A domain, such as betfair.")]
 Reason = Annotated[str, Parameter(help="Why, for the record.")]
 
 
@@ -74,26 +87,20 @@ def span(
     return first, last
 
 
-_NOUNS = {
-    ("", "table"): "rows needing backfill",
-    ("", "log"): "records to replay",
-    ("", "api"): "answers to derive from",
-    ("finra", "table"): "stages to compute",
-    ("finra", "files"): "files and stages to compute",
-}
-"""What a plan counts, by domain and source."""
-
-
 def say_plan(made: "PlanHead") -> None:
     """What a plan will do, for a person, on stderr."""
     import logging
 
+    from rederive import domains
+    from schemas.domain import LOG
+
     log = logging.getLogger("rederive.replay")
-    log.info("Found %d %s", made.found, _NOUNS.get((made.domain, made.source)) or _NOUNS["", made.source])
+    counts = {LOG: "records to replay", **domains.find(made.domain).counts}
+    log.info("Found %d %s", made.found, counts.get(made.source, f"of {made.source}"))
     log.info(
         "%s %s: %d units, %s, derivation version %d, %s",
         made.domain,
-        _said_range(made),
+        made.span,
         made.unit_count,
         made.mode,
         made.derivation_version,
@@ -107,21 +114,11 @@ def say_plan(made: "PlanHead") -> None:
         log.log(logging.INFO if made.source == "api" else logging.WARNING, "%s", note)
 
 
-def _said_range(made: "PlanHead") -> str:
-    start, end = made.request["start"], made.request["end"]
-    last = datetime.fromisoformat(end) - timedelta(microseconds=1) if end else None
-    if made.source == "api":
-        return f"from {start[:10]} to {last:%Y-%m-%d}" if start and last else "without race days"
-    if made.domain == "finra" and made.source != "log":
-        return f"from {start[:10]} to {last:%Y-%m-%d}" if start and last else "of all weeks there are"
-    return f"from {start or 'the beginning'} to {end or 'now'} (end excluded)"
-
-
 def plan_and_run(
     request: "Request", source: str, dry_run: bool, reason: str, batch_size: int, agents: int | None, json: bool
 ) -> int:
     """Mint a capture of what the request means now, say so, and run it; the exit code."""
-    from rederive.replay import Replayer
+    from rederive.replayer import Replayer
     from rederive.settings import Settings
 
     replayer = Replayer.of(Settings())

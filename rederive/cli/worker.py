@@ -10,9 +10,11 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
+from rederive import domains
 from rederive.cli.app import app
+from rederive.cli.running import DomainName
+from schemas.domain import load
 from schemas.errors import RederiveError
-from schemas.lane import DomainName
 
 worker = cyclopts.App(name="worker", help="One agent or sink process of a lane (replays start their own).")
 app.command(worker)
@@ -58,7 +60,6 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
         Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
-    from processors.registry import PROCESSORS
     from processors.runtime import AgentConfig, run_agent
     from rederive.endpoints import resolve
     from rederive.settings import Settings
@@ -76,7 +77,7 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
     )
     # faust names the loggers of its services after the module that defines them: ours among them.
     _quiet("faust", "aiokafka", "mode", "processors.runtime")
-    return run_agent(config, PROCESSORS[domain].process, _until_stopped(with_parent=with_parent))
+    return run_agent(config, load(domains.find(domain).process), _until_stopped(with_parent=with_parent))
 
 
 @worker.command
@@ -102,7 +103,6 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
     from rederive.settings import Settings
     from rederive.workers import BEGIN_AGAIN, NEEDS_A_PERSON
     from schemas.lane import Lane, LaneName
-    from schemas.registry import DOMAINS
     from sinks.consumer import ConsumerLostError, Sink, SinkConfig
 
     settings = Settings()
@@ -112,7 +112,7 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
     where, kafka = Lane(domain, LaneName(lane), settings.topic_prefix), settings.at(endpoints).kafka_config()
     config = SinkConfig(
         lane=where,
-        domain=DOMAINS[domain],
+        domain=domains.find(domain),
         member=_grown_up(member, kafka, where.derived),
         kafka=kafka,
         connect=lambda: psycopg.connect(

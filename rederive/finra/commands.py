@@ -196,7 +196,7 @@ def plan_finra(*, asked: Asked | None = None) -> None:
 
 
 def _plan(request: "Request", source: str) -> "Plan":
-    from rederive.replay import Replayer
+    from rederive.replayer import Replayer
     from rederive.settings import Settings
 
     return Replayer.of(Settings()).plan(request, source)

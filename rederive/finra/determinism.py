@@ -71,7 +71,7 @@ def compare(connection: Connection, wanted: Sequence[Pair]) -> dict[str, dict[st
     found: dict[str, dict[str, bool]] = defaultdict(dict)
     by_table: dict[str, list[Pair]] = defaultdict(list)
     for pair in wanted:
-        for table in FINRA.writes[pair.stage]:
+        for table in FINRA.stages[pair.stage]:
             # Raw rows name their file, which may have another name by now.
             if table != RAW.name:
                 by_table[table].append(pair)

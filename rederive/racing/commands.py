@@ -16,7 +16,7 @@ from rederive.cli.running import Agents, Json, Reason, run, say_plan, span, toda
 
 if TYPE_CHECKING:
     from producers.source import Request
-    from rederive.replay import Replayer
+    from rederive.replayer import Replayer
     from schemas.plan import Plan
 
 gaps = cyclopts.App(name="gaps", help="Days that should be kept and aren't.")
@@ -206,7 +206,7 @@ def gaps_racing(
 
 
 def _replayer() -> "Replayer":
-    from rederive.replay import Replayer
+    from rederive.replayer import Replayer
     from rederive.settings import Settings
 
     return Replayer.of(Settings())

@@ -11,7 +11,7 @@ from producers.racing.days import DAY_KINDS, last_day
 from producers.racing.index import Day, RacingLedger
 from producers.source import Request
 from rederive.racing.chunks import CALL_SECONDS, monthly
-from rederive.replay import Replayer
+from rederive.replayer import Replayer
 from schemas.errors import Failed
 from schemas.plan import Plan
 

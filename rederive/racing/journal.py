@@ -20,7 +20,7 @@ import psycopg
 from producers.racing.days import DAY_KINDS, last_day
 from rederive.logs import folder
 from rederive.racing.chunks import Chunk, monthly
-from schemas.capture import Progress
+from schemas.capture import Capture, Progress
 from schemas.errors import RederiveError
 
 log = logging.getLogger(__name__)
@@ -135,6 +135,25 @@ class Journal:
         fresh = folder(self.home) / f"{name}.{os.getpid()}.new"
         fresh.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2))
         fresh.replace(folder(self.home) / name)
+
+
+@contextmanager
+def journal(
+    capture: Capture, home: Path, connected: Callable[[], AbstractContextManager[psycopg.Connection]]
+) -> Iterator[Callable[[Progress], None]]:
+    """What keeps the files of a run while it lasts; of one that asks nothing of the API there are none."""
+    if capture.source != "api":
+        yield lambda _: None
+        return
+    kept = Journal(home, connected, capture.capture_id)
+    ended: BaseException | None = None
+    try:
+        yield kept
+    except BaseException as error:
+        ended = error
+        raise
+    finally:
+        kept.end(ended)
 
 
 def _without_time(entry: object) -> object:

@@ -1,10 +1,12 @@
 """Betfair match-odds: tables, scopes and payload models (betfair spec, sections 1, 2 and 5.6)."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
-from schemas.table import Column, Domain, Mode, Table
+from schemas.domain import Domain
+from schemas.table import Column, Mode, Table
 
 ROLES = ("home", "away", "draw")
 DEPTH_LIMIT = 3
@@ -82,7 +84,18 @@ METRICS_TABLE = Table(
     policy=Mode.FILL,
 )
 
-BETFAIR = Domain(name="betfair", derivation_version=1, tables=(METRICS_TABLE,), scopes=SCOPES)
+BETFAIR = Domain(
+    name="betfair",
+    derivation_version=1,
+    tables=(METRICS_TABLE,),
+    process="processors.betfair.process:process",
+    compute="processors.betfair.line:compute",
+    sources={"table": "producers.betfair.snapshots:SnapshotTable"},
+    scopes=SCOPES,
+    log_retention=timedelta(days=30),
+    commands=("rederive.betfair.commands", "rederive.betfair.report_commands"),
+    counts={"table": "rows needing backfill"},
+)
 
 
 class SelectionIds(BaseModel):

@@ -6,9 +6,10 @@ capture share come first in it, so that one index serves the key, a capture's ro
 
 from collections.abc import Iterable
 
+from schemas.domain import Domain
 from schemas.finra.partition import WINDOW_WEEKS, partition_key, partition_of
 from schemas.finra.versions import CALCS, PREFIX
-from schemas.table import Column, Domain, Mode, Table
+from schemas.table import Column, Mode, Table
 
 CORE_DOMAIN = "finra_otc_transparency"
 """How the core tables name the domain."""
@@ -264,8 +265,17 @@ FINRA = Domain(
         QUALITY,
         MANIFEST,
     ),
-    scopes={"all": ()},
-    writes={
+    process="processors.finra.process:process",
+    compute="processors.finra.line:compute",
+    sources={
+        "files": "producers.finra.sources:FinraFiles",
+        "table": "producers.finra.sources:FinraStored",
+        "log": "producers.finra.log:FinraLog",
+    },
+    checks="rederive.finra.validation:validate",
+    commands=("rederive.finra.commands", "rederive.finra.report_commands"),
+    counts={"table": "stages to compute", "files": "files and stages to compute"},
+    stages={
         "file": (RAW.name, VENUE_VOLUME.name, *_OF_VOLUMES),
         "raw": (VENUE_VOLUME.name, *_OF_VOLUMES),
         "venue_volume": _OF_VOLUMES,

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+from schemas.domain import Domain
 from schemas.lane import LaneName
-from schemas.table import Column, Domain, Mode, Step, Table
+from schemas.table import Column, Mode, Step, Table
 
 CARD, RESULT, REFERENCE = 0, 1, 2
 """The sources: a racecard, a result, and what describes one thing apart from a race (masters, horse details)."""
@@ -252,7 +253,12 @@ RACING = Domain(
         PEDIGREE,
         RUNNERS,
     ),
-    scopes={"all": ()},
+    process="processors.racing.process:process",
+    compute="processors.racing.line:compute",
+    sources={"api": "producers.racing.days:RacingDays", "log": "producers.racing.days:RacingLog"},
     steps=tuple(_link(parents) for parents in ("ra_mst_sires", "ra_mst_dams", "ra_mst_damsires")),
     kept=(LaneName.LOG, LaneName.DETAIL),
+    journal="rederive.racing.journal:journal",
+    commands=("rederive.racing.commands",),
+    counts={"api": "answers to derive from"},
 )

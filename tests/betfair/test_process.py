@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from processors.betfair.process import derive, process
-from processors.registry import PROCESSORS
 from schemas.betfair.tables import BETFAIR, METRICS, SCOPES
+from schemas.domain import load
 from schemas.outcome import Outcome, RowProblem
 from tests.betfair.books import IDS, line
 from tests.betfair.test_examples import E1
@@ -93,4 +93,4 @@ def test_derived_rows_never_depend_on_their_neighbours() -> None:
 
 
 def test_the_registry_has_the_domain() -> None:
-    assert PROCESSORS[BETFAIR.name].process is process
+    assert load(BETFAIR.process) is process

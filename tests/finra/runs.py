@@ -9,8 +9,8 @@ import psycopg
 
 from processors.finra.process import process
 from producers import ledger
-from producers.registry import Where, open_source
-from producers.source import Finding, Refusal, Request, Source, make_plan
+from producers.source import Finding, Refusal, Request, Services, Source, make_plan
+from rederive.domains import open_source
 from samples.finra.files import FinraFiles
 from schemas.finra.partition import fridays
 from schemas.finra.tables import FINRA
@@ -64,7 +64,7 @@ def asked(
 
 def opened(connection: psycopg.Connection, request: Request) -> Source:
     name = "files" if request.options["source"] else "table"
-    return open_source(FINRA.name, name, Where(connection, lambda: connection, {}, ""))
+    return open_source(FINRA, name, Services(connection, lambda: connection, {}))
 
 
 def plan(connection: psycopg.Connection, request: Request) -> Plan:

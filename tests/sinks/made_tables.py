@@ -2,7 +2,8 @@
 
 from psycopg import Connection
 
-from schemas.table import Column, Domain, Mode, Table
+from schemas.domain import Domain
+from schemas.table import Column, Mode, Table
 
 MODES = (Mode.FILL, Mode.SUPERSEDE)
 """The modes that merge."""

@@ -9,20 +9,18 @@ from typing import Any
 import psycopg
 
 from producers import ledger
-from producers.registry import Where, open_source
-from producers.source import Finding, Made, Request, Source, make_plan
-from rederive import captures
+from producers.source import Finding, Made, Request, Services, Source, make_plan, open_source
+from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
 from rederive.logs import also_to, no_longer_to, run_log
 from rederive.progress import counts
-from rederive.racing.journal import Journal
 from rederive.run import Listener, Run
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
-from schemas.errors import Failed, UsageError
+from schemas.domain import load
+from schemas.errors import Failed
 from schemas.plan import Plan, PlanHead
-from schemas.registry import DOMAINS
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +88,7 @@ class Replayer:
         mend = "make a new plan"
         if plan.digest != plan.computed_digest():
             raise Failed("the plan can't be applied", why="its digest doesn't fit: it was altered", mend=mend)
-        if plan.domain not in DOMAINS:
-            raise UsageError(f"the plan's domain {plan.domain} is unknown", mend=f"known are {', '.join(DOMAINS)}")
-        version = DOMAINS[plan.domain].derivation_version
+        version = domains.find(plan.domain).derivation_version
         if plan.derivation_version != version:
             why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
             raise Failed("the plan is stale", why=why, mend=mend)
@@ -107,8 +103,8 @@ class Replayer:
         def another() -> psycopg.Connection:
             return connect(self.database_url, application="rederive producer")
 
-        where = Where(connection, another, self.settings.kafka_config(), self.settings.topic_prefix)
-        return open_source(domain, source, where)
+        services = Services(connection, another, self.settings.kafka_config(), self.settings.topic_prefix)
+        return open_source(domains.find(domain), source, services)
 
     def mint(self, asked: Request | Plan, source: str = "", *, dry_run: bool, reason: str) -> tuple[Capture, PlanHead]:
         """Freeze what a request means now, or a plan that was made before, under a new capture."""
@@ -149,24 +145,18 @@ class Replayer:
 
     @contextmanager
     def _journal(self, capture: Capture, listener: Listener) -> Iterator[Listener]:
-        """A run that asks an API, for hours maybe, leaves files that say how far it got."""
-        if capture.source != "api":
+        """A run of hours may leave files that say how far it got: the domain knows which."""
+        domain = domains.find(capture.domain)
+        if not domain.journal:
             yield listener
             return
-        journal = Journal(self.settings.home, lambda: self.connected("journal"), capture.capture_id)
+        with load(domain.journal)(capture, self.settings.home, lambda: self.connected("journal")) as journal:
 
-        def both(progress: Progress) -> None:
-            listener(progress)
-            journal(progress)
+            def both(progress: Progress) -> None:
+                listener(progress)
+                journal(progress)
 
-        ended: BaseException | None = None
-        try:
             yield both
-        except BaseException as error:
-            ended = error
-            raise
-        finally:
-            journal.end(ended)
 
     def _run(self, capture: Capture, listener: Listener, agents: int) -> None:
         def opened(connection: psycopg.Connection) -> closing[Source]:

@@ -1,0 +1,128 @@
+"""Replays from Python: the same as the commands, with a typed report in place of text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from producers.source import Request
+from rederive import domains
+from rederive.replayer import Replayer, Report
+from rederive.settings import Settings
+from schemas.capture import Progress
+from schemas.domain import LOG
+from schemas.errors import UsageError
+from schemas.plan import Plan
+from schemas.table import Mode
+
+Moment = date | datetime
+"""A UTC day, or an aware time."""
+
+
+def _silent(_: Progress) -> None:
+    pass
+
+
+def replay(
+    domain: str,
+    *,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    source: str | None = None,
+    dry_run: bool = False,
+    reason: str = "",
+    workers: int | None = None,
+    settings: Settings | None = None,
+    progress: Callable[[Progress], None] = _silent,
+    **words: Any,  # noqa: ANN401 - they are Request's fields
+) -> Report:
+    """Replay a range of a domain, and wait for it.
+
+    `start` and `end` are both included where they are days; a time at the end is not. `source` is the domain's first
+    unless said. Further words are those of `rederive.Request` (`keys`, `columns`, `mode`, `all_rows`, `limit`,
+    `kinds`, `refetch`, `only_missing`, `options`). `progress` is told the counts a few times a second. Settings are
+    read from the environment unless given. UsageError for words that mean nothing, Failed when the work can't be done;
+    rows that could not be computed are in the report.
+    """
+    replayer = Replayer.of(settings or Settings())
+    asked = _request(domain, start, end, words)
+    capture, _ = replayer.mint(asked, source or first_source(domain), dry_run=dry_run, reason=reason)
+    return replayer.run(capture, progress, workers)
+
+
+def replay_topic(
+    domain: str,
+    *,
+    since: Moment | None = None,
+    until: Moment | None = None,
+    mode: Mode | None = None,
+    **words: Any,  # noqa: ANN401 - they are those of `replay`
+) -> Report:
+    """Replay what a domain's log holds of a range of send times, after a bug fix.
+
+    Stored values are superseded unless `mode` says other.
+    """
+    meets = domains.find(domain).tables[0].policy
+    chosen = mode or (Mode.INSERT if meets is Mode.INSERT else Mode.SUPERSEDE)
+    return replay(domain, start=since, end=until, source=LOG, mode=chosen, **words)
+
+
+def plan(
+    domain: str,
+    *,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    source: str | None = None,
+    settings: Settings | None = None,
+    **words: Any,  # noqa: ANN401 - they are Request's fields
+) -> Plan:
+    """What `replay` with the same words would do now; `apply` does just that."""
+    return Replayer.of(settings or Settings()).plan(_request(domain, start, end, words), source or first_source(domain))
+
+
+def apply(
+    plan: Plan,
+    *,
+    dry_run: bool = False,
+    reason: str = "",
+    workers: int | None = None,
+    settings: Settings | None = None,
+    progress: Callable[[Progress], None] = _silent,
+) -> Report:
+    """Run just what a plan says. Failed when it no longer fits what is stored."""
+    replayer = Replayer.of(settings or Settings())
+    replayer.check(plan)
+    capture, _ = replayer.mint(plan, dry_run=dry_run, reason=reason)
+    return replayer.run(capture, progress, workers)
+
+
+def first_source(domain: str) -> str:
+    """The name of the source that a replay of the domain reads."""
+    return next(iter(domains.find(domain).sources), LOG)
+
+
+def _request(domain: str, start: Moment | None, end: Moment | None, words: Mapping[str, Any]) -> Request:
+    found = domains.find(domain)
+    said: dict[str, Any] = {"mode": found.tables[0].policy, "columns": found.scopes["all"], **words}
+    said = {name: tuple(value) if _is_list(value) else value for name, value in said.items()}
+    first, last = _moment(start, later=0), _moment(end, later=1)
+    if first is not None and last is not None and first >= last:
+        raise UsageError(f"start {start} is after the end", why=f"end is {end}")
+    try:
+        return Request(domain=domain, start=first, end=last, **said)
+    except TypeError as error:
+        raise UsageError("a replay can't be asked for so", why=str(error)) from None
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | tuple)
+
+
+def _moment(said: Moment | None, *, later: int) -> datetime | None:
+    """The start of a day, `later` days on; a time is itself."""
+    if said is None:
+        return None
+    if isinstance(said, datetime):
+        if said.tzinfo is None:
+            raise UsageError(f"{said} has no time zone", mend="give an aware time, or a UTC day")
+        return said
+    return datetime.combine(said + timedelta(days=later), time(), UTC)

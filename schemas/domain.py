@@ -1,0 +1,84 @@
+"""The domain: one object that names everything the engine needs to know of somebody's raw payloads and derived rows.
+
+Its parts stand in it as "module:attribute" and are loaded when they are needed, so that an agent imports its own
+formulas and nothing else. Domains are found by entry points (docs/domain.md).
+"""
+
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from schemas.lane import LaneName
+from schemas.table import Step, Table
+
+Part = str
+"""A part of a domain by name: "module:attribute"."""
+
+TABLE, LOG = "table", "log"
+"""Names that sources have in every domain that has such a source."""
+
+
+def load(part: Part) -> Any:  # noqa: ANN401 - whatever stands there
+    """The part of that name. ImportError or AttributeError when there is none."""
+    return pkgutil.resolve_name(part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """A domain.
+
+    name, derivation_version
+        The version grows by one whenever a formula changes what it computes.
+    tables
+        In the order in which they are written.
+    process
+        Makes a raw record's value and the value columns asked for (none: all) into an Outcome. It is pure; ValueError
+        when nothing can be made of the unit.
+    compute
+        Makes input lines of `rederive compute` into output lines (processors.computed). Without it each line is the
+        value of a record.
+    sources
+        Subclasses of Source by name; a replay reads the first unless it says another. Each domain has a `log` besides.
+    scopes
+        Sets of value columns that are recomputed together. One is `all`; no names mean every column of every table.
+    steps, checks
+        What follows a capture's last unit: SQL, and a function of a connection and a capture's id that checks what the
+        capture has stored and returns objects with a `status`.
+    kept, log_retention
+        The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
+    stages
+        The tables that a unit of each stage writes, where rows are keyed by their capture.
+    journal
+        A context manager of a capture, a folder and what connects; it gives a function that is told a run's progress.
+    commands, reports
+        Modules that add to the command line: without any, `replay` and `plan` take the generic options. Functions of a
+        connection that return rows (dicts), by the name that `rederive report` gives them.
+    counts
+        What the plan of a source counts, in words.
+    """
+
+    name: str
+    derivation_version: int
+    tables: tuple[Table, ...]
+    process: Part = ""
+    compute: Part = ""
+    sources: Mapping[str, Part] = field(default_factory=dict)
+    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"all": ()})
+    steps: tuple[Step, ...] = ()
+    kept: tuple[LaneName, ...] = (LaneName.LOG,)
+    log_retention: timedelta | None = None
+    stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    checks: Part = ""
+    journal: Part = ""
+    commands: tuple[str, ...] = ()
+    reports: Mapping[str, Part] = field(default_factory=dict)
+    counts: Mapping[str, str] = field(default_factory=dict)
+
+    def table(self, name: str) -> Table:
+        """The table of that name; KeyError when the domain has none."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise KeyError(name)
