@@ -3,6 +3,7 @@
 A distribution offers one in its pyproject.toml: `[project.entry-points."rederive.domains"]`, name = "module:object".
 """
 
+import difflib
 import logging
 import tomllib
 from functools import cache
@@ -46,7 +47,9 @@ def names() -> tuple[str, ...]:
 def known(name: str) -> str:
     """The name itself. UsageError when there is no such domain."""
     if name not in _offered():
-        raise UsageError(f"there is no domain {name}", mend=f"known are {', '.join(names())}")
+        near = difflib.get_close_matches(name, names(), n=1)
+        mend = f"did you mean {near[0]}?" if near else "`rederive replay --help` shows what there is"
+        raise UsageError(f"there is no domain {name}", why=f"known are {', '.join(names())}", mend=mend)
     return name
 
 

@@ -79,7 +79,7 @@ def test_unknown_words_are_wrong_usage(words: list[str]) -> None:
         ("replay betfair --limit 0", ["--limit can't be '0'", "why: Must be >= 1."]),
         ("replay betfair --limit many", ["--limit can't be 'many'", "why: a whole number is wanted"]),
         ("replay betfair --json=5", ["--json can't be '5'", "why: it takes no value"]),
-        ("replay-topic bet", ["DOMAIN can't be 'bet'", "why: it is one of betfair, "]),
+        ("replay-topic bet", ["there is no domain bet", "why: known are betfair, ", "did you mean betfair?"]),
         ("report null-audit --as-of x", ["--as-of can't be 'x'", "why: a UTC day such as"]),
         ("captures show a b c", ["`rederive captures show` has no use for b c", "do:"]),
         ("replay betfair --limit 1 --limit 2", ["--limit", "do:"]),

@@ -9,8 +9,7 @@ import psycopg
 
 from processors.finra.process import process
 from producers import ledger
-from producers.source import Finding, Refusal, Request, Services, Source, make_plan
-from rederive.domains import open_source
+from producers.source import Finding, Refusal, Request, Services, Source, make_plan, open_source
 from samples.finra.files import FinraFiles
 from schemas.finra.partition import fridays
 from schemas.finra.tables import FINRA
