@@ -30,7 +30,8 @@ from rederive.settings import Settings
 from samples.betfair import sample as betfair_sample
 from samples.betfair.synthetic import Synthetic
 from schemas.lane import Lane, LaneName
-from schemas.unit import TARGET_UNIT_ROWS, Unit, UnitHeaders
+from schemas.unit import TARGET_UNIT_ROWS, Unit
+from schemas.wire import RawHeaders, encode_outcome
 
 _ROUNDS = 3
 
@@ -80,7 +81,7 @@ def _agent_seconds(settings: Settings, units: list[bytes]) -> tuple[float, float
     ensure_topics(kafka, lane, 1)
     sender = Sender(kafka, lane.raw, [0])
     for number, value in enumerate(units):
-        sender.send(Unit(UnitHeaders("betfair.snapshots", "bench", number), None, value))
+        sender.send(Unit(RawHeaders("betfair.snapshots", "bench", number), None, value))
     sender.flush(60)
     core = min(os.sched_getaffinity(0))
     agent = subprocess.Popen(
@@ -109,7 +110,7 @@ def _agent_seconds(settings: Settings, units: list[bytes]) -> tuple[float, float
 def _seconds(units: Iterable[bytes]) -> float:
     start = perf_counter()
     for unit in units:
-        betfair.process(unit, ()).encode()
+        encode_outcome(betfair.process(unit, ()))
     return perf_counter() - start
 
 

@@ -24,10 +24,10 @@ from rederive import local
 from rederive.migrate import migrate
 from rederive.settings import Settings
 from samples.racing.days import racing_day
-from schemas.outcome import Outcome
 from schemas.racing.tables import RACING
 from schemas.table import Mode
 from schemas.unit import Origin
+from schemas.wire import decode_outcome, encode_outcome
 from sinks import apply as applying
 from sinks import merge as merging
 from sinks.apply import Result, apply
@@ -50,7 +50,7 @@ def outcomes(first: date, days: int, kinds: Sequence[str] = ("racecards", "resul
             if answer:
                 seen = f"{day + timedelta(days=kind == 'results')}T05:00:00+00:00"
                 line = {"kind": kind, "date": day.isoformat(), "observed": seen, "payload": {kind: answer}}
-                yield kind, process(orjson.dumps(line), ()).encode()
+                yield kind, encode_outcome(process(orjson.dumps(line), ()))
 
 
 class Costs:
@@ -100,7 +100,7 @@ def run(connection: psycopg.Connection, phase: str, capture: str, units: Sequenc
         batch: list[Result] = []
         weighed = 0
         for number, (_, value) in enumerate(units):
-            outcome = Outcome.decode(value)
+            outcome = decode_outcome(value)
             costs.runners += sum(len(block.rows) for block in outcome.tables if block.table == "ra_runners")
             batch.append(Result(Origin(capture, 0, number), capture, number, outcome))
             weighed += weight(outcome)
@@ -127,14 +127,14 @@ def capture(connection: psycopg.Connection, number: int, version: int = 1) -> st
 def mended(units: Sequence[Unit]) -> Iterator[Unit]:
     """As if a formula had been mended: every runner has another comment and every horse another colour."""
     for kind, value in units:
-        outcome = Outcome.decode(value)
+        outcome = decode_outcome(value)
         for block in outcome.tables:
             for name in ("comment", "colour"):
                 if name in block.columns and block.table in ("ra_runners", "ra_mst_horses"):
                     at = block.columns.index(name)
                     for row in block.rows:
                         row[at] = f"{row[at]} mended"
-        yield kind, outcome.encode()
+        yield kind, encode_outcome(outcome)
 
 
 def main() -> None:

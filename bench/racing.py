@@ -28,7 +28,8 @@ from rederive.settings import Endpoints, Settings
 from samples.racing.api import StandIn
 from samples.racing.days import racing_day
 from schemas.lane import Lane, LaneName
-from schemas.unit import Unit, UnitHeaders
+from schemas.unit import Unit
+from schemas.wire import RawHeaders
 
 FETCHED = date(2026, 11, 1)
 
@@ -56,7 +57,7 @@ def fill(settings: Settings, first: date, days: int) -> int:
     sender = Sender(kafka, lane.raw, [0, 1])
     runners = size = 0
     for number, (day, kind, value, count) in enumerate(records(first, days)):
-        headers = UnitHeaders(f"racing.{kind}", unit=number, key_range=f"{day}/{kind}")
+        headers = RawHeaders(f"racing.{kind}", unit=number, key_range=f"{day}/{kind}")
         sender.send(Unit(headers, str(day).encode(), value, day.toordinal()))
         runners += count
         size += len(value)

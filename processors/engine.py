@@ -1,14 +1,25 @@
 """From a raw record to the messages that answer it: pure, and the same for every domain."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from schemas.lane import Lane
-from schemas.outcome import Outcome, RowProblem, TableRows
-from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Origin, UnitHeaders, texts
+from schemas.outcome import Outcome, RowProblem
+from schemas.unit import Origin
+from schemas.wire import (
+    DerivedHeaders,
+    Failure,
+    Headers,
+    RawHeaders,
+    decode_raw,
+    encode_derived,
+    encode_failure,
+    oversize,
+    parts,
+)
 
-MAX_RESULT_BYTES = 1024 * 1024
-"""A larger result goes in parts, merged with the last."""
+log = logging.getLogger(__name__)
 
 _TEXT_CHARS = 1_000
 """What is kept of a problem's text: it may quote a payload."""
@@ -24,7 +35,7 @@ class Message:
     partition: int | None
     key: bytes | None
     value: bytes
-    headers: list[tuple[str, bytes]]
+    headers: Headers
 
 
 def answer(
@@ -37,30 +48,32 @@ def answer(
 ) -> list[Message]:
     """Everything to deliver for one raw record: its outcome, and the record itself to the DLQ when it is dead."""
     given = list(headers or ())
+    said = RawHeaders(lane.domain)
     try:
-        said = UnitHeaders.decode(given, default_kind=lane.domain)
+        said = decode_raw(given, lane.domain)
         outcome = process(value or b"", said.columns)
         if said.rows is not None and said.rows > outcome.read:
             _add_gone(outcome, said.rows)
         outcome.skips, outcome.errors = _with_short_texts(outcome.skips), _with_short_texts(outcome.errors)
-        parts = _parts(outcome)
+        encoded = parts(outcome)
     except MemoryError:
         # Nothing is wrong with the record: a fresh process may well compute it.
         raise
     except Exception as error:
-        # Escapes for what can't be encoded: the reason must get through whatever it quotes.
-        reason = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()
-        outcome = Outcome(dead=_cut(reason))
-        parts = _parts(outcome)
-    if max(map(len, parts)) + len(key or b"") + ENVELOPE_BYTES > MAX_RECORD_BYTES:
+        # ValueError is a formula's word for a record that it can't read; whatever else is a bug, and says where.
+        log.error("%s: nothing can be made of it: %s", origin, error, exc_info=not isinstance(error, ValueError))
+        outcome = Outcome(dead=_cut(f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()))
+        encoded = parts(outcome)
+    if oversize(max(encoded, key=len), key):
         outcome = Outcome(
             outcome.read,
             dead=f"the outcome doesn't fit into a record: {len(outcome.skips):,} skips, {len(outcome.errors):,} errors",
         )
-        parts = _parts(outcome)
-    messages = list(_results(lane, origin, key, given, parts))
+        encoded = parts(outcome)
+    messages = list(_answers(lane, origin, key, said, encoded))
     if outcome.dead is not None:
-        messages.append(dead_letter(lane, origin, key, value or b"", given, "agent", outcome.dead))
+        letter = encode_failure(Failure(origin, "agent", outcome.dead), given)
+        messages.append(Message(lane.dlq, None, key, value or b"", letter))
     return messages
 
 
@@ -82,52 +95,7 @@ def _add_gone(outcome: Outcome, planned: int) -> None:
     outcome.read = planned
 
 
-def dead_letter(
-    lane: Lane,
-    origin: Origin,
-    key: bytes | None,
-    value: bytes,
-    headers: Iterable[tuple[str, bytes]],
-    stage: str,
-    reason: str,
-) -> Message:
-    """The record for the DLQ: bytes, key and headers untouched, with where it stood and what failed added."""
-    added = {
-        "rederive-origin-topic": origin.topic,
-        "rederive-origin-partition": str(origin.partition),
-        "rederive-origin-offset": str(origin.offset),
-        "rederive-failed-stage": stage,
-        "rederive-failure": reason,
-    }
-    return Message(lane.dlq, None, key, value, [*headers, *((name, text.encode()) for name, text in added.items())])
-
-
-def _results(
-    lane: Lane, origin: Origin, key: bytes | None, given: list[tuple[str, bytes]], parts: list[bytes]
-) -> Iterator[Message]:
-    found = texts(given)
-    copied = [(name, found[name].encode()) for name in ("rederive-capture", "rederive-unit") if name in found]
+def _answers(lane: Lane, origin: Origin, key: bytes | None, said: RawHeaders, parts: list[bytes]) -> Iterator[Message]:
     for number, part in enumerate(parts, start=1):
-        headers = [
-            ("rederive-format", b"1"),
-            ("rederive-kind", b"outcome"),
-            *copied,
-            ("rederive-origin-topic", origin.topic.encode()),
-            ("rederive-origin-partition", str(origin.partition).encode()),
-            ("rederive-origin-offset", str(origin.offset).encode()),
-            ("rederive-part", f"{number}/{len(parts)}".encode()),
-        ]
+        headers = encode_derived(DerivedHeaders(origin, said.capture, said.unit, number, len(parts)))
         yield Message(lane.derived, origin.partition, key, part, headers)
-
-
-def _parts(outcome: Outcome) -> list[bytes]:
-    """The encoded outcome, in parts when it is large; all but rows stand in the last part."""
-    whole = outcome.encode()
-    if len(whole) <= MAX_RESULT_BYTES:
-        return [whole]
-    pieces: list[TableRows] = []
-    for block in outcome.tables:
-        size = max(1, len(block.rows) * MAX_RESULT_BYTES // len(whole))
-        pieces += [replace(block, rows=block.rows[at : at + size]) for at in range(0, len(block.rows), size)]
-    last = Outcome(read=outcome.read, skips=outcome.skips, errors=outcome.errors, dead=outcome.dead)
-    return [*(Outcome(tables=[piece]).encode() for piece in pieces), last.encode()]

@@ -25,7 +25,8 @@ from mode.supervisors import CrashingSupervisor
 
 from processors.engine import Process, answer
 from schemas.lane import Lane
-from schemas.unit import MAX_RECORD_BYTES, Origin
+from schemas.unit import Origin
+from schemas.wire import MAX_BATCH_BYTES, MAX_RECORD_BYTES
 
 log = logging.getLogger("rederive.agent")
 
@@ -108,7 +109,7 @@ def make_app(config: AgentConfig) -> faust.App:
         broker_max_poll_records=16,
         stream_buffer_maxsize=16,
         stream_wait_empty=True,
-        consumer_max_fetch_size=MAX_RECORD_BYTES + 1024 * 1024,
+        consumer_max_fetch_size=MAX_BATCH_BYTES,
         producer_max_request_size=MAX_RECORD_BYTES,
         producer_compression_type="zstd",
         producer_acks=-1,

@@ -10,7 +10,8 @@ from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead, PlannedUnit
-from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
+from schemas.unit import Unit
+from schemas.wire import RawHeaders, decode_raw, oversize
 
 _PAGE_UNITS = 2_000
 
@@ -143,20 +144,17 @@ class LogSource(Source):
             low, high = records.watermarks(partition)
             if not low <= offset < high:
                 return Refusal(unit, f"{named}: the record is no longer there, {low:,} to {high - 1:,} are kept")
-            nothing = UnitHeaders(self._domain.name, capture_id, unit.unit, columns, None, unit.key_range)
+            nothing = RawHeaders(self._domain.name, capture_id, unit.unit, columns, None, unit.key_range)
             return Unit(nothing, None, b"", partition)
         key, value = message.key() or b"", message.value() or b""
-        if len(key) + len(value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
-            limit = MAX_RECORD_BYTES - ENVELOPE_BYTES
-            return Refusal(
-                unit, f"{named}: its {len(key) + len(value):,} bytes are over the limit of {limit:,} bytes a record"
-            )
+        if too_large := oversize(value, key):
+            return Refusal(unit, f"{named}: {too_large}")
         try:
-            said = UnitHeaders.decode(message.headers(), default_kind=self._domain.name)  # type: ignore[arg-type]
+            said = decode_raw(message.headers(), self._domain.name)  # type: ignore[arg-type]
         except ValueError as error:
             return Refusal(unit, f"{named}: its headers can't be read: {error}")
         _, sent = message.timestamp()
-        headers = UnitHeaders(
+        headers = RawHeaders(
             kind=said.kind,
             capture=capture_id,
             unit=unit.unit,

@@ -7,7 +7,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from producers.topics import held, partitions_of, unreachable
 from schemas.errors import Failed
-from schemas.unit import MAX_RECORD_BYTES
+from schemas.wire import MAX_BATCH_BYTES
 
 _SECONDS = 10.0
 _READ_SECONDS = 30.0
@@ -29,7 +29,7 @@ class Records:
                 "auto.offset.reset": "error",
                 # Says that nothing follows, where the log ends with a transaction's marker.
                 "enable.partition.eof": True,
-                "fetch.message.max.bytes": MAX_RECORD_BYTES + 1024 * 1024,
+                "fetch.message.max.bytes": MAX_BATCH_BYTES,
                 "queued.max.messages.kbytes": 32 * 1024,
             }
         )

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.errors import Failed
-from schemas.unit import MAX_RECORD_BYTES, Unit
+from schemas.unit import Unit
+from schemas.wire import MAX_RECORD_BYTES, encode_raw
 
 Delivered = tuple[int, int, int]
 """A unit's number in the plan, and the partition and offset where it stands."""
@@ -50,7 +51,7 @@ class Sender:
                     self._topic,
                     key=unit.key,
                     value=unit.value,
-                    headers=list[tuple[str, str | bytes | None]](unit.headers.encode()),
+                    headers=list[tuple[str, str | bytes | None]](encode_raw(unit.headers)),
                     partition=self._partitions[wanted % len(self._partitions)],
                     on_delivery=on_delivery,
                 )

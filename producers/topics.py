@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 
 from schemas.errors import Failed
 from schemas.lane import Lane
-from schemas.unit import MAX_RECORD_BYTES
+from schemas.wire import MAX_BATCH_BYTES, MAX_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ Watermarks = dict[int, tuple[int, int]]
 
 _SECONDS = 10.0
 _SETTLE_SECONDS = 30.0
-# A batch's own bytes come on top of its records.
-_TOPIC_RECORD_BYTES = MAX_RECORD_BYTES + 1024 * 1024
 
 
 def unreachable(kafka: Mapping[str, str], error: object) -> Failed:
@@ -106,7 +104,7 @@ def _new(name: str, partitions: int, retention_ms: int) -> NewTopic:
         replication_factor=-1,
         config={
             "retention.ms": str(retention_ms),
-            "max.message.bytes": str(_TOPIC_RECORD_BYTES),
+            "max.message.bytes": str(MAX_BATCH_BYTES),
             "compression.type": "producer",
         },
     )
@@ -139,9 +137,7 @@ def _mend_sizes(admin: AdminClient, names: list[str]) -> None:
             log.warning("the record size of topic %s can't be read: %s", resource.name, error.args[0].str())
             continue
         if size < MAX_RECORD_BYTES:
-            entry = ConfigEntry(
-                "max.message.bytes", str(_TOPIC_RECORD_BYTES), incremental_operation=AlterConfigOpType.SET
-            )
+            entry = ConfigEntry("max.message.bytes", str(MAX_BATCH_BYTES), incremental_operation=AlterConfigOpType.SET)
             wrong.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=[entry]))
     if wrong:
         changed = admin.incremental_alter_configs(wrong)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from schemas.table import Step as Step
     from schemas.table import Table as Table
     from schemas.unit import Unit as Unit
-    from schemas.unit import UnitHeaders as UnitHeaders
+    from schemas.wire import RawHeaders as RawHeaders
 
 _PLACES = {
     "producers.log": ("LogSource",),
@@ -47,7 +47,8 @@ _PLACES = {
     "schemas.outcome": ("Outcome", "RowProblem", "TableRows"),
     "schemas.plan": ("Plan", "PlanHead", "PlannedUnit"),
     "schemas.table": ("Column", "Mode", "Step", "Table"),
-    "schemas.unit": ("Unit", "UnitHeaders"),
+    "schemas.unit": ("Unit",),
+    "schemas.wire": ("RawHeaders",),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}
 

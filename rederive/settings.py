@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from schemas.errors import UsageError
-from schemas.unit import MAX_RECORD_BYTES
+from schemas.wire import MAX_RECORD_BYTES
 
 PREFIX = "REDERIVE_"
 TOML_FILE = "rederive.toml"

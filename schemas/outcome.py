@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 Key = tuple[Any, ...]
 
 
@@ -55,35 +53,3 @@ class Outcome:
     skips: list[RowProblem] = field(default_factory=list)
     errors: list[RowProblem] = field(default_factory=list)
     dead: str | None = None
-
-    def encode(self) -> bytes:
-        """As the JSON value of a derived record."""
-        return orjson.dumps(
-            {
-                "read": self.read,
-                "tables": [_written(block) for block in self.tables],
-                "skips": [(p.key, p.reason, p.text) for p in self.skips],
-                "errors": [(p.key, p.reason, p.text) for p in self.errors],
-                "dead": self.dead,
-            }
-        )
-
-    @classmethod
-    def decode(cls, value: bytes) -> "Outcome":
-        """From a derived record's value; ValueError or KeyError when it is none."""
-        body = orjson.loads(value)
-        return cls(
-            read=body["read"],
-            tables=[
-                TableRows(t["table"], tuple(t["columns"]), t["rows"], t["source"], t.get("shared", {}))
-                for t in body["tables"]
-            ],
-            skips=[RowProblem(tuple(k), r, t) for k, r, t in body["skips"]],
-            errors=[RowProblem(tuple(k), r, t) for k, r, t in body["errors"]],
-            dead=body["dead"],
-        )
-
-
-def _written(block: TableRows) -> dict[str, Any]:
-    written = {"table": block.table, "source": block.source, "columns": block.columns, "rows": block.rows}
-    return {**written, "shared": block.shared} if block.shared else written

@@ -15,10 +15,18 @@ from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import Lane
 from schemas.outcome import Outcome
-from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES
+from schemas.wire import (
+    MAX_BATCH_BYTES,
+    DerivedHeaders,
+    Failure,
+    encode_derived,
+    encode_failure,
+    encode_outcome,
+    oversize,
+)
 from sinks.apply import Applied, Result, apply
-from sinks.assembly import Assembly
 from sinks.merge import prepare
+from sinks.parts import Parts
 
 log = logging.getLogger("rederive.sink")
 
@@ -57,7 +65,7 @@ class Sink:
 
     def __init__(self, config: SinkConfig) -> None:
         self.config = config
-        self._assemblies: dict[int, Assembly] = {}
+        self._parts: dict[int, Parts] = {}
         self._committed: dict[int, int] = {}
         self._results: list[Result] = []
         self._connection: psycopg.Connection | None = None
@@ -72,8 +80,8 @@ class Sink:
                 "enable.auto.commit": False,
                 "on_commit": self._told,
                 "auto.offset.reset": "earliest",
-                "fetch.message.max.bytes": MAX_RECORD_BYTES + 1024 * 1024,
-                "fetch.max.bytes": MAX_RECORD_BYTES + 2 * 1024 * 1024,
+                "fetch.message.max.bytes": MAX_BATCH_BYTES,
+                "fetch.max.bytes": MAX_BATCH_BYTES + 1024 * 1024,
                 "queued.max.messages.kbytes": 32 * 1024,
             }
         )
@@ -101,13 +109,13 @@ class Sink:
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         # Positions start from what is committed: whatever was gathered before comes again.
         self._results.clear()
-        self._assemblies = {part.partition: Assembly() for part in partitions}
+        self._parts = {part.partition: Parts() for part in partitions}
         self._committed.clear()
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._results.clear()
         for part in partitions:
-            self._assemblies.pop(part.partition, None)
+            self._parts.pop(part.partition, None)
 
     def _gather(self, stopping: Callable[[], bool]) -> None:
         """Read results until there are enough rows, none wait, or the first has waited long enough."""
@@ -134,13 +142,13 @@ class Sink:
             if error.code() != KafkaError._PARTITION_EOF:
                 log.warning("reading %s: %s", self.config.lane.derived, error)
             return 0
-        assembly = self._assemblies.setdefault(message.partition() or 0, Assembly())
+        parts = self._parts.setdefault(message.partition() or 0, Parts())
         offset = message.offset() or 0
         try:
-            result = assembly.take(offset, message.headers() or (), message.value() or b"")  # type: ignore[arg-type]
-        except (ValueError, KeyError, TypeError) as failure:
+            result = parts.take(offset, message.headers() or (), message.value() or b"")  # type: ignore[arg-type]
+        except ValueError as failure:
             log.error(
-                "%s[%s]@%d is no outcome and is passed over: %r",
+                "%s[%s]@%d is no outcome and is passed over: %s",
                 self.config.lane.derived, message.partition(), offset, failure,
             )  # fmt: skip
             return 0
@@ -158,12 +166,12 @@ class Sink:
             done = self._apply(capture_id, results)
             if done.discarded:
                 log.warning("%d records of %s are discarded: it isn't running", done.discarded, capture_id)
-            self._bury(done)
+            self._send_dead_letters(done)
         self._results.clear()
         self._commit()
 
     def _commit(self) -> None:
-        safe = {partition: assembly.safe_offset for partition, assembly in self._assemblies.items()}
+        safe = {partition: parts.safe_offset for partition, parts in self._parts.items()}
         moved = {partition: offset for partition, offset in safe.items() if offset != self._committed.get(partition, 0)}
         if not moved:
             return
@@ -209,7 +217,7 @@ class Sink:
             self._connection = connection
         return self._connection
 
-    def _bury(self, done: Applied) -> None:
+    def _send_dead_letters(self, done: Applied) -> None:
         """Send refused outcomes to the DLQ and wait for their delivery. Failed when one isn't taken."""
         failures: list[str] = []
 
@@ -219,24 +227,16 @@ class Sink:
 
         for result, reason in done.refused:
             log.error("unit %s of %s is dead: %s", result.unit, result.capture_id, reason)
-            value = result.outcome.encode()
-            if len(value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
+            value = encode_outcome(result.outcome)
+            if oversize(value):
                 # Its rows come again from the raw record, whose place is in the headers.
-                value = Outcome(result.outcome.read, dead=reason).encode()
+                value = encode_outcome(Outcome(result.outcome.read, dead=reason))
+            answered = encode_derived(DerivedHeaders(result.origin, result.capture_id, result.unit))
+            headers = encode_failure(Failure(result.origin, "sink", reason), answered)
             self._dead_letters.produce(
                 self.config.lane.dlq,
                 value=value,
-                headers=[
-                    ("rederive-format", b"1"),
-                    ("rederive-kind", b"outcome"),
-                    ("rederive-capture", result.capture_id.encode()),
-                    *([] if result.unit is None else [("rederive-unit", str(result.unit).encode())]),
-                    ("rederive-origin-topic", result.origin.topic.encode()),
-                    ("rederive-origin-partition", str(result.origin.partition).encode()),
-                    ("rederive-origin-offset", str(result.origin.offset).encode()),
-                    ("rederive-failed-stage", b"sink"),
-                    ("rederive-failure", reason.encode()),
-                ],
+                headers=list[tuple[str, str | bytes | None]](headers),
                 on_delivery=delivered,
             )
         if done.refused and (self._dead_letters.flush(_DELIVERY_SECONDS) or failures):

@@ -14,7 +14,7 @@ from rederive.local.home import free_port
 from rederive.local.kafka import VERSION as KAFKA_VERSION
 from rederive.local.postgres import OPTIONS
 from rederive.settings import Endpoints, Settings
-from schemas.unit import MAX_RECORD_BYTES
+from schemas.wire import MAX_BATCH_BYTES
 from tests.wait import until
 
 ROOT = Path(__file__).parents[1]
@@ -81,8 +81,8 @@ def containers() -> Iterator[Endpoints]:
         "LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "CONTROLLER_LISTENER_NAMES": "CONTROLLER",
         "INTER_BROKER_LISTENER_NAME": "PLAINTEXT",
-        "MESSAGE_MAX_BYTES": str(MAX_RECORD_BYTES + 1024 * 1024),
-        "REPLICA_FETCH_MAX_BYTES": str(MAX_RECORD_BYTES + 1024 * 1024),
+        "MESSAGE_MAX_BYTES": str(MAX_BATCH_BYTES),
+        "REPLICA_FETCH_MAX_BYTES": str(MAX_BATCH_BYTES),
         "AUTO_CREATE_TOPICS_ENABLE": "false",
         "OFFSETS_RETENTION_MINUTES": "525600",
         "OFFSETS_TOPIC_NUM_PARTITIONS": "4",

@@ -4,29 +4,30 @@ from collections.abc import Sequence
 
 import pytest
 
-from processors.engine import MAX_RESULT_BYTES, Message, answer
+from processors.engine import Message, answer
 from schemas.lane import Lane, LaneName
 from schemas.outcome import Outcome, RowProblem, TableRows
-from schemas.unit import Origin, UnitHeaders, texts
-from sinks.assembly import Assembly
+from schemas.unit import Origin
+from schemas.wire import PART_BYTES, Failure, RawHeaders, decode_failure, decode_outcome, decode_raw, encode_raw
+from sinks.parts import Parts
 
 LANE = Lane("betfair", LaneName.REPLAY, "p.")
 ORIGIN = Origin(LANE.raw, 1, 42)
-HEADERS = UnitHeaders("betfair.snapshots", "betfair-20260206-1", 3, ("home_risk",), rows=2).encode()
+HEADERS = encode_raw(RawHeaders("betfair.snapshots", "betfair-20260206-1", 3, ("home_risk",), rows=2))
 
 
 def large(value: bytes, columns: Sequence[str]) -> Outcome:  # noqa: ARG001
     """About two and a half parts."""
-    rows = [[number, "x" * 1000] for number in range(5 * MAX_RESULT_BYTES // 2000)]
+    rows = [[number, "x" * 1000] for number in range(5 * PART_BYTES // 2000)]
     return Outcome(len(rows) + 1, [TableRows("t", ("k", "v"), rows)], [RowProblem((7,), "no_payload")])
 
 
 def test_a_large_result_goes_in_parts_and_comes_back_whole() -> None:
     messages = answer(large, LANE, ORIGIN, b"key", b"", HEADERS)
     assert len(messages) > 2
-    assert all(len(message.value) <= 1.1 * MAX_RESULT_BYTES for message in messages)
+    assert all(len(message.value) <= 1.1 * PART_BYTES for message in messages)
     assert {(message.topic, message.partition) for message in messages} == {(LANE.derived, 1)}
-    assembly = Assembly()
+    assembly = Parts()
     whole = [assembly.take(10 + at, m.headers, m.value) for at, m in enumerate(messages)]
     assert whole[:-1] == [None] * (len(messages) - 1)
     (result,) = whole[-1:]
@@ -40,7 +41,7 @@ def test_a_large_result_goes_in_parts_and_comes_back_whole() -> None:
 def test_the_safe_offset_never_passes_an_unfinished_result() -> None:
     messages = answer(large, LANE, ORIGIN, None, b"", HEADERS)
     other = answer(lambda *_: Outcome(read=2), LANE, Origin(LANE.raw, 1, 43), None, b"", HEADERS)
-    assembly = Assembly()
+    assembly = Parts()
     assert assembly.take(5, messages[0].headers, messages[0].value) is None
     assert assembly.take(6, other[0].headers, other[0].value) is not None
     assert (assembly.next_offset, assembly.safe_offset) == (7, 5)
@@ -52,14 +53,14 @@ def test_the_safe_offset_never_passes_an_unfinished_result() -> None:
 
 def test_parts_whose_beginning_is_missing_are_passed_over() -> None:
     messages = answer(large, LANE, ORIGIN, None, b"", HEADERS)
-    assembly = Assembly()
+    assembly = Parts()
     assert [assembly.take(at, m.headers, m.value) for at, m in enumerate(messages[1:])] == [None] * len(messages[1:])
     assert assembly.safe_offset == len(messages) - 1
 
 
 def dead(messages: list[Message]) -> tuple[Outcome, Message]:
     outcome, letter = messages
-    return Outcome.decode(outcome.value), letter
+    return decode_outcome(outcome.value), letter
 
 
 @pytest.mark.parametrize("failure", [ValueError("no unit"), RuntimeError("a bug"), RecursionError()])
@@ -73,9 +74,7 @@ def test_what_cannot_be_computed_is_dead_and_keeps_its_bytes(failure: Exception)
     assert type(failure).__name__ in outcome.dead
     assert (letter.topic, letter.key, letter.value) == ("p.betfair.dlq", b"key", b"\x00raw")
     assert letter.headers[: len(headers)] == headers
-    said = texts(letter.headers)
-    assert (said["rederive-origin-topic"], said["rederive-origin-offset"]) == (LANE.raw, "42")
-    assert said["rederive-failed-stage"] == "agent"
+    assert decode_failure(letter.headers) == Failure(ORIGIN, "agent", outcome.dead)
 
 
 def test_an_unknown_format_is_dead() -> None:
@@ -86,7 +85,7 @@ def test_an_unknown_format_is_dead() -> None:
 
 def test_rows_that_have_gone_since_the_plan_are_skipped_by_name() -> None:
     (message,) = answer(lambda *_: Outcome(read=1), LANE, ORIGIN, None, b"", HEADERS)
-    outcome = Outcome.decode(message.value)
+    outcome = decode_outcome(message.value)
     assert (outcome.read, [skip.reason for skip in outcome.skips]) == (2, ["gone"])
 
 
@@ -99,6 +98,6 @@ def test_no_memory_is_nobody_s_fault() -> None:
 
 
 def test_headers_come_back_as_they_were_written() -> None:
-    said = UnitHeaders("k", "c", 0, ("a", "b"), 5, "first..last", "2026-02-06T12:00:00+00:00")
-    assert UnitHeaders.decode(said.encode(), default_kind="other") == said
-    assert UnitHeaders.decode(None, default_kind="betfair") == UnitHeaders("betfair")
+    said = RawHeaders("k", "c", 0, ("a", "b"), 5, "first..last", "2026-02-06T12:00:00+00:00")
+    assert decode_raw(encode_raw(said), "other") == said
+    assert decode_raw(None, "betfair") == RawHeaders("betfair")

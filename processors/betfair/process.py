@@ -136,8 +136,8 @@ def _derive(line: bytes) -> Derived:
         if values is not None:
             snapshot_id, snapshot_at, market_id = _identity(row)
             return Derived(snapshot_id, snapshot_at, market_id, None, None, values)
-    except Exception:
-        # The general reading says what is wrong with the row, if anything is.
+    except (ValueError, KeyError, TypeError):
+        # What only looks usual; the general reading says what is wrong with the row, if anything is.
         pass
     return _derive_generally(line)
 

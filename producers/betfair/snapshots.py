@@ -13,7 +13,8 @@ from schemas.betfair.tables import BETFAIR, METRICS_TABLE
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.plan import Plan, PlanHead, PlannedUnit
-from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit, UnitHeaders
+from schemas.unit import TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit
+from schemas.wire import RawHeaders, oversize
 
 KIND = "betfair.snapshots"
 PAGE_ROWS = 20_000
@@ -177,16 +178,13 @@ class SnapshotTable(Source):
             prepare=True,
         ).fetchall()
         value = b"\n".join(_line(row) for row in rows)
-        if len(value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
+        key = str(ids[0]).encode()
+        if too_large := oversize(value, key):
             if len(ids) > 1:
                 middle = len(ids) // 2
                 return Refusal(unit, "too large for one record", (ids[:middle], ids[middle:]))
-            return Refusal(
-                unit,
-                f"snapshot {ids[0]}: its payload of {len(value):,} bytes is over the limit of "
-                f"{MAX_RECORD_BYTES - ENVELOPE_BYTES:,} bytes a record",
-            )
-        headers = UnitHeaders(
+            return Refusal(unit, f"snapshot {ids[0]}: {too_large}")
+        headers = RawHeaders(
             kind=KIND,
             capture=capture_id,
             unit=unit.unit,
@@ -195,7 +193,7 @@ class SnapshotTable(Source):
             key_range=unit.key_range,
             observed=_utc(rows[0][1]) if rows else "",
         )
-        return Unit(headers, str(ids[0]).encode(), value)
+        return Unit(headers, key, value)
 
 
 def _where(request: Request) -> str:

@@ -17,7 +17,7 @@ from schemas.finra.partition import TIERS, tier_of_file, tier_of_name, week_of_f
 from schemas.finra.units import FileUnit
 from schemas.lane import LaneName
 from schemas.plan import PlannedUnit
-from schemas.unit import MAX_RECORD_BYTES
+from schemas.wire import MAX_RECORD_BYTES
 
 _ENDINGS = (".csv", ".psv", ".csv.gz", ".psv.gz")
 _MEBIBYTE = 1024 * 1024

@@ -28,7 +28,8 @@ from schemas.finra.partition import TIERS, fridays
 from schemas.finra.tables import FINRA, RAW, SYMBOL_SUMMARY, VENUE_VOLUME
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlanHead, PlannedUnit
-from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
+from schemas.unit import Unit
+from schemas.wire import RawHeaders, oversize
 
 log = logging.getLogger(__name__)
 
@@ -196,18 +197,12 @@ def months(units: Iterable[PlannedUnit]) -> Iterator[Page]:
 
 def sized(planned_unit: PlannedUnit, unit: Unit) -> Unit | Refusal:
     """The unit, or its refusal when it is too large for a record."""
-    size = len(unit.value) + len(unit.key or b"")
-    if size + ENVELOPE_BYTES > MAX_RECORD_BYTES:
-        limit = MAX_RECORD_BYTES - ENVELOPE_BYTES
-        return Refusal(
-            planned_unit,
-            f"{planned_unit.key_range}: its {size:,} bytes are over the limit of {limit:,} bytes a record",
-        )
-    return unit
+    too_large = oversize(unit.value, unit.key)
+    return Refusal(planned_unit, f"{planned_unit.key_range}: {too_large}") if too_large else unit
 
 
-def _headers(capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> UnitHeaders:
-    return UnitHeaders(
+def _headers(capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> RawHeaders:
+    return RawHeaders(
         kind=f"{FINRA.name}.{unit.picked['stage']}",
         capture=capture_id,
         unit=unit.unit,

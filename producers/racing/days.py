@@ -20,7 +20,8 @@ from schemas.errors import Failed
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.racing.tables import RACING
-from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, Unit, UnitHeaders
+from schemas.unit import Unit
+from schemas.wire import RawHeaders, oversize
 
 log = logging.getLogger(__name__)
 
@@ -136,14 +137,11 @@ class RacingDays(Source):
             return None
         if isinstance(fetched, str):
             return Refusal(unit, fetched)
-        if len(fetched.value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
-            return Refusal(
-                unit,
-                f"its {len(fetched.value):,} bytes are over the limit of {MAX_RECORD_BYTES - ENVELOPE_BYTES:,} bytes "
-                "a record; ask for one region at a time (--regions)",
-            )
+        key = unit.key_range.split("/")[0].encode()
+        if too_large := oversize(fetched.value, key):
+            return Refusal(unit, f"{too_large}; ask for one region at a time (--regions)")
         self._fetched[unit.unit] = fetched
-        headers = UnitHeaders(
+        headers = RawHeaders(
             kind=f"racing.{fetched.answer.kind}",
             capture=capture_id,
             unit=unit.unit,
@@ -153,7 +151,7 @@ class RacingDays(Source):
         )
         # A day's card and result share a partition.
         day = fetched.answer.day
-        return Unit(headers, unit.key_range.split("/")[0].encode(), fetched.value, day.toordinal() if day else None)
+        return Unit(headers, key, fetched.value, day.toordinal() if day else None)
 
     def _catch_up(self) -> None:
         """Index what an earlier run of the capture has sent, and died before it noted that: reports count it."""

@@ -15,7 +15,7 @@ from rederive.local import process
 from rederive.local.home import Home, State, free_port
 from rederive.local.jars import KAFKA_VERSION, jars
 from schemas.errors import Failed
-from schemas.unit import MAX_RECORD_BYTES
+from schemas.wire import MAX_BATCH_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,6 @@ _JVM = [
     "-Djava.net.preferIPv4Stack=true",
 ]
 
-_BROKER_MAX_BYTES = MAX_RECORD_BYTES + 1024 * 1024
 
 PROPERTIES = f"""\
 process.roles=broker,controller
@@ -50,8 +49,8 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 # offsets are the checkpoint: a year without a consumer must not lose them
 offsets.retention.minutes=525600
-message.max.bytes={_BROKER_MAX_BYTES}
-replica.fetch.max.bytes={_BROKER_MAX_BYTES}
+message.max.bytes={MAX_BATCH_BYTES}
+replica.fetch.max.bytes={MAX_BATCH_BYTES}
 auto.create.topics.enable=false
 num.partitions=2
 offsets.topic.num.partitions=4

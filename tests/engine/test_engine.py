@@ -3,7 +3,8 @@
 from processors.engine import answer
 from schemas.lane import Lane, LaneName
 from schemas.outcome import Outcome, RowProblem
-from schemas.unit import MAX_RECORD_BYTES, Origin
+from schemas.unit import Origin
+from schemas.wire import MAX_RECORD_BYTES, decode_outcome
 
 LANE = Lane("betfair", LaneName.REPLAY)
 ORIGIN = Origin(LANE.raw, 0, 5)
@@ -12,7 +13,7 @@ ORIGIN = Origin(LANE.raw, 0, 5)
 def _outcome(outcome: Outcome) -> Outcome:
     messages = answer(lambda _value, _columns: outcome, LANE, ORIGIN, b"1", b"{}", [])
     assert all(len(message.value) < MAX_RECORD_BYTES for message in messages)
-    return Outcome.decode(next(message.value for message in messages if message.topic == LANE.derived))
+    return decode_outcome(next(message.value for message in messages if message.topic == LANE.derived))
 
 
 def test_a_text_that_quotes_a_payload_is_cut() -> None:

@@ -12,7 +12,7 @@ from processors.runtime import EXIT_BATCH_FAILED
 from producers.topics import committed, ensure_topics
 from rederive.settings import Settings
 from schemas.lane import Lane, LaneName
-from schemas.unit import texts
+from schemas.wire import decode_derived
 from tests.faults.agent_under_test import NEVER
 from tests.program import ROOT, environment
 from tests.wait import until
@@ -51,7 +51,7 @@ class Delivered:
         """Read what has come since; everything that was there when this was called is in the answer."""
         for message in iter(lambda: self._consumer.poll(0.5), None):
             assert message.error() is None, message.error()
-            self.offsets.add(int(texts(message.headers())["rederive-origin-offset"]))  # type: ignore[arg-type]
+            self.offsets.add(decode_derived(message.headers()).origin.offset)  # type: ignore[arg-type]
         return self.offsets
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from producers.finra.folder import Checked, WeeklyFile, check, fresh, look, read
 from samples.finra.files import HEADER
 from schemas.errors import Failed, UsageError
 from schemas.finra.file import content_hash
-from schemas.unit import MAX_RECORD_BYTES
+from schemas.wire import MAX_RECORD_BYTES
 
 ROWS = f"{HEADER}\nOTC|AABB|n|v|NITE|100|5|2025-12-29\nOTC|FNMA|n|v|NITE|100|5|2025-12-29\n"
 WEEK = date(2025, 12, 26)

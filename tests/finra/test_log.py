@@ -19,7 +19,8 @@ from schemas.finra.tables import FINRA
 from schemas.finra.versions import PREFIX
 from schemas.lane import Lane, LaneName
 from schemas.table import Mode
-from schemas.unit import Unit, UnitHeaders
+from schemas.unit import Unit
+from schemas.wire import RawHeaders
 from tests.finra.runs import FIRST, Walk, counted, weeks, write
 from tests.program import last_object, rederive
 
@@ -34,7 +35,7 @@ def send(settings: Settings, values: list[bytes]) -> None:
     ensure_topics(kafka, lane, 2)
     sender = Sender(kafka, lane.raw, sorted(partitions_of(kafka, lane.raw)))
     for number, value in enumerate(values):
-        sender.send(Unit(UnitHeaders(FINRA.name, unit=number), None, value))
+        sender.send(Unit(RawHeaders(FINRA.name, unit=number), None, value))
         sender.flush(10)
 
 

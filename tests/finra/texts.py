@@ -9,6 +9,7 @@ from samples.finra.files import HEADER
 from schemas.finra.units import FileUnit
 from schemas.finra.versions import PREFIX
 from schemas.outcome import Outcome
+from schemas.wire import decode_outcome, encode_outcome
 
 WEEK = date(2025, 12, 26)
 AT = datetime(2025, 12, 29, 14, 30, tzinfo=UTC)
@@ -37,7 +38,7 @@ def unit(text: str, **more: Any) -> FileUnit:
 
 
 def file_outcome(text: str, **more: Any) -> Outcome:
-    return Outcome.decode(process(unit(text, **more).encode(), ()).encode())
+    return decode_outcome(encode_outcome(process(unit(text, **more).encode(), ())))
 
 
 def table(outcome: Outcome, name: str) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from processors.racing.process import process
 from schemas.outcome import Outcome
 from schemas.racing.tables import CARD, OBSERVED, RACING, REFERENCE, RESULT
 from schemas.table import Table
+from schemas.wire import decode_outcome, encode_outcome
 
 MORNING, EVENING, NEXT_DAY = (f"2024-05-{at}:00:00+00:00" for at in ("18T09", "18T20", "19T06"))
 KETTLE, PAJARO, SAILING, ASPHODEL, LADDER, TWICE = (f"hrs_3100010{n}" for n in range(1, 7))
@@ -96,7 +97,7 @@ def expect_fit(outcome: Outcome) -> None:
         count += len(block.rows)
     assert outcome.read == count + len(outcome.skips) + len(outcome.errors)
     _expect_masters(outcome)
-    assert Outcome.decode(outcome.encode()).tables == outcome.tables
+    assert decode_outcome(encode_outcome(outcome)).tables == outcome.tables
 
 
 def _expect_row(table: Table, found: dict[str, Any]) -> None:

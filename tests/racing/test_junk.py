@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from processors.racing.process import process
 from samples.racing.days import racing_day
 from schemas.outcome import Outcome
+from schemas.wire import encode_outcome
 from tests.racing.lines import (
     FLAT,
     HURDLE,
@@ -246,7 +247,7 @@ def test_nothing_raises_but_value_errors(kind: str, payload: Any, observed: Any,
                 outcome = process(value, ())
             except ValueError as error:
                 # The reason is sent on.
-                Outcome(dead=str(error)).encode()
+                encode_outcome(Outcome(dead=str(error)))
             else:
                 expect_fit(outcome)
 

@@ -12,7 +12,7 @@ from producers.betfair.snapshots import KIND
 from producers.topics import ensure_topics, partitions_of
 from rederive.settings import Settings
 from schemas.lane import Lane, LaneName
-from schemas.unit import KafkaHeaders, UnitHeaders
+from schemas.wire import Headers, RawHeaders, encode_raw
 from tests.betfair.reports.made import AWAY, DRAW, HOME, PAYLOAD, START
 
 
@@ -28,14 +28,14 @@ def line(snapshot_id: int, market_id: str = "1.1", raw: object = PAYLOAD, **more
     return orjson.dumps({**said, **more})
 
 
-HEADERS: KafkaHeaders = UnitHeaders(kind=KIND, capture="betfair-live-1", unit=7, rows=1, key_range="somewhere").encode()
+HEADERS: Headers = encode_raw(RawHeaders(kind=KIND, capture="betfair-live-1", unit=7, rows=1, key_range="somewhere"))
 
 
 def lane(settings: Settings, name: LaneName = LaneName.LOG) -> Lane:
     return Lane("betfair", name, settings.topic_prefix)
 
 
-def fill(settings: Settings, records: Iterable[tuple[bytes, KafkaHeaders, datetime | None]]) -> None:
+def fill(settings: Settings, records: Iterable[tuple[bytes, Headers, datetime | None]]) -> None:
     """Send records (value, headers, send time) to the log, in turn to each of its two partitions."""
     kafka = settings.kafka_config()
     ensure_topics(kafka, lane(settings), 2)

@@ -13,7 +13,7 @@ from confluent_kafka import Message, Producer
 from rederive.settings import Settings
 from schemas.betfair.tables import SCOPES
 from schemas.lane import LaneName
-from schemas.unit import MAX_RECORD_BYTES, texts
+from schemas.wire import MAX_RECORD_BYTES, decode_failure, decode_raw
 from tests.betfair.replay.log import HEADERS, fill, lane, line, read
 from tests.betfair.replay.stored import counts, nulls, replay, rows, scalar
 from tests.betfair.reports.made import HOME, PAYLOAD, START, derived, many, market, payload, snapshot
@@ -94,9 +94,9 @@ def test_a_unit_that_postgres_refuses(settings: Settings, connection: psycopg.Co
     values = rows(connection)
     assert (values[4]["home_risk"], values[4]["draw_best_back_size_l1"]) == (_RISK, 60.0)
     (letter,) = read(settings, lane(settings, LaneName.REPLAY).dlq)
-    said = texts(letter.headers())  # type: ignore[arg-type]
-    assert (said["rederive-failed-stage"], said["rederive-unit"]) == ("sink", "1")
-    assert "odd" in said["rederive-failure"]
+    said = decode_failure(letter.headers())  # type: ignore[arg-type]
+    assert (said.stage, decode_raw(letter.headers(), "").unit) == ("sink", 1)  # type: ignore[arg-type]
+    assert "odd" in said.reason
     assert len(orjson.loads(letter.value() or b"")["tables"][0]["rows"]) == 128
 
     connection.execute("ALTER TABLE market_derived_metrics DROP CONSTRAINT odd")
@@ -181,7 +181,7 @@ def test_records_of_the_log_that_cannot_be_computed(settings: Settings, connecti
 
     letters = _dead_letters(settings)
     for original in (junk, wide, many_lines):
-        said = texts(letters[original].headers())  # type: ignore[arg-type]
-        assert said["rederive-origin-topic"] == lane(settings, LaneName.REPLAY).raw
-        assert said["rederive-origin-offset"].isdigit()
-        assert (said["rederive-capture"], said["rederive-failed-stage"]) == (found["capture_id"], "agent")
+        headers = letters[original].headers()
+        said = decode_failure(headers)  # type: ignore[arg-type]
+        assert said.origin.topic == lane(settings, LaneName.REPLAY).raw
+        assert (decode_raw(headers, "").capture, said.stage) == (found["capture_id"], "agent")  # type: ignore[arg-type]
