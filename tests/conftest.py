@@ -1,6 +1,7 @@
 import secrets
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -8,7 +9,10 @@ import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
+from rederive.database import connect
+from rederive.migrate import migrate
 from rederive.settings import Endpoints, Settings
 from tests.services import services
 
@@ -27,16 +31,45 @@ def endpoints() -> Iterator[Endpoints]:
         yield running
 
 
-@pytest.fixture
-def database_url(endpoints: Endpoints) -> Iterator[str]:
-    """A database of the test's own, empty, dropped afterwards."""
+@contextmanager
+def _database(url: str, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(endpoints.database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with psycopg.connect(url, autocommit=True) as connection:
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
         try:
-            yield _with_database(endpoints.database_url, name)
+            yield _with_database(url, name)
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def template(endpoints: Endpoints) -> Iterator[str]:
+    """The name of a migrated database that others are copied from: migrating each would take most of the time."""
+    with _database(endpoints.database_url, "template1") as url:
+        migrate(url)
+        yield conninfo_to_dict(url)["dbname"]  # type: ignore[misc]
+
+
+@pytest.fixture
+def database_url(endpoints: Endpoints, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database of the test's own, dropped afterwards: empty, or with `migrated` as a migration leaves it."""
+    wanted = "migrated" in request.fixturenames
+    with _database(endpoints.database_url, request.getfixturevalue("template") if wanted else "template1") as url:
+        yield url
+
+
+@pytest.fixture
+def migrated(database_url: str) -> str:
+    """The address of the test's own database, with all tables."""
+    return database_url
+
+
+@pytest.fixture
+def connection(migrated: str) -> Iterator[psycopg.Connection]:
+    """A connection to the test's own database, with all tables."""
+    with connect(migrated, application="tests") as opened:
+        yield opened
 
 
 @pytest.fixture

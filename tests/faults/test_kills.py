@@ -11,7 +11,6 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processors.betfair.process import derive
-from rederive.migrate import migrate
 from rederive.settings import Settings
 from samples.betfair.load import derive_bare_rows, load
 from samples.betfair.sample import snapshot_line
@@ -26,10 +25,9 @@ ROWS = 70_000
 
 
 @pytest.fixture
-def connection(database_url: str) -> Iterator[psycopg.Connection]:
+def connection(migrated: str) -> Iterator[psycopg.Connection]:
     """A database with 70,000 snapshots; some derived rows are missing, some hold values that must stay."""
-    migrate(database_url)
-    with psycopg.connect(database_url, autocommit=True) as opened:
+    with psycopg.connect(migrated, autocommit=True) as opened:
         world = Synthetic()
         load(opened, world.metadata(), world.snapshots(ROWS))
         derive_bare_rows(opened, leave_out_every=7)

@@ -12,7 +12,6 @@ from producers.betfair.snapshots import SnapshotTable
 from producers.sender import Sender
 from producers.source import Made, Request, make_plan
 from producers.topics import committed, ensure_topics
-from rederive.migrate import migrate
 from rederive.settings import Settings
 from samples.betfair.load import load
 from samples.betfair.synthetic import Synthetic
@@ -25,12 +24,11 @@ from tests.wait import until
 
 
 @pytest.mark.services
-def test_lost_outcomes_are_computed_again(settings: Settings, database_url: str) -> None:
-    migrate(database_url)
+def test_lost_outcomes_are_computed_again(settings: Settings, migrated: str) -> None:
     kafka = settings.kafka_config()
     lane = Lane("betfair", LaneName.REPLAY, settings.topic_prefix)
     topic_id = ensure_topics(kafka, lane, 1)
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(migrated, autocommit=True) as connection:
         world = Synthetic()
         load(connection, world.metadata(), world.snapshots(500))
         source = SnapshotTable(connection)

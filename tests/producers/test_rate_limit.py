@@ -17,7 +17,6 @@ from producers.racing.api import RacingApi
 from producers.racing.settings import RacingSettings
 from producers.rate_limit import RateLimit, StoppedError
 from rederive.database import connect
-from rederive.migrate import migrate
 from samples.racing.api import StandIn
 from samples.racing.faults import Fault
 from schemas.errors import Failed
@@ -30,9 +29,8 @@ NAME = "http://api alice"
 
 
 @pytest.fixture
-def url(database_url: str) -> str:
-    migrate(database_url)
-    return database_url
+def url(migrated: str) -> str:
+    return migrated
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from rederive.migrate import migrate
 from rederive.settings import Settings
 from samples.racing.api import StandIn
 from tests.racing.rows import TODAY
@@ -21,9 +20,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def database(settings: Settings, database_url: str) -> Iterator[psycopg.Connection]:
+def database(settings: Settings, migrated: str) -> Iterator[psycopg.Connection]:
     """The test's database, migrated."""
     assert settings.database_url is not None
-    migrate(database_url)
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(migrated, autocommit=True) as connection:
         yield connection

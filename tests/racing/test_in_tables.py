@@ -8,7 +8,6 @@ import psycopg
 import pytest
 
 from processors.racing.process import process
-from rederive.migrate import migrate
 from schemas.racing.tables import RACING
 from schemas.table import Mode, Table
 from schemas.unit import Origin
@@ -41,11 +40,10 @@ def answers() -> list[bytes]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_compute_says_what_the_tables_hold(database_url: str, seed: int) -> None:
+def test_compute_says_what_the_tables_hold(migrated: str, seed: int) -> None:
     random = Random(seed)
     lines = random.choices(answers(), k=7)
-    migrate(database_url)
-    with psycopg.connect(database_url, autocommit=True, options="-c TimeZone=UTC") as connection:
+    with psycopg.connect(migrated, autocommit=True, options="-c TimeZone=UTC") as connection:
         prepare(connection, RACING.tables)
         capture = make_capture(connection, 1, Mode.SUPERSEDE, RACING.derivation_version)
         units = [Result(Origin("t", 0, n), capture, n, process(value, ())) for n, value in enumerate(lines)]

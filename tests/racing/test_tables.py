@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from rederive.migrate import migrate
 from schemas.outcome import Outcome
 from schemas.racing.tables import RACING
 from schemas.table import Mode
@@ -21,10 +20,9 @@ pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def racing(database_url: str) -> Iterator[psycopg.Connection]:
+def racing(migrated: str) -> Iterator[psycopg.Connection]:
     """A migrated database, ready for merging racing rows."""
-    migrate(database_url)
-    with psycopg.connect(database_url, autocommit=True, options="-c TimeZone=UTC") as opened:
+    with psycopg.connect(migrated, autocommit=True, options="-c TimeZone=UTC") as opened:
         prepare(opened, RACING.tables)
         yield opened
 

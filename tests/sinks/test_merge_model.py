@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from rederive.migrate import migrate
 from schemas.outcome import TableRows
 from schemas.table import Mode, Table
 from sinks.merge import Writer, merge, prepare
@@ -273,9 +272,8 @@ class Merging(RuleBasedStateMachine):
 
 
 @pytest.mark.services
-def test_merging_equals_its_model(database_url: str) -> None:
-    migrate(database_url)
-    with psycopg.connect(database_url, autocommit=True) as connection:
+def test_merging_equals_its_model(migrated: str) -> None:
+    with psycopg.connect(migrated, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         for table in TABLES.values():
             make(connection, table)

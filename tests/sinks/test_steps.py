@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from rederive.migrate import migrate
 from schemas.outcome import Outcome, TableRows
 from schemas.racing.tables import OBSERVED, RACING, RESULT
 from schemas.table import Mode
@@ -39,9 +38,8 @@ SIRES = {
 
 
 @pytest.fixture
-def racing(database_url: str) -> Iterator[psycopg.Connection]:
-    migrate(database_url)
-    with psycopg.connect(database_url, autocommit=True) as opened:
+def racing(migrated: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(migrated, autocommit=True) as opened:
         prepare(opened, RACING.tables)
         yield opened
 

@@ -6,15 +6,21 @@ from typing import Any
 import psycopg
 import pytest
 
-from rederive.cli.report import report
+from rederive.__main__ import load_commands
+from rederive.cli.app import app
 from schemas.errors import Failed, UsageError
 from tests.betfair.reports import made
 
 KICKOFF = datetime(2026, 2, 14, 17, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _commands() -> None:
+    load_commands()
+
+
 def run(*words: str) -> None:
-    report(list(words), exit_on_error=False, print_error=False, result_action="return_value")
+    app(["report", *words], exit_on_error=False, print_error=False, result_action="return_value")
 
 
 def run_json(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
