@@ -110,9 +110,7 @@ def _take_out(connection: Connection, table: Table, keys: str, said: str, parame
     lock(connection, sql, keys)
     note_outside(connection, table, keys, draw_arrival(connection))
     entries = connection.execute(f"DELETE FROM {sql.history} h USING {said}", parameters).rowcount
-    connection.execute(
-        f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {sql.on('s', 'q')})"
-    )
+    connection.execute(f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {sql.on('s', 'q')})")
     folded = refold(connection, table, keys, before=None, writer=None)
     name_remaining(connection, table)
     return Taken(picked, entries, len(folded.changed), folded.deleted)

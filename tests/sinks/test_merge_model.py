@@ -178,10 +178,10 @@ class Merging(RuleBasedStateMachine):
         rows = st.fixed_dictionaries(dict.fromkeys(columns, VALUES))
         places = st.tuples(KEYS, st.integers(0, len(table.sources) - 1), st.integers(1, 3))
         drawn: dict[Place, Row] = data.draw(st.dictionaries(places, rows, min_size=1, max_size=5))
-        # Captures say the same again, mostly: then it is another one that stands behind an unchanged row.
+        # Captures say the same again, often: then it is another one that stands behind an unchanged row.
         others = [said for (other, _), said in self.said.items() if other == name]
-        if others and data.draw(st.booleans()):
-            again = data.draw(st.sampled_from(others))
+        again: dict[Place, Row] = data.draw(st.sampled_from([{}, *others]))
+        if again:
             drawn = {place: {column: row[column] for column in columns} for place, row in again.items()}
         staged = Staged(table)
         # A capture says the same of the same again: of what it needn't keep it would know no repeat.
