@@ -86,7 +86,7 @@ class Replayer:
             return make_plan(opened, request)
 
     def check(self, plan: Plan) -> None:
-        """Failed when the plan was made by other formulas or was altered; `mint` looks whether it fits what is stored."""
+        """Failed when the plan was made by other formulas or was altered; whether it still fits, `mint` says."""
         mend = "make a new plan"
         if plan.digest != plan.computed_digest():
             raise Failed("the plan can't be applied", why="its digest doesn't fit: it was altered", mend=mend)
