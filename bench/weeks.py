@@ -77,7 +77,7 @@ def _read(connection: psycopg.Connection) -> None:
     ).fetchone()
     assert row is not None
     started = time.perf_counter()
-    deleted = sum(count for _, count in captures.rollback(connection, row[0]))
+    deleted = sum(taken.deleted for _, taken in captures.rollback(connection, row[0]))
     print(f"{'rollback of one partition':45}{time.perf_counter() - started:7.3f} s  {deleted:,} rows")
 
 

@@ -17,12 +17,23 @@ from schemas.table import Mode
 _COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_ids"
 
 
+def hold(connection: Connection, domain: str, *, alone: bool = False) -> None:
+    """Until the transaction ends, what units of the domain are planned on isn't taken back.
+
+    Whoever plans units holds it, from before it looks at what is stored until its units are there. A rollback that
+    takes back what was derived, too, holds it `alone`: of what it has found out nothing changes until it is done.
+    """
+    shared = "" if alone else "_shared"
+    connection.execute(f"SELECT pg_advisory_xact_lock{shared}(hashtext('rederive.planning'), hashtext(%s))", [domain])
+
+
 def mint(
     connection: Connection, planning: Planning, *, who: str, reason: str, dry_run: bool
 ) -> tuple[Capture, PlanHead]:
     """Make a capture and freeze its plan, page by page: all of it is there, or nothing."""
     head = planning.head
     with connection.transaction(), connection.cursor() as cursor:
+        hold(connection, head.domain)
         row = cursor.execute(
             f"""WITH minted AS (SELECT nextval('rederive.capture_number') AS number)
                 INSERT INTO rederive.captures (capture_id, number, domain, source, mode, dry_run, derivation_version,
@@ -60,8 +71,17 @@ def _add(cursor: Cursor, capture_id: str, units: Sequence[PlannedUnit]) -> None:
             copy.write_row((capture_id, unit.unit, unit.key_range, picked, unit.rows or 0, unit.lane))
 
 
+def holds_running(connection: Connection, capture: Capture) -> bool:
+    """Whether the capture is running; if so it stays that, and what its next units read stays, for the transaction."""
+    hold(connection, capture.domain)
+    row = connection.execute(
+        "SELECT state FROM rederive.captures WHERE capture_id = %s FOR SHARE", [capture.capture_id]
+    ).fetchone()
+    return row is not None and row[0] == CaptureState.RUNNING
+
+
 def append(connection: Connection, capture_id: str, units: Sequence[PlannedUnit]) -> None:
-    """Add units to a capture that runs, numbered after those it has."""
+    """Add units to a capture, numbered after those it has. The caller knows that it runs (`holds_running`)."""
     with connection.transaction(), connection.cursor() as cursor:
         row = cursor.execute(
             "SELECT coalesce(max(unit) + 1, 0) FROM rederive.units WHERE capture_id = %s", [capture_id]
@@ -103,9 +123,9 @@ def _capture(row: tuple[object, ...]) -> Capture:
 
 
 def progress(connection: Connection, capture_id: str) -> Progress:
-    """The capture's counts so far."""
+    """The capture's counts so far. What was taken back needs no outcome any more."""
     row = connection.execute(
-        """SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead')),
+        """SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')),
                   count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'planned'),
                   coalesce(sum(rows), 0)::int8,
                   coalesce(sum(updated), 0)::int8, coalesce(sum(unchanged), 0)::int8, coalesce(sum(skipped), 0)::int8,
@@ -223,7 +243,7 @@ def finish(connection: Connection, capture_id: str) -> bool:
         """UPDATE rederive.captures c SET state = 'complete', finished_at = now()
            WHERE capture_id = %s AND state = 'running' AND NOT EXISTS (
                SELECT FROM rederive.units u
-               WHERE u.capture_id = c.capture_id AND u.state NOT IN ('applied', 'dead'))""",
+               WHERE u.capture_id = c.capture_id AND u.state NOT IN ('applied', 'dead', 'removed'))""",
         [capture_id],
     )
     row = connection.execute("SELECT state FROM rederive.captures WHERE capture_id = %s", [capture_id]).fetchone()

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import signal
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ _CRASH_LOG_LIMIT = 10 * 1024 * 1024
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    # A service manager's stop is a person's Ctrl+C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()
@@ -41,6 +44,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code. Messages go to stderr."""
+    try:
+        return _ended(arguments)
+    except KeyboardInterrupt as interrupt:
+        # What was interrupted says how to go on with it.
+        sys.stderr.write(f"interrupted; {str(interrupt) or 'safe to start again'}\n")
+        return INTERRUPTED
+
+
+def _ended(arguments: list[str]) -> int:
     import cyclopts
 
     from rederive.cli.app import app
@@ -61,10 +73,6 @@ def run(arguments: list[str]) -> int:
     except RederiveError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    except KeyboardInterrupt as interrupt:
-        # A run that was interrupted says how to go on with it.
-        sys.stderr.write(f"interrupted; {str(interrupt) or 'safe to start again'}\n")
-        return INTERRUPTED
     except BrokenPipeError:
         _close_stdout()
         return BROKEN_PIPE

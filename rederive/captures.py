@@ -17,13 +17,16 @@ from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.finra.partition import DOMAIN_NAME
 from schemas.finra.tables import FINRA
-from sinks.rollback import preview, roll_back
+from sinks.rollback import Taken, preview, roll_back
 from sinks.steps import run_steps
 
 _RUN = "rederive replay "
 """What the name of a run's connection begins with; the capture's id follows."""
 
 _FREE_SECONDS = 5.0
+
+START_ANEW = "start a new replay over the same range"
+"""What to do where a capture can't be gone on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def listed(
     rows = connection.execute(
         """SELECT c.capture_id, c.state, c.mode, c.dry_run, c.created_at, c.finished_at, c.who, c.reason, u.*
            FROM rederive.captures c CROSS JOIN LATERAL (
-               SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead')),
+               SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')),
                       count(*) FILTER (WHERE state = 'dead'), coalesce(sum(rows), 0)::int8,
                       coalesce(sum(updated), 0)::int8, coalesce(sum(unchanged), 0)::int8,
                       coalesce(sum(skipped), 0)::int8, coalesce(sum(errors), 0)::int8
@@ -97,25 +100,44 @@ def unfinished(connection: Connection, domain: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def at_work(connection: Connection, *, anywhere: bool = False) -> list[str]:
-    """Ids of the captures that processes run now, in this database or with `anywhere` in all of the server."""
+def at_work(connection: Connection, *, anywhere: bool = False) -> dict[str, str]:
+    """The captures that processes run now, in this database or with `anywhere` in all of the server.
+
+    By id, each with since when and from where, as the server sees it.
+    """
     rows = connection.execute(
-        """SELECT DISTINCT substr(application_name, length(%(run)s) + 1) FROM pg_stat_activity
+        """SELECT substr(application_name, length(%(run)s) + 1),
+                  concat_ws(', ', to_char(min(backend_start) AT TIME ZONE 'UTC', '"since "YYYY-MM-DD HH24:MI:SS" UTC"'),
+                            'from ' || host(min(client_addr)))
+           FROM pg_stat_activity
            WHERE starts_with(application_name, %(run)s) AND (%(anywhere)s OR datname = current_database())
-           ORDER BY 1""",
+           GROUP BY 1 ORDER BY 1""",
         {"run": _RUN, "anywhere": anywhere},
     )
-    return [row[0] for row in rows]
+    return dict(rows.fetchall())
+
+
+def said_unfinished(connection: Connection, domain: str) -> list[str]:
+    """A sentence per running capture of the domain: whether it is at work, or to be gone on with; newest first."""
+    working = at_work(connection)
+    return [
+        f"{capture} is being run by another process ({working[capture]}); watch it with `rederive captures show "
+        f"{capture}`"
+        if capture in working
+        else f"{capture} is unfinished; `rederive captures resume {capture}` goes on with it"
+        for capture in unfinished(connection, domain)
+    ]
 
 
 def check_free(connection: Connection, capture_id: str) -> None:
     """Failed when another process runs the capture; one that has just gone is waited for."""
     find(connection, capture_id)
     deadline = time.monotonic() + _FREE_SECONDS
-    while capture_id in at_work(connection):
+    while (working := at_work(connection).get(capture_id)) is not None:
         if time.monotonic() > deadline:
             raise Failed(
                 f"{capture_id} is being run by another process",
+                why=working,
                 mend=f"watch it with `rederive captures show {capture_id}`",
             )
         time.sleep(0.1)
@@ -183,9 +205,10 @@ def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
 
     Failed when it has been rolled back.
     """
-    find(connection, capture_id)
+    domain = find(connection, capture_id).domain
     states = ["cancelled", "dead"] if dead else ["cancelled"]
     with connection.transaction():
+        ledger.hold(connection, domain)
         changed = connection.execute(
             """UPDATE rederive.captures SET state = 'running', finished_at = NULL
                WHERE capture_id = %(id)s AND state NOT IN ('rolling-back', 'rolled-back')
@@ -201,46 +224,51 @@ def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
             )
     capture = find(connection, capture_id)
     if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
-        raise Failed(f"{capture_id} is {capture.state}", mend="start a new replay over the same range")
+        raise Failed(f"{capture_id} is {capture.state}", mend=START_ANEW)
     return capture
 
 
-def nothing_to_take_back(capture: Capture) -> str:
-    """Why a rollback of this capture does nothing; empty when it may do something."""
-    if capture.dry_run:
-        return f"{capture.capture_id} is a dry run: it has written no row, there is nothing to take back"
-    if capture.state is CaptureState.ROLLED_BACK:
-        return f"{capture.capture_id} is rolled back already, there is nothing more to take back"
-    return ""
+def nothing_to_take_back(connection: Connection, capture_id: str) -> str:
+    """Why a rollback of this run's or partition's capture does nothing; empty when it may do something.
+
+    Failed when there is no such capture.
+    """
+    if is_partition(capture_id):
+        gone = finra_rollback.is_rolled_back(connection, capture_id)
+    else:
+        capture = find(connection, capture_id)
+        if capture.dry_run:
+            return f"{capture_id} is a dry run: it has written no row, there is nothing to take back"
+        gone = capture.state is CaptureState.ROLLED_BACK
+    return f"{capture_id} is rolled back already, there is nothing more to take back" if gone else ""
 
 
 def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[str, int]]:
     """Per table what a rollback would do; reads only. Takes the id of a run, or of a partition's capture."""
     domain = _domain_of(connection, capture_id)
     if domain.stages:
-        return finra_rollback.expected(connection, finra_rollback.scope(connection, capture_id))
+        return finra_rollback.expected(connection, capture_id)
     return {table.name: preview(connection, table, capture_id) for table in domain.tables}
 
 
-def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, int]]:
-    """Take the capture back, batch by batch; yields (table, keys done). Stopped midway, the same words go on.
+def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, Taken]]:
+    """Take the capture back, batch by batch; yields (table, what was done). Stopped midway, the same words go on.
 
     In the end the domain's steps run again: what they derived from whole tables must not outlive the rows.
     """
     domain = _domain_of(connection, capture_id)
-    units = finra_rollback.scope(connection, capture_id) if domain.stages else None
+    if domain.stages:
+        yield from finra_rollback.roll_back(connection, capture_id).items()
+        return
     # The sinks hold the capture's row while they write: once this is committed, nothing of it is written any more.
     connection.execute(
         "UPDATE rederive.captures SET state = 'rolling-back' WHERE capture_id = %s AND state <> 'rolled-back'",
         [capture_id],
     )
-    if units is not None:
-        yield from finra_rollback.roll_back_units(connection, units)
-    else:
-        # Other way round than they were written, for foreign keys between them.
-        for table in reversed(domain.tables):
-            for keys in roll_back(connection, table, capture_id):
-                yield table.name, keys
+    # Other way round than they were written, for foreign keys between them.
+    for table in reversed(domain.tables):
+        for taken in roll_back(connection, table, capture_id):
+            yield table.name, taken
     run_steps(connection, domain)
     connection.execute(
         "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() "

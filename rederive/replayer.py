@@ -84,7 +84,7 @@ class Replayer:
             return make_plan(opened, request)
 
     def check(self, plan: Plan) -> None:
-        """Failed when the plan was made by other formulas, was altered, or no longer fits what is stored."""
+        """Failed when the plan was made by other formulas or was altered; whether it still fits, `mint` says."""
         mend = "make a new plan"
         if plan.digest != plan.computed_digest():
             raise Failed("the plan can't be applied", why="its digest doesn't fit: it was altered", mend=mend)
@@ -92,12 +92,6 @@ class Replayer:
         if plan.derivation_version != version:
             why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
             raise Failed("the plan is stale", why=why, mend=mend)
-        with (
-            self.connected("plan") as connection,
-            closing(self._source(connection, plan.domain, plan.source)) as opened,
-        ):
-            if why_stale := opened.stale(plan):
-                raise Failed("the plan is stale, nothing was sent", why=why_stale, mend=mend)
 
     def _source(self, connection: psycopg.Connection, domain: str, source: str) -> Source:
         def another() -> psycopg.Connection:
@@ -107,15 +101,29 @@ class Replayer:
         return open_source(domains.find(domain), source, services)
 
     def mint(self, asked: Request | Plan, source: str = "", *, dry_run: bool, reason: str) -> tuple[Capture, PlanHead]:
-        """Freeze what a request means now, or a plan that was made before, under a new capture."""
+        """Freeze what a request means now, or a plan that was made before, under a new capture.
+
+        Failed when the plan no longer fits what is stored.
+        """
         with self.connected("plan") as connection:
-            for other in captures.unfinished(connection, asked.domain):
-                log.warning("%s is unfinished; `rederive captures resume %s` goes on with it", other, other)
-            if isinstance(asked, Plan):
-                return ledger.mint(connection, Made(asked), who=captures.who(), reason=reason, dry_run=dry_run)
-            with closing(self._source(connection, asked.domain, source)) as opened:
+            for other in captures.said_unfinished(connection, asked.domain):
+                log.warning("%s", other)
+            named = asked.source if isinstance(asked, Plan) else source
+            with closing(self._source(connection, asked.domain, named)) as opened:
+                if isinstance(asked, Plan):
+                    return self._mint_made(connection, opened, asked, dry_run=dry_run, reason=reason)
                 planning = Finding(opened, asked)
                 return ledger.mint(connection, planning, who=captures.who(), reason=reason, dry_run=dry_run)
+
+    def _mint_made(
+        self, connection: psycopg.Connection, source: Source, plan: Plan, *, dry_run: bool, reason: str
+    ) -> tuple[Capture, PlanHead]:
+        with connection.transaction():
+            # What it reads must not be taken back between looking at it and its being frozen.
+            ledger.hold(connection, plan.domain)
+            if why := source.stale(plan):
+                raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
+            return ledger.mint(connection, Made(plan), who=captures.who(), reason=reason, dry_run=dry_run)
 
     def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
         """Run a capture until it is complete, and report."""

@@ -15,6 +15,7 @@ import psycopg
 from producers import ledger
 from producers.sender import Delivered
 from producers.source import Refusal, Source
+from rederive import captures
 from rederive.after import follow
 from rederive.database import failure
 from rederive.outlets import Outlets
@@ -114,6 +115,7 @@ class Run:
             if not self._locked(connection):
                 raise TakenOverError(
                     f"{self.capture.capture_id} is being run by another process",
+                    why=captures.at_work(connection).get(self.capture.capture_id, ""),
                     mend="watch it with `rederive captures show " + self.capture.capture_id + "`",
                 )
             yield connection
@@ -238,25 +240,39 @@ class _Steps:
             self._done_before = self.progress.units_done
         self._looked = time.monotonic()
         self.listener(self.progress)
-        if self.progress.complete and not self._more(connection):
+        self.complete = self._ended(connection)
+        if self.progress.complete and not self.complete and not self._more(connection):
             follow(connection, self.capture)
             self.complete = ledger.finish(connection, self.capture.capture_id)
-        if not self.complete:
-            found = ledger.find(connection, self.capture.capture_id)
-            if found is None or found.state is not CaptureState.RUNNING:
-                raise TakenOverError(
-                    f"{self.capture.capture_id} is {found.state if found else 'gone'}: somebody ended it meanwhile",
-                    mend="`rederive captures resume` takes up a cancelled one",
-                )
         return self.progress.units_done > before.units_done
 
+    def _ended(self, connection: psycopg.Connection) -> bool:
+        """Whether the capture is complete already; TakenOverError when somebody else has ended it."""
+        capture_id = self.capture.capture_id
+        found = ledger.find(connection, capture_id)
+        state = found.state if found else "gone"
+        if state in (CaptureState.RUNNING, CaptureState.COMPLETE):
+            return state == CaptureState.COMPLETE
+        again = f"`rederive captures resume {capture_id}` goes on with it"
+        raise TakenOverError(
+            f"{capture_id} is {state}: somebody ended it meanwhile",
+            mend=again if state == CaptureState.CANCELLED else captures.START_ANEW,
+        )
+
     def _more(self, connection: psycopg.Connection) -> bool:
-        """Add the units that those applied have made due; whether there are any."""
+        """Add the units that those applied have made due; whether there are any.
+
+        What they are to read stays until they are there: a rollback that wants it gone finds them.
+        """
         assert self._source is not None
         added = 0
-        for units in self._source.more(connection, self.capture):
-            ledger.append(connection, self.capture.capture_id, units)
-            added += len(units)
+        with connection.transaction():
+            if not ledger.holds_running(connection, self.capture):
+                # The next look says what has become of it.
+                return True
+            for units in self._source.more(connection, self.capture):
+                ledger.append(connection, self.capture.capture_id, units)
+                added += len(units)
         if added:
             self._all_sent = False
             self._open_lanes(connection)

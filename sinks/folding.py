@@ -232,6 +232,16 @@ class Folding(Shape):
             RETURNING {self.of("s", self.key)}"""
 
     @cached_property
+    def name_remaining(self) -> str:
+        """Let rows that name a capture without an entry of their key name that of the key's last entry, or none."""
+        entry = f"SELECT FROM {self.history} h WHERE {self.on('h', 's')} AND h.capture_id = s.capture_id OFFSET 0"
+        return f"""
+            UPDATE {self.serving} s SET capture_id = f.capture_id, derivation_version = f.derivation_version,
+                merge_xid = pg_current_xact_id()::xid
+            FROM {self.folded} f
+            WHERE {self.on("f", "s")} AND s.capture_id IS NOT NULL AND {self.ours("s")} AND NOT EXISTS ({entry})"""
+
+    @cached_property
     def adopt_folded(self) -> str:
         """Take rows that equal their fold as ours, whoever wrote them last."""
         return f"""

@@ -7,7 +7,7 @@ then write. The usual merge is one statement; keys that it can't judge are folde
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -49,6 +49,14 @@ class Writer:
     mode: Mode
     derivation_version: int
     dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Refolded:
+    """Keys whose rows have changed, and how many rows were deleted."""
+
+    changed: set[Key] = field(default_factory=set)
+    deleted: int = 0
 
 
 def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
@@ -120,7 +128,8 @@ def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: in
             # What didn't change is as it should be, or was written from outside meanwhile.
             slow += connection.execute(sql.mark_foreign).rowcount
     if slow:
-        changed |= refold(connection, table, f"(SELECT {sql.keys} FROM {sql.pending} WHERE slow) w", before, writer)
+        slow_keys = f"(SELECT {sql.keys} FROM {sql.pending} WHERE slow) w"
+        changed |= refold(connection, table, slow_keys, before, writer).changed
     if covered:
         connection.execute(sql.drop_covered, {"places": covered})
     return changed
@@ -136,8 +145,8 @@ def note_outside(connection: Connection, table: Table, keys: str, before: int) -
         connection.execute(sql.note_outside, {"before": before})
 
 
-def refold(connection: Connection, table: Table, keys: str, before: int | None, writer: Writer | None) -> set[Key]:
-    """Fold the locked keys of the table `keys` again and write what differs; return the keys that changed.
+def refold(connection: Connection, table: Table, keys: str, before: int | None, writer: Writer | None) -> Refolded:
+    """Fold the locked keys of the table `keys` again and write what differs.
 
     `before` is the arrival of what was written from outside; None when that has been noted already. Without a writer a
     changed row names the last capture among those left.
@@ -147,7 +156,7 @@ def refold(connection: Connection, table: Table, keys: str, before: int | None, 
         "capture": writer.capture_id if writer else None,
         "version": writer.derivation_version if writer else None,
     }
-    written: set[Key] = set()
+    done = Refolded()
     for _ in range(_ROUNDS):
         if before is not None:
             note_outside(connection, table, keys, before)
@@ -156,31 +165,37 @@ def refold(connection: Connection, table: Table, keys: str, before: int | None, 
         if _row(connection, sql.has_odd) == (True,):
             connection.execute(sql.refold_odd)
             connection.execute(sql.drop_odd)
-        deleted = _delete_unsupported(connection, sql)
-        written.update(connection.execute(sql.write_folded, parameters).fetchall())
+        deleted, kept = _delete_unsupported(connection, sql)
+        done.deleted += deleted
+        done.changed.update(connection.execute(sql.write_folded, parameters).fetchall())
         locked, foreign = _row(connection, sql.count_locked)
         if foreign:
             connection.execute(sql.adopt_folded)
-        if deleted and (locked == folded or _row(connection, sql.foreign(keys)) == (0,)):
-            return written
+        if not kept and (locked == folded or _row(connection, sql.foreign(keys)) == (0,)):
+            return done
         # A row was inserted from outside where there was none to lock, or others refer to a row that nothing else
         # supports: it gets its entry and is folded in.
         before = draw_arrival(connection)
     raise psycopg.errors.SerializationFailure(f"rows of {sql.serving} are inserted from outside faster than merged")
 
 
-def _delete_unsupported(connection: Connection, sql: Folding) -> bool:
-    """Delete folded rows that nothing supports; False when rows of other tables refer to some of them, which stay."""
+def name_remaining(connection: Connection, table: Table) -> None:
+    """Of the keys folded last, rows that name a capture without an entry of theirs name the last one that has one."""
+    connection.execute(folding(table).name_remaining)
+
+
+def _delete_unsupported(connection: Connection, sql: Folding) -> tuple[int, bool]:
+    """Delete folded rows that nothing supports; how many, and whether rows of other tables keep some of them."""
     try:
         with connection.transaction():
-            connection.execute(sql.delete_folded)
+            return connection.execute(sql.delete_folded).rowcount, False
     except psycopg.errors.ForeignKeyViolation:
+        deleted = 0
         for key in connection.execute(sql.unsupported).fetchall():
             with suppress(psycopg.errors.ForeignKeyViolation), connection.transaction():
-                connection.execute(sql.delete_key, key)
+                deleted += connection.execute(sql.delete_key, key).rowcount
         connection.execute(sql.disown)
-        return False
-    return True
+        return deleted, True
 
 
 def draw_arrival(connection: Connection) -> int:

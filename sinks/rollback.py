@@ -1,13 +1,37 @@
-"""Take a capture out of history and fold the keys that it touched, batch by batch."""
+"""Take captures out of history and fold the keys that they touched."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from psycopg import Connection
 
 from schemas.table import Table
-from sinks.merge import draw_arrival, folding, lock, note_outside, refold, statements
+from sinks.merge import Key, draw_arrival, folding, lock, name_remaining, note_outside, refold, statements
+from sinks.shape import Shape
 
 BATCH_KEYS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a rollback has done to a table: keys folded, entries taken out, rows changed and rows deleted."""
+
+    keys: int = 0
+    entries: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: "Taken") -> "Taken":
+        return Taken(
+            self.keys + other.keys,
+            self.entries + other.entries,
+            self.changed + other.changed,
+            self.deleted + other.deleted,
+        )
+
+    def counts(self) -> dict[str, int]:
+        """As `preview` counts."""
+        return {"entries": self.entries, "changed": self.changed, "deleted": self.deleted}
 
 
 def preview(connection: Connection, table: Table, capture_id: str) -> dict[str, int]:
@@ -15,55 +39,78 @@ def preview(connection: Connection, table: Table, capture_id: str) -> dict[str, 
     sql = folding(table)
     touched = f"(SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %(without)s) touched"
     differs = " OR ".join(f"s.{name} IS DISTINCT FROM f.{name}" for name in sql.columns)
-    on = " AND ".join(f"s.{name} = f.{name}" for name in sql.key)
     row = connection.execute(
         f"""SELECT (SELECT count(*) FROM {sql.history} WHERE capture_id = %(without)s),
                    count(*) FILTER (WHERE (f.entries > 0 OR f.present) AND ({differs})),
                    count(*) FILTER (WHERE f.entries = 0 AND NOT f.present)
-            FROM ({sql.fold(touched, without_capture=True)}) f JOIN {sql.serving} s ON {on}""",
+            FROM ({sql.fold(touched, without_capture=True)}) f JOIN {sql.serving} s ON {sql.on("s", "f")}""",
         {"without": capture_id},
     ).fetchone()
     assert row is not None
     return {"entries": row[0], "changed": row[1], "deleted": row[2]}
 
 
-def roll_back(
-    connection: Connection, table: Table, capture_id: str, only: Sequence[tuple[str, ...]] | None = None
-) -> Iterator[int]:
-    """Remove the capture's entries from `table`, a batch of keys a transaction; yields the keys done per batch.
+def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator[Taken]:
+    """Remove the capture's entries from `table`, a batch of keys a transaction; yields what each batch has done.
 
     The capture's state must say so before, or a sink would add new entries meanwhile. Can be stopped and started
-    again at any batch. A row that was deleted from outside stays deleted. With `only` just these keys.
+    again at any batch. A row that was deleted from outside stays deleted.
     """
-    if only is not None and not only:
-        return
     sql = statements(table)
-    keys = f"rollback_{table.name}"
-    parts = [list(part) for part in zip(*only, strict=True)] if only else []
-    arrays = ", ".join(f"%s::{column.type}[]" for column in table.key)
-    named = f" AND ({sql.keys}) IN (SELECT * FROM unnest({arrays}))" if only else ""
-    columns = ", ".join(f"{column.name} {column.type}" for column in table.key)
-    connection.execute(sql.make_temporary)
-    connection.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS {keys} ({columns}, PRIMARY KEY ({sql.keys})) ON COMMIT DELETE ROWS"
-    )
+    keys = _prepare(connection, sql)
     while True:
         with connection.transaction():
             picked = connection.execute(
                 f"""INSERT INTO {keys} SELECT DISTINCT {sql.keys}
-                    FROM (SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %s{named} LIMIT {BATCH_KEYS}) h""",
-                [capture_id, *parts],
+                    FROM (SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %s LIMIT {BATCH_KEYS}) h""",
+                [capture_id],
             ).rowcount
             if not picked:
                 return
-            lock(connection, sql, keys)
-            before = draw_arrival(connection)
-            note_outside(connection, table, keys, before)
-            on = " AND ".join(f"h.{name} = q.{name}" for name in sql.key)
-            connection.execute(
-                f"DELETE FROM {sql.history} h USING {keys} q WHERE {on} AND h.capture_id = %s", [capture_id]
-            )
-            on = on.replace("h.", "s.")
-            connection.execute(f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {on})")
-            refold(connection, table, keys, before=None, writer=None)
-        yield picked
+            said = f"{keys} q WHERE {sql.on('h', 'q')} AND h.capture_id = %s"
+            taken = _take_out(connection, table, keys, said, [capture_id])
+        yield taken
+
+
+def roll_back_keys(connection: Connection, table: Table, said: Mapping[str, Iterable[Key]]) -> Taken:
+    """Remove from `table` what captures have said of keys, all at once and in the caller's transaction.
+
+    That must not be a savepoint: rows would be marked with another transaction's id than they have.
+    """
+    pairs = sorted({(*key, capture_id) for capture_id, keys in said.items() for key in keys})
+    if not pairs:
+        return Taken()
+    sql = statements(table)
+    keys = _prepare(connection, sql)
+    types = [*(column.type for column in table.key), "text"]
+    pair = f"unnest({', '.join(f'%s::{type_}[]' for type_ in types)}) q({sql.keys}, capture_id)"
+    columns = [list(column) for column in zip(*pairs, strict=True)]
+    connection.execute(f"DELETE FROM {keys}")
+    connection.execute(f"INSERT INTO {keys} SELECT DISTINCT {sql.keys} FROM {pair}", columns)
+    return _take_out(
+        connection, table, keys, f"{pair} WHERE {sql.on('h', 'q')} AND h.capture_id = q.capture_id", columns
+    )
+
+
+def _prepare(connection: Connection, sql: Shape) -> str:
+    """Make the temporary tables; the name of the one that holds keys."""
+    keys = f"rollback_{sql.serving}"
+    columns = ", ".join(f"{column.name} {column.type}" for column in sql.table.key)
+    connection.execute(statements(sql.table).make_temporary)
+    connection.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS {keys} ({columns}, PRIMARY KEY ({sql.keys})) ON COMMIT DELETE ROWS"
+    )
+    return keys
+
+
+def _take_out(connection: Connection, table: Table, keys: str, said: str, parameters: Sequence[object]) -> Taken:
+    """Delete the entries h that are `said`, and fold the keys of the table `keys` without them."""
+    sql = statements(table)
+    picked = connection.execute(f"SELECT FROM {keys}").rowcount
+    lock(connection, sql, keys)
+    note_outside(connection, table, keys, draw_arrival(connection))
+    entries = connection.execute(f"DELETE FROM {sql.history} h USING {said}", parameters).rowcount
+    connection.execute(f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {sql.on('s', 'q')})")
+    folded = refold(connection, table, keys, before=None, writer=None)
+    name_remaining(connection, table)
+    return Taken(picked, entries, len(folded.changed), folded.deleted)

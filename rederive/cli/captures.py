@@ -120,25 +120,25 @@ def rollback(
 
     What other captures and writers outside have said since stays. Stopped midway, the same words go on.
     """
-    from collections import Counter
-
     from rederive import captures as ledger
     from rederive.cli.output import confirmed, print_json, print_table, stderr, stdout
     from rederive.database import opened
     from schemas.errors import UsageError
+    from sinks.rollback import Taken
 
     with opened("the rollback") as connection:
-        found = None if ledger.is_partition(capture) else ledger.find(connection, capture)
-        expected = ledger.rollback_preview(connection, capture)
-        nothing = ledger.nothing_to_take_back(found) if found else ""
+        nothing = ledger.nothing_to_take_back(connection, capture)
         if nothing and not json:
             stdout.print(nothing)
             return 0
+        expected = ledger.rollback_preview(connection, capture)
         if dry_run:
             _show_rollback(expected, json=json)
             return 0
-        if nothing and found:
-            print_json({"capture_id": capture, "state": found.state, "tables": expected})
+        if nothing:
+            partition = ledger.is_partition(capture)
+            state = "rolled-back" if partition else ledger.find(connection, capture).state
+            print_json({"capture_id": capture, "state": state, "tables": expected})
             return 0
         if not yes:
             if not sys.stdin.isatty():
@@ -146,14 +146,18 @@ def rollback(
             print_table(f"Rollback of {capture}", *_rollback_table(expected))
             if not confirmed("go on?"):
                 return 1
-        done: Counter[str] = Counter()
-        for table, keys in ledger.rollback(connection, capture):
-            done[table] += keys
-            stderr.print(f"{table}: {done[table]} keys folded")
+        done = dict.fromkeys(expected, Taken())
+        try:
+            for table, taken in ledger.rollback(connection, capture):
+                done[table] = done.get(table, Taken()) + taken
+                stderr.print(f"{table}: {done[table].keys} keys folded")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"go on with: rederive captures rollback {capture} --yes") from None
+    tables = {table: taken.counts() for table, taken in done.items()}
     if json:
-        print_json({"capture_id": capture, "state": "rolled-back", "tables": expected})
-    elif any(counts["entries"] for counts in expected.values()):
-        print_table(f"Rolled back: {capture}", *_rollback_table(expected))
+        print_json({"capture_id": capture, "state": "rolled-back", "tables": tables})
+    elif any(taken.entries for taken in done.values()):
+        print_table(f"Rolled back: {capture}", *_rollback_table(tables))
     else:
         stdout.print(f"{capture}: no row to take back; it counts as rolled back now")
     return 0

@@ -104,7 +104,7 @@ def _at_work(settings: "Settings") -> list[str]:
     urls = [running_database(settings)]
     if settings.database_url and not settings.kafka_bootstrap:
         urls.append(settings.database_url.get_secret_value())
-    found = set()
+    found: set[str] = set()
     for url in urls:
         if url:
             # a database that doesn't answer must not keep the services from being stopped

@@ -17,7 +17,6 @@ from rederive.cli.running import (
     Reason,
     plan_and_run,
     run,
-    say_plan,
     span,
 )
 
@@ -109,5 +108,4 @@ def apply(
     replayer = Replayer.of(Settings())
     replayer.check(made)
     capture, head = replayer.mint(made, dry_run=dry_run, reason=reason)
-    say_plan(head)
-    return run(replayer, capture, batch_size, workers, json=json)
+    return run(replayer, capture, batch_size, workers, json=json, head=head)

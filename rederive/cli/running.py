@@ -1,6 +1,5 @@
 """How a command asks for a replay and runs it: the options they share, the range, what is said before and after."""
 
-import signal
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,23 +122,27 @@ def plan_and_run(
 
     replayer = Replayer.of(Settings())
     capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason)
-    say_plan(head)
-    return run(replayer, capture, batch_size, agents, json=json)
+    return run(replayer, capture, batch_size, agents, json=json, head=head)
 
 
-def run(replayer: "Replayer", capture: "Capture", batch_size: int, agents: int | None, *, json: bool) -> int:
-    """Run a capture with progress on stderr and its result on stdout; the exit code."""
+def run(
+    replayer: "Replayer",
+    capture: "Capture",
+    batch_size: int,
+    agents: int | None,
+    *,
+    json: bool,
+    head: "PlanHead | None" = None,
+) -> int:
+    """Run a capture with progress on stderr and its result on stdout, said to do what `head` says; the exit code."""
     from rederive.cli.output import print_json, stderr, stdout
     from rederive.progress import counts, shown
     from rederive.run import TakenOverError
     from schemas.errors import RederiveError
 
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    # A service manager's stop is a person's Ctrl+C.
-    before = signal.signal(signal.SIGTERM, interrupted)
     try:
+        if head is not None:
+            say_plan(head)
         with shown(stderr, batch_size) as listener:
             report = replayer.run(capture, listener, agents)
     except KeyboardInterrupt:
@@ -149,8 +152,6 @@ def run(replayer: "Replayer", capture: "Capture", batch_size: int, agents: int |
     except RederiveError:
         stderr.print(f"what is merged stays; go on with: rederive captures resume {capture.capture_id}")
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if json:
         print_json(report.describe())
     else:

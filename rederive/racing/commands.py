@@ -220,8 +220,7 @@ def _run(request: "Request", reason: str, workers: int | None, *, json: bool) ->
     replayer = _replayer()
     _check_access(replayer, request)
     capture, head = replayer.mint(request, "api", dry_run=False, reason=reason)
-    say_plan(head)
-    return run(replayer, capture, 500, workers, json=json)
+    return run(replayer, capture, 500, workers, json=json, head=head)
 
 
 def _check_access(replayer: "Replayer", request: "Request") -> None:

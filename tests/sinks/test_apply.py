@@ -18,7 +18,7 @@ from sinks import merge as merge_module
 from sinks import notes
 from sinks.apply import Result, apply
 from sinks.merge import folding, prepare
-from sinks.rollback import roll_back
+from sinks.rollback import Taken, roll_back
 from tests.sinks.made_tables import MADE, MODES, ONE_SOURCE, make_capture
 
 pytestmark = pytest.mark.services
@@ -286,7 +286,7 @@ def test_a_rollback_after_an_outside_update_keeps_the_row_and_what_was_said(conn
     capture = make_capture(connection, 1, Mode.FILL, 1)
     apply(connection, MADE, capture, [result(capture, 0, [(1, 1.0, 2.0, None)])])
     connection.execute("UPDATE made_one SET c = 777.0")
-    assert list(roll_back(connection, ONE_SOURCE, capture)) == [1]
+    assert list(roll_back(connection, ONE_SOURCE, capture)) == [Taken(keys=1, entries=1, changed=1)]
     assert stored(connection) == {1: (None, None, 777.0)}
 
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from schemas.outcome import TableRows
 from schemas.table import Mode, Table
 from sinks.merge import Writer, merge, prepare
-from sinks.rollback import roll_back
+from sinks.rollback import Taken, roll_back
 from sinks.staging import Staged
 from tests.sinks.made_tables import MODES, ONE_SOURCE, THREE_SOURCES, TWO_SOURCES, make, make_capture
 
@@ -52,6 +52,8 @@ class Model:
     entries: dict[int, list[Entry]] = field(default_factory=dict)
     base: dict[int, Row | None] = field(default_factory=dict)
     rows: dict[int, Row | None] = field(default_factory=dict)
+    named: dict[int, int | None] = field(default_factory=dict)
+    """The capture that a row names."""
     arrivals: int = 0
 
     def names(self) -> list[str]:
@@ -93,6 +95,16 @@ class Model:
                 None,
             )
         return folded
+
+    def write(self, key: int, row: Row | None, capture: int | None) -> None:
+        """A changed row names the capture that changed it."""
+        if row != self.rows.get(key):
+            self.rows[key], self.named[key] = row, capture
+
+    def last(self, key: int) -> int | None:
+        """The capture that said something of the key last, of those left."""
+        said = [(entry.arrival, entry.capture) for entry in self.entries[key] if entry.capture is not None]
+        return max(said)[1] if said else None
 
     def touch(self, key: int) -> None:
         """First touch keeps the baseline; later ones note what was written from outside."""
@@ -162,14 +174,14 @@ class Merging(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(running))
         table, model, capture = TABLES[name], self.models[name], self.captures[number]
         columns = [column.name for column in table.values]
-        drawn: dict[Place, Row] = data.draw(
-            st.dictionaries(
-                st.tuples(KEYS, st.integers(0, len(table.sources) - 1), st.integers(1, 3)),
-                st.fixed_dictionaries(dict.fromkeys(columns, VALUES)),
-                min_size=1,
-                max_size=5,
-            )
-        )
+        rows = st.fixed_dictionaries(dict.fromkeys(columns, VALUES))
+        places = st.tuples(KEYS, st.integers(0, len(table.sources) - 1), st.integers(1, 3))
+        drawn: dict[Place, Row] = data.draw(st.dictionaries(places, rows, min_size=1, max_size=5))
+        # Captures say the same again, often: then it is another one that stands behind an unchanged row.
+        others = [said for (other, _), said in self.said.items() if other == name]
+        again: dict[Place, Row] = data.draw(st.sampled_from([{}, *others]))
+        if again:
+            drawn = {place: {column: row[column] for column in columns} for place, row in again.items()}
         staged = Staged(table)
         # A capture says the same of the same again: of what it needn't keep it would know no repeat.
         said = self.said.setdefault((name, number), {})
@@ -211,7 +223,7 @@ class Merging(RuleBasedStateMachine):
         for (key, source, observed), row in new.items():
             model.entries[key].append(Entry(model.arrivals, source, number, observed, row))
         for key in keys:
-            model.rows[key] = model.fold(key)
+            model.write(key, model.fold(key), number)
 
     @rule(data=st.data())
     def rollback(self, data: st.DataObject) -> None:
@@ -222,21 +234,28 @@ class Merging(RuleBasedStateMachine):
         self.captures[number].running = False
         for name, table in TABLES.items():
             before, times = self.stored(name), self.times(name)
-            assert all(batch > 0 for batch in roll_back(self.connection, table, f"c{number}"))
+            entries = self.entries(name, number)
+            done = sum(roll_back(self.connection, table, f"c{number}"), Taken())
+            after = self.stored(name)
+            assert (done.keys > 0, done.entries) == (entries > 0, entries)
+            assert done.deleted == len(before.keys() - after.keys())
+            assert done.changed == sum(before[key] != row for key, row in after.items())
             self.check_times(name, before, times)
             model = self.models[name]
             for key in [k for k, found in model.entries.items() if any(e.capture == number for e in found)]:
                 model.touch(key)
                 model.entries[key] = [entry for entry in model.entries[key] if entry.capture != number]
                 if model.rows.get(key) is not None:
-                    model.rows[key] = model.fold(key)
+                    model.write(key, model.fold(key), model.last(key))
+                if model.named.get(key) not in {entry.capture for entry in model.entries[key]}:
+                    model.named[key] = model.last(key)
 
     @rule(name=st.sampled_from(sorted(TABLES)), key=KEYS, data=st.data(), delete=st.integers(0, 9))
     def write_from_outside(self, name: str, key: int, data: st.DataObject, delete: int) -> None:
         model = self.models[name]
         if delete == 0:
             self.connection.execute(f"DELETE FROM {name} WHERE k = %s", [key])
-            model.rows[key] = None
+            model.rows[key] = model.named[key] = None
             return
         columns = model.names()
         values = [column.name for column in model.table.values]
@@ -264,6 +283,27 @@ class Merging(RuleBasedStateMachine):
         after = self.stored(name)
         for key, time in self.times(name).items():
             assert (time != times.get(key)) == (before.get(key) != after[key]), "a changed row says when"
+
+    def entries(self, name: str, number: int) -> int:
+        query = f"SELECT count(*) FROM rederive.{name}_history WHERE capture_id = %s"
+        row = self.connection.execute(query, [f"c{number}"]).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    @invariant()
+    def rows_name_the_capture_behind_them(self) -> None:
+        for name, model in getattr(self, "models", {}).items():
+            stored = {
+                key: (capture, version)
+                for key, capture, version in self.connection.execute(
+                    f"SELECT k, capture_id, derivation_version FROM {name}"
+                )
+            }
+            named = {key: model.named.get(key) for key, row in model.rows.items() if row is not None}
+            assert stored == {
+                key: (None, None) if number is None else (f"c{number}", self.captures[number].version)
+                for key, number in named.items()
+            }, name
 
     @invariant()
     def serving_is_the_fold(self) -> None:

@@ -1,0 +1,271 @@
+"""Rollbacks that die and are said again, and rollbacks beside runs that plan: real Postgres, no Kafka."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import date
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from processors.finra.process import process
+from producers import ledger
+from producers.source import Refusal, Source
+from rederive import captures
+from rederive.database import connect
+from rederive.finra.week import week
+from rederive.migrate import migrate
+from rederive.run import TakenOverError, _Steps
+from schemas.capture import Capture
+from schemas.errors import Failed
+from schemas.finra.tables import FINRA
+from schemas.plan import PlannedUnit
+from schemas.unit import Origin, Unit
+from sinks.apply import Result, apply
+from sinks.merge import prepare
+from tests.finra.runs import Walk, asked, weeks, write
+from tests.finra.test_runs import everything
+from tests.wait import until
+
+pytestmark = pytest.mark.services
+
+WEEKS = weeks(3)
+_RAW = "SELECT DISTINCT capture_id FROM finra_otc_transparency_raw WHERE execution_id = %s ORDER BY 1"
+
+
+class Merged(Walk):
+    """A run whose outcomes are written as the sink writes them."""
+
+    def answer(self, unit: PlannedUnit) -> Unit | None:
+        read = self.source.read(self.run, (), unit)
+        if isinstance(read, Refusal):
+            ledger.refuse(self._connection, self.run, read)
+            return None
+        assert isinstance(read, Unit)
+        origin = Origin(f"of {self.run}", 0, unit.unit)
+        done = apply(self._connection, FINRA, self.run, [Result(origin, self.run, unit.unit, process(read.value, ()))])
+        assert done.applied == 1
+        return read
+
+
+@pytest.fixture
+def runs(database_url: str, tmp_path: Path) -> tuple[str, str]:
+    """Two runs' ids: three weeks, then the second of them restated."""
+    migrate(database_url)
+    first, second = tmp_path / "weekly", tmp_path / "restated"
+    write(first, WEEKS)
+    write(second, WEEKS[1:2], edition=1)
+    with connect(database_url, application="tests") as connection:
+        prepare(connection, FINRA.tables)
+        one, two = (Merged(connection, asked(folder)).finish().run for folder in (first, second))
+    return one, two
+
+
+def stored(connection: psycopg.Connection) -> list[Any]:
+    """All that a rollback decides: rows, the manifest, what `report week` shows, states."""
+    return [
+        everything(connection),
+        [told(connection, day) for day in WEEKS],
+        connection.execute("SELECT capture_id, state FROM rederive.captures ORDER BY number").fetchall(),
+        connection.execute("SELECT capture_id, unit, state FROM rederive.units ORDER BY 1, 2").fetchall(),
+    ]
+
+
+def told(connection: psycopg.Connection, day: date) -> tuple[Any, ...]:
+    """What `report week` shows, but for when the manifest was written."""
+    found = week(connection, day, None)
+    return found.captures, [(s.tier, s.stage, s.row_count, s.capture_id) for s in found.stages], found.shares
+
+
+class DiedError(Exception):
+    """Stands for a kill: the transaction under way is lost, those before stay."""
+
+
+class Mortal(psycopg.Connection[Any]):
+    """A connection that dies before a statement, however far it has got."""
+
+    left = 0
+
+    def execute(self, *words: Any, **more: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise DiedError
+        return super().execute(*words, **more)
+
+
+@contextmanager
+def copied(url: str) -> Iterator[str]:
+    """A copy of a database that nobody is connected to."""
+    name = conninfo_to_dict(url)["dbname"]
+    copy = f"{name}_copy"
+    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+        of, to = sql.Identifier(str(name)), sql.Identifier(copy)
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(to, of))
+        try:
+            yield make_conninfo(url, dbname=copy)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(to))
+
+
+def undisturbed(url: str, capture_id: str) -> list[Any]:
+    """What a rollback leaves that nothing happens to."""
+    with copied(url) as copy, connect(copy, application="tests") as connection:
+        before = stored(connection)
+        done = dict(captures.rollback(connection, capture_id))
+        after = stored(connection)
+        assert after != before
+        manifest = {row[0] for row in connection.execute("SELECT capture_id FROM core_manifest")}
+        kept = {row[0] for row in connection.execute("SELECT capture_id FROM rederive.core_manifest_history")}
+        assert manifest <= kept
+        assert done["core_manifest"].changed + done["core_manifest"].deleted > 0
+        return after
+
+
+@pytest.mark.parametrize("of", ["run", "partition", "first run"])
+def test_a_rollback_that_dies_anywhere_is_completed_by_the_same_words(
+    database_url: str, runs: tuple[str, str], of: str
+) -> None:
+    capture_id = runs[0] if of == "first run" else runs[1]
+    if of == "partition":
+        with connect(database_url, application="tests") as connection:
+            ((capture_id,),) = connection.execute(_RAW, [runs[1]]).fetchall()
+    expected = undisturbed(database_url, capture_id)
+    for lives in count():
+        with Mortal.connect(database_url, autocommit=True) as connection:
+            connection.left = lives
+            with suppress(DiedError):
+                list(captures.rollback(connection, capture_id))
+            if connection.left >= 0:
+                break
+    assert lives > 10
+    with connect(database_url, application="tests") as connection:
+        assert stored(connection) == expected
+        assert captures.nothing_to_take_back(connection, capture_id) == (
+            f"{capture_id} is rolled back already, there is nothing more to take back"
+        )
+
+
+def in_the_way(connection: psycopg.Connection, event: str, waiting: int = 1) -> None:
+    """Until so many connections of the database wait for a lock of this kind."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = %s"
+
+    def found() -> bool:
+        row = connection.execute(query, [event]).fetchone()
+        return row == (waiting,)
+
+    until(found, 30, f"nobody waits for a lock ({event})")
+
+
+@pytest.fixture
+def beside(database_url: str) -> Iterator[Callable[[Callable[[psycopg.Connection], Any]], "Future[Any]"]]:
+    """Does something with a connection of its own, beside the test."""
+
+    def act(what: Callable[[psycopg.Connection], Any]) -> Any:
+        with connect(database_url, application="beside") as connection:
+            return what(connection)
+
+    with ThreadPoolExecutor(4) as pool:
+        yield lambda what: pool.submit(act, what)
+
+
+def test_what_is_planned_on_is_not_taken_back(
+    database_url: str, runs: tuple[str, str], beside: Callable[[Callable[[psycopg.Connection], Any]], "Future[Any]"]
+) -> None:
+    _, run = runs
+    again = asked(None, force=True)
+
+    def roll_back(connection: psycopg.Connection) -> Any:
+        return dict(captures.rollback(connection, run))
+
+    def reading(walk: Walk, capture_id: str) -> list[PlannedUnit]:
+        return [unit for unit in walk.units() if capture_id in unit.picked["inputs"]]
+
+    with connect(database_url, application="tests") as connection:
+        ((raw,),) = connection.execute(_RAW, [run]).fetchall()
+        prepare(connection, FINRA.tables)
+        before = everything(connection)
+        with connection.transaction():
+            walk = Merged(connection, again)
+            assert len(reading(walk, raw)) == 1
+            refused = beside(roll_back)
+            with connect(database_url, application="looking") as looking:
+                in_the_way(looking, "advisory")
+        with pytest.raises(Failed, match=f"{walk.run} writes or reads what {run} holds, and is not complete"):
+            refused.result(30)
+        assert everything(connection) == before
+        assert captures.find(connection, run).state == "complete"
+        walk.answer(*reading(walk, raw))
+        captures.cancel(connection, walk.run)
+
+        with connect(database_url, application="holder", autocommit=False) as holder:
+            holder.execute("SELECT FROM core_manifest FOR UPDATE")
+            done = beside(roll_back)
+            in_the_way(connection, "transactionid")
+            late = beside(lambda other: Walk(other, again).units())
+            resumed = beside(lambda other: captures.reopen(other, walk.run, dead=False))
+            in_the_way(connection, "advisory", 2)
+        assert done.result(30)["finra_otc_transparency_raw"].deleted > 0
+        assert late.result(30)
+        assert all(raw not in unit.picked["inputs"] for unit in late.result(30))
+        # One unit of it was taken back, what others were to read is gone; it comes to its end all the same.
+        assert resumed.result(30).state == "running"
+        assert [unit.unit for unit in walk.units("removed")] == [unit.unit for unit in reading(walk, raw)]
+        walk.finish()
+        assert captures.find(connection, walk.run).state == "complete"
+
+
+class _Lanes:
+    """Where a run would send to."""
+
+    def open(self, *_: object) -> None: ...
+
+    def poll(self) -> list[object]:
+        return []
+
+
+class _Pausing(Source):
+    """A run's source that finds what is due while somebody rolls the run back."""
+
+    def __init__(self, source: Source, begun: Callable[[], None]) -> None:
+        self._source, self._begun = source, begun
+
+    open = head = pages = notes = stale = read = None  # type: ignore[assignment]
+
+    def more(self, connection: psycopg.Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
+        pages = list(self._source.more(connection, capture))
+        self._begun()
+        yield from pages
+
+
+def test_units_that_are_added_meanwhile_are_taken_back_too(
+    database_url: str, tmp_path: Path, beside: Callable[[Callable[[psycopg.Connection], Any]], "Future[Any]"]
+) -> None:
+    migrate(database_url)
+    write(tmp_path / "weekly", WEEKS)
+    with connect(database_url, application="tests") as connection:
+        prepare(connection, FINRA.tables)
+        walk = Merged(connection, asked(tmp_path / "weekly"))
+        for unit in walk.units("planned"):
+            walk.answer(unit)
+        rollbacks: list[Future[Any]] = []
+
+        def begun() -> None:
+            rollbacks.append(beside(lambda other: dict(captures.rollback(other, walk.run))))
+            with connect(database_url, application="looking") as looking:
+                in_the_way(looking, "advisory")
+
+        steps = _Steps(walk.capture, _Lanes(), lambda _: None)  # type: ignore[arg-type]
+        steps.begin(connection, _Pausing(walk.source, begun))
+        steps.advance()
+        rollbacks[0].result(30)
+        states = connection.execute("SELECT DISTINCT state FROM rederive.units").fetchall()
+        assert states == [("removed",)]
+        assert len(walk.units()) > len(WEEKS)
+        assert not any(rows for name, rows in everything(connection).items() if name != "core_manifest")
+        with pytest.raises(TakenOverError, match=f"{walk.run} is rolled-back"):
+            until(steps.advance, 10, "the run goes on")
