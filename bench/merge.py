@@ -29,10 +29,10 @@ from schemas.table import Mode
 from schemas.unit import Origin
 from schemas.wire import decode_outcome, encode_outcome
 from sinks import apply as applying
-from sinks import merge as merging
 from sinks.apply import Result, apply
 from sinks.consumer import weight
-from sinks.staging import Staged
+from sinks.merge import merging
+from sinks.merge.staging import Staged
 
 TODAY = date(2026, 11, 1)
 RESULTS_ONLY, BOTH = date(2016, 1, 1), date(2024, 1, 1)

@@ -17,7 +17,7 @@ from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.finra.partition import DOMAIN_NAME
 from schemas.finra.tables import FINRA
-from sinks.rollback import Taken, preview, roll_back
+from sinks.merge.rollback import Taken, preview, roll_back
 from sinks.steps import run_steps
 
 _RUN = "rederive replay "

@@ -15,9 +15,9 @@ from schemas.outcome import Outcome
 from schemas.table import Mode, Table
 from schemas.unit import Origin
 from sinks import notes
-from sinks.insertion import Blocks, insert
-from sinks.merge import Writer, merge
-from sinks.staging import Staged
+from sinks.insert.insertion import Blocks, insert
+from sinks.merge.merging import Writer, merge
+from sinks.merge.staging import Staged
 
 
 @dataclass(frozen=True, slots=True)

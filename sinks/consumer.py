@@ -25,7 +25,7 @@ from schemas.wire import (
     oversize,
 )
 from sinks.apply import Applied, Result, apply
-from sinks.merge import prepare
+from sinks.merge.merging import prepare
 from sinks.parts import Parts
 
 log = logging.getLogger("rederive.sink")

@@ -124,7 +124,7 @@ def rollback(
     from rederive.cli.output import confirmed, print_json, print_table, stderr, stdout
     from rederive.database import opened
     from schemas.errors import UsageError
-    from sinks.rollback import Taken
+    from sinks.merge.rollback import Taken
 
     with opened("the rollback") as connection:
         nothing = ledger.nothing_to_take_back(connection, capture)

@@ -8,8 +8,8 @@ from producers import ledger
 from schemas.capture import CaptureState
 from schemas.errors import Failed
 from schemas.finra.tables import FINRA, MANIFEST, manifest_keys
-from sinks.removal import Written, preview, remove, written
-from sinks.rollback import Taken, roll_back_keys
+from sinks.insert.removal import Written, preview, remove, written
+from sinks.merge.rollback import Taken, roll_back_keys
 
 
 def is_rolled_back(connection: Connection, capture_id: str) -> bool:

@@ -27,7 +27,7 @@ from schemas.finra.tables import FINRA
 from schemas.plan import PlannedUnit
 from schemas.unit import Origin, Unit
 from sinks.apply import Result, apply
-from sinks.merge import prepare
+from sinks.merge.merging import prepare
 from tests.finra.runs import Walk, asked, weeks, write
 from tests.finra.test_runs import everything
 from tests.wait import until

@@ -12,7 +12,7 @@ from schemas.racing.tables import RACING
 from schemas.table import Mode, Table
 from schemas.unit import Origin
 from sinks.apply import Result, apply
-from sinks.merge import prepare
+from sinks.merge.merging import prepare
 from tests.racing.lines import EVENING, MORNING, NEXT_DAY, PAJARO, Folded, answer, folded, line
 from tests.sinks.made_tables import make_capture
 

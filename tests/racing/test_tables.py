@@ -11,8 +11,8 @@ import pytest
 from schemas.outcome import Outcome
 from schemas.racing.tables import RACING
 from schemas.table import Mode
-from sinks.merge import prepare
-from sinks.rollback import roll_back
+from sinks.merge.merging import prepare
+from sinks.merge.rollback import roll_back
 from tests.racing.written import LATER, RESULT_SEEN, Row, attempt, card, everything, result, runners, write
 from tests.sinks.made_tables import make_capture
 

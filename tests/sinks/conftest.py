@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from sinks.merge import prepare
+from sinks.merge.merging import prepare
 from tests.sinks.made_tables import MADE, make
 
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from schemas.outcome import Outcome, RowProblem, TableRows
 from schemas.table import Mode
 from schemas.unit import Origin
-from sinks import merge as merge_module
 from sinks import notes
 from sinks.apply import Result, apply
-from sinks.merge import folding, prepare
-from sinks.rollback import Taken, roll_back
+from sinks.merge import merging as merge_module
+from sinks.merge.merging import folding, prepare
+from sinks.merge.rollback import Taken, roll_back
 from tests.sinks.made_tables import MADE, MODES, ONE_SOURCE, make_capture
 
 pytestmark = pytest.mark.services

@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from schemas.outcome import TableRows
 from schemas.table import Mode, Table
-from sinks.merge import Writer, merge, prepare
-from sinks.rollback import Taken, roll_back
-from sinks.staging import Staged
+from sinks.merge.merging import Writer, merge, prepare
+from sinks.merge.rollback import Taken, roll_back
+from sinks.merge.staging import Staged
 from tests.sinks.made_tables import MODES, ONE_SOURCE, THREE_SOURCES, TWO_SOURCES, make, make_capture
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

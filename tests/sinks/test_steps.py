@@ -8,7 +8,7 @@ import pytest
 from schemas.outcome import Outcome, TableRows
 from schemas.racing.tables import OBSERVED, RACING, RESULT
 from schemas.table import Mode
-from sinks.merge import prepare
+from sinks.merge.merging import prepare
 from sinks.steps import run_steps
 from tests.racing.written import DAY, write
 from tests.sinks.made_tables import make_capture

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from schemas.table import Mode, Table
-from sinks.staging import copied_as
+from sinks.merge.staging import copied_as
 
 OUTSIDE_SOURCE = -1
 
@@ -11,7 +11,7 @@ Part = tuple[str, ...]
 """Columns that are taken from one entry together: a declared group, or a column alone."""
 
 
-class Shape:
+class Companions:
     """A table and what stands beside it. Aliases in the SQL: x staged, s stored, h history, b baseline, q keys."""
 
     def __init__(self, table: Table) -> None:
@@ -89,5 +89,5 @@ class Shape:
         )
 
     def lookup(self, table: str, alias: str, by: str, columns: str = "*", where: str = "") -> str:
-        """The rows of a big table with the key of `by`, for FROM: always found by index (see sinks/statements.py)."""
+        """The rows of a big table with the key of `by`, for FROM: always found by index (see sinks/merge/statements.py)."""
         return f"LATERAL (SELECT {columns} FROM {table} {alias} WHERE {self.on(alias, by)} {where} OFFSET 0) {alias}"

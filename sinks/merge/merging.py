@@ -15,9 +15,9 @@ import psycopg
 from psycopg import Connection
 
 from schemas.table import Mode, Table
-from sinks.folding import Folding
-from sinks.staging import Staged
-from sinks.statements import Statements
+from sinks.merge.folding import Folding
+from sinks.merge.staging import Staged
+from sinks.merge.statements import Statements
 
 # Joins of a small stage with big tables must go by index; the planner guesses otherwise while the tables are young.
 _PLANNER = """

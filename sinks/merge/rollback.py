@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from psycopg import Connection
 
 from schemas.table import Table
-from sinks.merge import Key, draw_arrival, folding, lock, name_remaining, note_outside, refold, statements
-from sinks.shape import Shape
+from sinks.merge.companions import Companions
+from sinks.merge.merging import Key, draw_arrival, folding, lock, name_remaining, note_outside, refold, statements
 
 BATCH_KEYS = 5_000
 
@@ -92,7 +92,7 @@ def roll_back_keys(connection: Connection, table: Table, said: Mapping[str, Iter
     )
 
 
-def _prepare(connection: Connection, sql: Shape) -> str:
+def _prepare(connection: Connection, sql: Companions) -> str:
     """Make the temporary tables; the name of the one that holds keys."""
     keys = f"rollback_{sql.serving}"
     columns = ", ".join(f"{column.name} {column.type}" for column in sql.table.key)

@@ -10,13 +10,13 @@ Rank of an entry in a row's list, per owners of a column, higher wins:
 
 from functools import cached_property
 
-from sinks.shape import OUTSIDE_SOURCE, Shape
+from sinks.merge.companions import OUTSIDE_SOURCE, Companions
 
 # Within the own sources, or within the others.
 _PRECEDENCE = "r_observed DESC, r_version DESC, r_number DESC, r_source DESC"
 
 
-class Folding(Shape):
+class Folding(Companions):
     """The statements of one table. Parameters are psycopg's named ones, said at each."""
 
     def _distinct(self, keys: str) -> str:

@@ -7,7 +7,7 @@ rows are staged, and would read whole tables.
 from functools import cached_property
 
 from schemas.table import Mode
-from sinks.shape import Shape
+from sinks.merge.companions import Companions
 
 # Of an entry h: its capture's number, whether precedence decides about it.
 _NUMBER = "(SELECT c.number FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
@@ -21,7 +21,7 @@ def _newer(number: str) -> str:
            AND ({number}, h.source) > (%(number)s, x.source))"""
 
 
-class Statements(Shape):
+class Statements(Companions):
     """The statements of one table. Parameters are psycopg's named ones, said at each."""
 
     @cached_property
