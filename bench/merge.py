@@ -28,11 +28,12 @@ from schemas.racing.tables import RACING
 from schemas.table import Mode
 from schemas.unit import Origin
 from schemas.wire import decode_outcome, encode_outcome
-from sinks import apply as applying
 from sinks.apply import Result, apply
 from sinks.consumer import weight
-from sinks.merge import merging
+from sinks.merge import merging, policy
 from sinks.merge.staging import Staged
+from sinks.policies import prepare
+from sinks.policy import Writer
 
 TODAY = date(2026, 11, 1)
 RESULTS_ONLY, BOTH = date(2016, 1, 1), date(2024, 1, 1)
@@ -88,7 +89,7 @@ def run(connection: psycopg.Connection, phase: str, capture: str, units: Sequenc
     costs = Costs(connection)
     plain_merge = merging.merge
 
-    def merge(connection: psycopg.Connection, staged: Staged, writer: merging.Writer) -> Counter[int]:
+    def merge(connection: psycopg.Connection, staged: Staged, writer: Writer) -> Counter[int]:
         since = costs.now()
         try:
             return plain_merge(connection, staged, writer)
@@ -96,7 +97,7 @@ def run(connection: psycopg.Connection, phase: str, capture: str, units: Sequenc
             costs.add(staged.table.name, since)
 
     started, since = time.perf_counter(), costs.now()
-    with mock.patch.object(applying, "merge", merge):
+    with mock.patch.object(policy, "merge", merge):
         batch: list[Result] = []
         weighed = 0
         for number, (_, value) in enumerate(units):
@@ -152,7 +153,7 @@ def main() -> None:
         try:
             migrate(url)
             with psycopg.connect(url, autocommit=True) as connection:
-                merging.prepare(connection, RACING.tables)
+                prepare(connection, RACING)
 
                 def phase(name: str, number: int, units: Sequence[Unit], version: int = 1) -> None:
                     run(connection, name, capture(connection, number, version), units, given.batch_rows)

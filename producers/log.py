@@ -1,33 +1,42 @@
 """A domain's log as a source: records of a range of send times, read again by offset."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, ClassVar
 
 from producers.records import Records
 from producers.source import Page, Refusal, Request, Services, Source
-from schemas.domain import Domain
+from schemas.domain import LOG, Domain
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
-from schemas.plan import Plan, PlanHead, PlannedUnit
+from schemas.plan import Locator, Plan, PlanHead, PlannedUnit
 from schemas.unit import Unit
 from schemas.wire import RawHeaders, decode_raw, oversize
 
 _PAGE_UNITS = 2_000
 
 
-class LogSource(Source):
-    """What is kept of one domain. Each record is already a unit; the end is what the log had when the plan was made."""
+class Place(Locator):
+    """Where a record of a log stands."""
 
-    def __init__(self, domain: Domain, prefix: str, kafka: Mapping[str, str]) -> None:
-        self._domain = domain
-        names = [Lane(domain.name, name, prefix).raw for name in domain.kept]
-        self._logs = {name: Records(kafka, topic) for name, topic in zip(domain.kept, names, strict=True)}
+    log: LaneName = LaneName.LOG
+    partition: int
+    offset: int
 
-    @classmethod
-    def open(cls, domain: Domain, services: Services) -> Self:
-        """The logs of any domain."""
-        return cls(domain, services.prefix, services.kafka)
+
+class LogSource(Source[Any]):
+    """What is kept of one domain. Each record is already a unit; the end is what the log had when the plan was made.
+
+    A domain's own log may have locators of other kinds beside `Place`.
+    """
+
+    name = LOG
+    locator: ClassVar[Any] = Place
+
+    def __init__(self, domain: Domain, services: Services) -> None:
+        super().__init__(domain, services)
+        topics = {name: Lane(domain.name, name, services.prefix).raw for name in domain.kept}
+        self._logs = {name: Records(services.kafka, topic) for name, topic in topics.items()}
 
     def close(self) -> None:
         """Leave the broker."""
@@ -35,18 +44,11 @@ class LogSource(Source):
             records.close()
 
     def head(self, request: Request) -> PlanHead:
-        """The plan's head before anything is found."""
-        return PlanHead(
-            domain=self._domain.name,
-            source="log",
-            mode=request.mode,
-            derivation_version=self._domain.derivation_version,
-            columns=request.columns,
-            span=request.span,
-            request={**request.describe(), "topic": self._logs[LaneName.LOG].topic},
-        )
+        """The plan's head before anything is found, with the topic."""
+        head = super().head(request)
+        return head.model_copy(update={"request": {**head.request, "topic": self._logs[LaneName.LOG].topic}})
 
-    def pages(self, request: Request) -> Iterator[Page]:
+    def pages(self, request: Request) -> Iterator[Page[Any]]:
         """A unit per record sent in [start, end). Failed when the log doesn't exist or the broker doesn't answer."""
         number = 0
         for name, partition in self._partitions():
@@ -57,7 +59,10 @@ class LogSource(Source):
                     end = min(end, start + request.limit - number)
                 if end <= start:
                     return
-                units = [self.unit(number + at - start, name, partition, at) for at in range(start, end)]
+                units = [
+                    self.again(number + at - start, Place(log=name, partition=partition, offset=at))
+                    for at in range(start, end)
+                ]
                 number += len(units)
                 yield Page(units, {})
 
@@ -70,19 +75,14 @@ class LogSource(Source):
             raise Failed(
                 f"there is no topic {self._logs[LaneName.LOG].topic}",
                 why="nothing has been sent to this domain's log yet",
-                mend=f"replay from its source instead: `rederive replay {self._domain.name}`",
+                mend=f"replay from its source instead: `rederive replay {self.domain.name}`",
             )
         return found
 
-    def unit(self, number: int, name: LaneName, partition: int, offset: int, key_range: str = "") -> PlannedUnit:
+    def again(self, number: int, place: Place, key_range: str = "") -> PlannedUnit[Place]:
         """The unit that reads one record again."""
-        picked = {"partition": partition, "offset": offset}
-        return PlannedUnit(
-            unit=number,
-            key_range=key_range or f"{self._logs[name].topic}[{partition}]@{offset}",
-            picked=picked if name is LaneName.LOG else {**picked, "log": name.value},
-            rows=None,
-        )
+        named = f"{self._logs[place.log].topic}[{place.partition}]@{place.offset}"
+        return PlannedUnit(unit=number, key_range=key_range or named, locator=place)
 
     def notes(self, request: Request, found: int) -> tuple[str, ...]:
         """What retention has dropped of the range, and why there is nothing to do, if so."""
@@ -112,45 +112,42 @@ class LogSource(Source):
         last = records.sent_at_or_after(partition, request.end, high) if request.end else high
         return low, first, last
 
-    def stale(self, plan: Plan) -> str | None:
+    def stale(self, plan: Plan[Any]) -> str | None:
         """Planned records that retention has dropped meanwhile."""
         gone = self.gone(plan)
         return f"{gone:,} of its {plan.found:,} records are no longer in the log" if gone else None
 
-    def gone(self, plan: Plan) -> int:
+    def gone(self, plan: Plan[Any]) -> int:
         """How many of the plan's records the log no longer holds."""
         kept = {place: self._logs[place[0]].watermarks(place[1]) for place in self._places()}
         gone = 0
         for unit in plan.units:
-            if "offset" in unit.picked:
-                low, high = kept.get((self._name(unit), unit.picked["partition"]), (0, 0))
-                gone += not low <= unit.picked["offset"] < high
+            if isinstance(place := unit.locator, Place):
+                low, high = kept.get((place.log, place.partition), (0, 0))
+                gone += not low <= place.offset < high
         return gone
 
-    def _name(self, unit: PlannedUnit) -> LaneName:
-        return LaneName(unit.picked.get("log", LaneName.LOG))
-
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Any]) -> Unit | Refusal:
         """The record's own bytes under the new capture's headers, for the partition that it came from.
 
         An offset at which no record stands (a transaction's marker, an aborted or compacted record) is a unit of no
         rows; one that retention has dropped is refused, and so is a record that can't be sent on.
         """
-        records = self._logs[self._name(unit)]
-        partition, offset = unit.picked["partition"], unit.picked["offset"]
+        place: Place = unit.locator
+        records, partition, offset = self._logs[place.log], place.partition, place.offset
         named = f"{records.topic}[{partition}]@{offset}"
         message = records.at(partition, offset)
         if message is None:
             low, high = records.watermarks(partition)
             if not low <= offset < high:
                 return Refusal(unit, f"{named}: the record is no longer there, {low:,} to {high - 1:,} are kept")
-            nothing = RawHeaders(self._domain.name, capture_id, unit.unit, columns, None, unit.key_range)
+            nothing = RawHeaders(self.domain.name, capture_id, unit.unit, columns, None, unit.key_range)
             return Unit(nothing, None, b"", partition)
         key, value = message.key() or b"", message.value() or b""
         if too_large := oversize(value, key):
             return Refusal(unit, f"{named}: {too_large}")
         try:
-            said = decode_raw(message.headers(), self._domain.name)  # type: ignore[arg-type]
+            said = decode_raw(message.headers(), self.domain.name)  # type: ignore[arg-type]
         except ValueError as error:
             return Refusal(unit, f"{named}: its headers can't be read: {error}")
         _, sent = message.timestamp()

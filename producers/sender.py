@@ -5,11 +5,8 @@ from collections.abc import Callable, Mapping
 from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.errors import Failed
-from schemas.unit import Unit
+from schemas.unit import Delivered, Unit
 from schemas.wire import MAX_RECORD_BYTES, encode_raw
-
-Delivered = tuple[int, int, int]
-"""A unit's number in the plan, and the partition and offset where it stands."""
 
 
 class Sender:
@@ -42,7 +39,7 @@ class Sender:
             if error is not None:
                 self._failure = error
             else:
-                self._delivered.append((number, message.partition() or 0, message.offset() or 0))
+                self._delivered.append(Delivered(number, message.partition() or 0, message.offset() or 0))
 
         while True:
             self._check()

@@ -5,17 +5,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, Self
+from functools import cache
+from typing import Any, ClassVar, Generic, TypeVar
 
 from psycopg import Connection
+from pydantic import TypeAdapter
 
-from producers.sender import Delivered
 from schemas.capture import Capture
-from schemas.domain import LOG, Domain, load
+from schemas.domain import LOG, TABLE, Domain, load
 from schemas.errors import UsageError
 from schemas.plan import Digest, Plan, PlanHead, PlannedUnit
 from schemas.table import Mode
-from schemas.unit import Unit
+from schemas.unit import Delivered, Unit
+from schemas.wire import RawHeaders, oversize
+
+L = TypeVar("L")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +73,27 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A planned unit that can't be sent as it is.
+    """A planned unit that can't be sent, and why: its row is too large by itself, or what it was to read is gone."""
 
-    `halves` are the row ids of two smaller units; without them the one row of the unit is too large by itself, or the
-    record is gone, and `reason` says so.
-    """
-
-    unit: PlannedUnit
+    unit: PlannedUnit[Any]
     reason: str
-    halves: tuple[list[int], list[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Split:
+    """A planned unit that is too large for a record, and smaller ones that hold its rows."""
+
+    unit: PlannedUnit[Any]
+    reason: str
+    parts: Sequence[PlannedUnit[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[L]):
     """Some units of a plan, in order, and the NULLs per column among their rows."""
 
-    units: Sequence[PlannedUnit]
-    nulls: Mapping[str, int]
+    units: Sequence[PlannedUnit[L]]
+    nulls: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,73 +109,119 @@ class Services:
     prefix: str = ""
 
 
-class Source(ABC):
-    """A place that raw payloads are read from. `close` it in the end."""
+class Source(ABC, Generic[L]):
+    """A place that raw payloads are read from. `close` it in the end.
 
-    @classmethod
-    @abstractmethod
-    def open(cls, domain: Domain, services: Services) -> Self:
-        """The source of a domain."""
+    `name` is what the domain calls it, `locator` the model, or union of models, of what its units need to be read.
+    """
 
-    @abstractmethod
+    name: ClassVar[str] = TABLE
+    locator: ClassVar[Any]
+
+    def __init__(self, domain: Domain, services: Services) -> None:
+        self.domain, self.services = domain, services
+        self.connection = services.connection
+
     def head(self, request: Request) -> PlanHead:
         """What a plan of this request says before anything is found."""
+        return PlanHead(
+            domain=self.domain.name,
+            source=self.name,
+            mode=request.mode,
+            derivation_version=self.domain.derivation_version,
+            columns=request.columns,
+            request=request.describe(),
+            span=self.span(request),
+        )
+
+    def span(self, request: Request) -> str:
+        """The range of a request, in words."""
+        return request.span
 
     @abstractmethod
-    def pages(self, request: Request) -> Iterator[Page]:
+    def pages(self, request: Request) -> Iterator[Page[L]]:
         """Find what the request means now, in units, a page at a time. Failed for names that don't exist."""
 
-    @abstractmethod
-    def notes(self, request: Request, found: int) -> tuple[str, ...]:
+    def notes(self, request: Request, found: int) -> tuple[str, ...]:  # noqa: ARG002
         """What a person should know of a plan that found so many rows."""
+        return () if found else ("nothing to do",)
 
-    @abstractmethod
-    def stale(self, plan: Plan) -> str | None:
+    def stale(self, plan: Plan[L]) -> str | None:  # noqa: ARG002
         """Why the plan no longer fits what is stored, or None."""
+        return None
 
     @abstractmethod
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal | None:
-        """Read a planned unit's payloads; None while they are on their way: ask again."""
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[L]) -> Unit | Refusal | Split | None:
+        """Read a planned unit's payloads (`record` makes a unit of them); None while they are on their way."""
 
-    def delivered(self, connection: Connection, capture: Capture, delivered: Sequence[Delivered]) -> None:  # noqa: B027
+    def record(
+        self,
+        capture_id: str,
+        columns: tuple[str, ...],
+        unit: PlannedUnit[L],
+        value: bytes,
+        *,
+        kind: str = "",
+        key: bytes | None = None,
+        observed: str = "",
+        partition: int | None = None,
+    ) -> Unit | Refusal:
+        """The record of a planned unit, refused when it is too large. Without a `kind` it is the domain's only one."""
+        headers = RawHeaders(
+            kind=kind or self.domain.name,
+            capture=capture_id,
+            unit=unit.unit,
+            columns=columns,
+            rows=unit.rows,
+            key_range=unit.key_range,
+            observed=observed,
+        )
+        too_large = oversize(value, key)
+        return Refusal(unit, f"{unit.key_range}: {too_large}") if too_large else Unit(headers, key, value, partition)
+
+    def delivered(self, connection: Connection, capture: Capture, delivered: Sequence[Delivered]) -> None:
         """Take note of units that now stand on their topic, in the caller's transaction."""
 
-    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:  # noqa: ARG002
+    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit[L]]]:  # noqa: ARG002
         """What the capture's applied units have made due; asked when all of them have an outcome, until it is nothing.
 
         The units' numbers are given when they are added.
         """
         return iter(())
 
-    def close(self) -> None:  # noqa: B027 - most sources hold nothing
+    def close(self) -> None:
         """Let go of what the source holds."""
 
+    @classmethod
+    def located(cls, stored: object) -> L:
+        """A locator as it was stored. ValidationError when it is none of this source's."""
+        located: L = _adapter(cls).validate_python(stored)
+        return located
 
-def open_source(domain: Domain, name: str, services: Services) -> Source:
-    """A source of the domain, by its name. UsageError when it has none of that name."""
+
+@cache
+def _adapter(source: type[Source[Any]]) -> TypeAdapter[Any]:
+    return TypeAdapter(source.locator)
+
+
+def source_of(domain: Domain, name: str) -> type[Source[Any]]:
+    """The class of a domain's source, by its name. UsageError when it has none of that name."""
     parts = {LOG: "producers.log:LogSource", **domain.sources}
     if name not in parts:
         raise UsageError(f"{domain.name} has no source {name}", mend=f"it has {', '.join(parts)}")
-    source: type[Source] = load(parts[name])
-    return source.open(domain, services)
+    source: type[Source[Any]] = load(parts[name])
+    return source
 
 
-class Planning(Protocol):
-    """Units on their way into a plan: iterate over the pages, then take the final `head` and the `digest`."""
-
-    head: PlanHead
-
-    @property
-    def digest(self) -> str:
-        """The digest of what has passed."""
-
-    def __iter__(self) -> Iterator[Sequence[PlannedUnit]]: ...
+def open_source(domain: Domain, name: str, services: Services) -> Source[Any]:
+    """A source of the domain, by its name. UsageError when it has none of that name."""
+    return source_of(domain, name)(domain, services)
 
 
-class Made:
-    """A plan that was made before, as planning."""
+class DraftOfPlan:
+    """A plan that was made before, on its way into a capture."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan[Any]) -> None:
         self._plan = plan
         self.head = plan.head
 
@@ -176,14 +230,14 @@ class Made:
         """The plan's own."""
         return self._plan.digest
 
-    def __iter__(self) -> Iterator[Sequence[PlannedUnit]]:
+    def __iter__(self) -> Iterator[Sequence[PlannedUnit[Any]]]:
         yield self._plan.units
 
 
-class Finding:
-    """Planning by looking into a source now, a page at a time, however much there is."""
+class DraftOfSource:
+    """A plan that is made by looking into a source now, a page at a time, however much there is."""
 
-    def __init__(self, source: Source, request: Request) -> None:
+    def __init__(self, source: Source[Any], request: Request) -> None:
         self._source, self._request = source, request
         self._digest = Digest()
         self.head = source.head(request)
@@ -193,7 +247,7 @@ class Finding:
         """The digest of what has passed."""
         return self._digest.of(self.head)
 
-    def __iter__(self) -> Iterator[Sequence[PlannedUnit]]:
+    def __iter__(self) -> Iterator[Sequence[PlannedUnit[Any]]]:
         nulls: Counter[str] = Counter(dict.fromkeys(self.head.columns, 0))
         found = count = 0
         for page in self._source.pages(self._request):
@@ -208,14 +262,14 @@ class Finding:
             update={
                 "found": found,
                 "unit_count": count,
-                "nulls": dict(nulls) if self.head.source == "table" else {},
+                "nulls": dict(nulls) if self.head.source == TABLE else {},
                 "notes": self._source.notes(self._request, found),
             }
         )
 
 
-def make_plan(source: Source, request: Request) -> Plan:
+def make_plan(source: Source[L], request: Request) -> Plan[L]:
     """The whole plan at once, for printing."""
-    planning = Finding(source, request)
-    units = tuple(unit for page in planning for unit in page)
-    return Plan(**planning.head.model_dump(), units=units).sealed()
+    draft = DraftOfSource(source, request)
+    units = tuple(unit for page in draft for unit in page)
+    return Plan(**draft.head.model_dump(), units=units).sealed()

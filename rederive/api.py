@@ -74,13 +74,13 @@ def plan(
     source: str | None = None,
     settings: Settings | None = None,
     **words: Any,  # noqa: ANN401 - they are Request's fields
-) -> Plan:
+) -> Plan[Any]:
     """What `replay` with the same words would do now; `apply` does just that."""
     return Replayer.of(settings or Settings()).plan(_request(domain, start, end, words), source or first_source(domain))
 
 
 def apply(
-    plan: Plan,
+    plan: Plan[Any],
     *,
     dry_run: bool = False,
     reason: str = "",

@@ -3,22 +3,20 @@
 import getpass
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 from psycopg import Connection
 
-from producers import ledger
 from rederive import domains
-from rederive.finra import rollback as finra_rollback
 from schemas.capture import Capture, CaptureState
 from schemas.domain import Domain
 from schemas.errors import Failed
-from schemas.finra.partition import DOMAIN_NAME
-from schemas.finra.tables import FINRA
-from sinks.merge.rollback import Taken, preview, roll_back
-from sinks.steps import run_steps
+from sinks import rollback as rollback_of
+from sinks.policies import prepare
+from sinks.policy import Taken
+from store import captures as stored
+from store import lineage, problems, units
 
 _RUN = "rederive replay "
 """What the name of a run's connection begins with; the capture's id follows."""
@@ -27,28 +25,6 @@ _FREE_SECONDS = 5.0
 
 START_ANEW = "start a new replay over the same range"
 """What to do where a capture can't be gone on with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A capture with its counts, as `captures list` shows it. Times are aware; rows count source rows."""
-
-    capture_id: str
-    state: str
-    mode: str
-    dry_run: bool
-    created_at: datetime
-    finished_at: datetime | None
-    who: str
-    reason: str
-    units: int
-    units_done: int
-    units_dead: int
-    rows: int
-    updated: int
-    unchanged: int
-    skipped: int
-    errors: int
 
 
 def who() -> str:
@@ -61,9 +37,9 @@ def who() -> str:
 
 def find(connection: Connection, capture_id: str) -> Capture:
     """The capture; Failed with near ones when there is none of that id."""
-    capture = ledger.find(connection, capture_id)
+    capture = stored.find(connection, capture_id)
     if capture is None:
-        newest = [one.capture_id for one in listed(connection, limit=3)]
+        newest = [one.capture_id for one in stored.listed(connection, limit=3)]
         raise Failed(
             f"there is no capture {capture_id}",
             why=f"the newest are {', '.join(newest)}" if newest else "none has been made yet",
@@ -72,49 +48,12 @@ def find(connection: Connection, capture_id: str) -> Capture:
     return capture
 
 
-def listed(
-    connection: Connection, *, limit: int, capture_id: str | None = None, state: CaptureState | None = None
-) -> list[Listed]:
-    """The newest captures first."""
-    rows = connection.execute(
-        """SELECT c.capture_id, c.state, c.mode, c.dry_run, c.created_at, c.finished_at, c.who, c.reason, u.*
-           FROM rederive.captures c CROSS JOIN LATERAL (
-               SELECT count(*), count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')),
-                      count(*) FILTER (WHERE state = 'dead'), coalesce(sum(rows), 0)::int8,
-                      coalesce(sum(updated), 0)::int8, coalesce(sum(unchanged), 0)::int8,
-                      coalesce(sum(skipped), 0)::int8, coalesce(sum(errors), 0)::int8
-               FROM rederive.units WHERE capture_id = c.capture_id) u
-           WHERE (%(id)s::text IS NULL OR c.capture_id = %(id)s) AND (%(state)s::text IS NULL OR c.state = %(state)s)
-           ORDER BY c.number DESC LIMIT %(limit)s""",
-        {"id": capture_id, "state": state, "limit": limit},
-    )
-    return [Listed(*row) for row in rows]
-
-
-def unfinished(connection: Connection, domain: str) -> list[str]:
-    """Ids of the domain's running captures, newest first."""
-    rows = connection.execute(
-        "SELECT capture_id FROM rederive.captures WHERE domain = %s AND state = 'running' ORDER BY number DESC",
-        [domain],
-    )
-    return [row[0] for row in rows]
-
-
 def at_work(connection: Connection, *, anywhere: bool = False) -> dict[str, str]:
     """The captures that processes run now, in this database or with `anywhere` in all of the server.
 
     By id, each with since when and from where, as the server sees it.
     """
-    rows = connection.execute(
-        """SELECT substr(application_name, length(%(run)s) + 1),
-                  concat_ws(', ', to_char(min(backend_start) AT TIME ZONE 'UTC', '"since "YYYY-MM-DD HH24:MI:SS" UTC"'),
-                            'from ' || host(min(client_addr)))
-           FROM pg_stat_activity
-           WHERE starts_with(application_name, %(run)s) AND (%(anywhere)s OR datname = current_database())
-           GROUP BY 1 ORDER BY 1""",
-        {"run": _RUN, "anywhere": anywhere},
-    )
-    return dict(rows.fetchall())
+    return stored.running_by(connection, _RUN, anywhere=anywhere)
 
 
 def said_unfinished(connection: Connection, domain: str) -> list[str]:
@@ -125,7 +64,7 @@ def said_unfinished(connection: Connection, domain: str) -> list[str]:
         f"{capture}`"
         if capture in working
         else f"{capture} is unfinished; `rederive captures resume {capture}` goes on with it"
-        for capture in unfinished(connection, domain)
+        for capture in stored.unfinished(connection, domain)
     ]
 
 
@@ -146,58 +85,27 @@ def check_free(connection: Connection, capture_id: str) -> None:
 def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
     """Everything about one capture: what was asked, counts, problems by reason with examples, dead units."""
     capture = find(connection, capture_id)
-    (counts,) = listed(connection, limit=1, capture_id=capture_id)
-    request = connection.execute(
-        "SELECT request, digest FROM rederive.captures WHERE capture_id = %s", [capture_id]
-    ).fetchone()
-    assert request is not None
+    (counts,) = stored.listed(connection, limit=1, capture_id=capture_id)
     return {
         **asdict(counts),
         "number": capture.number,
-        "domain": capture.domain,
         "source": capture.source,
         "derivation_version": capture.derivation_version,
-        "columns": capture.columns,
-        "request": request[0],
-        "digest": request[1],
-        "problems": problems(connection, capture_id),
-        "dead": [
-            {"unit": unit, "range": key_range, "failure": failure}
-            for unit, key_range, failure in connection.execute(
-                """SELECT unit, key_range, failure FROM rederive.units
-                   WHERE capture_id = %s AND state = 'dead' ORDER BY unit LIMIT 20""",
-                [capture_id],
-            )
-        ],
+        "columns": list(capture.columns),
+        "request": capture.request,
+        "digest": stored.digest(connection, capture_id),
+        "problems": [asdict(reason) for reason in problems.by_reason(connection, capture_id)],
+        "dead": [asdict(unit) for unit in units.dead(connection, capture_id, limit=20)],
     }
-
-
-def problems(connection: Connection, capture_id: str) -> list[dict[str, Any]]:
-    """Skips and errors by reason, each with its count and its first five rows."""
-    rows = connection.execute(
-        """SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5],
-                  (array_agg(message ORDER BY unit, ordinal))[1]
-           FROM rederive.problems WHERE capture_id = %s GROUP BY reason ORDER BY count(*) DESC, reason""",
-        [capture_id],
-    )
-    return [{"reason": reason, "count": count, "keys": keys, "message": text} for reason, count, keys, text in rows]
 
 
 def cancel(connection: Connection, capture_id: str) -> int:
     """End a running capture: what is merged stays, the rest is not done. Return the units given up."""
     find(connection, capture_id)
-    with connection.transaction():
-        changed = connection.execute(
-            "UPDATE rederive.captures SET state = 'cancelled', finished_at = now() "
-            "WHERE capture_id = %s AND state = 'running'",
-            [capture_id],
-        ).rowcount
-        if not changed:
-            raise Failed(f"{capture_id} is not running", mend=f"see `rederive captures show {capture_id}`")
-        return connection.execute(
-            "UPDATE rederive.units SET state = 'cancelled' WHERE capture_id = %s AND state IN ('planned', 'sent')",
-            [capture_id],
-        ).rowcount
+    given_up = stored.cancel(connection, capture_id)
+    if given_up is None:
+        raise Failed(f"{capture_id} is not running", mend=f"see `rederive captures show {capture_id}`")
+    return given_up
 
 
 def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
@@ -205,23 +113,7 @@ def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
 
     Failed when it has been rolled back.
     """
-    domain = find(connection, capture_id).domain
-    states = ["cancelled", "dead"] if dead else ["cancelled"]
-    with connection.transaction():
-        ledger.hold(connection, domain)
-        changed = connection.execute(
-            """UPDATE rederive.captures SET state = 'running', finished_at = NULL
-               WHERE capture_id = %(id)s AND state NOT IN ('rolling-back', 'rolled-back')
-                 AND (state = 'cancelled' OR EXISTS (SELECT FROM rederive.units
-                      WHERE capture_id = %(id)s AND state = ANY(%(states)s || ARRAY['planned', 'sent'])))""",
-            {"id": capture_id, "states": states},
-        ).rowcount
-        if changed:
-            connection.execute(
-                """UPDATE rederive.units SET state = 'planned', failure = NULL, errors = 0
-                   WHERE capture_id = %s AND state = ANY(%s)""",
-                [capture_id, states],
-            )
+    stored.reopen(connection, find(connection, capture_id), dead=dead)
     capture = find(connection, capture_id)
     if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
         raise Failed(f"{capture_id} is {capture.state}", mend=START_ANEW)
@@ -233,8 +125,8 @@ def nothing_to_take_back(connection: Connection, capture_id: str) -> str:
 
     Failed when there is no such capture.
     """
-    if is_partition(capture_id):
-        gone = finra_rollback.is_rolled_back(connection, capture_id)
+    if is_partition(connection, capture_id):
+        gone = not lineage.written(connection, capture=capture_id)
     else:
         capture = find(connection, capture_id)
         if capture.dry_run:
@@ -245,43 +137,24 @@ def nothing_to_take_back(connection: Connection, capture_id: str) -> str:
 
 def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[str, int]]:
     """Per table what a rollback would do; reads only. Takes the id of a run, or of a partition's capture."""
-    domain = _domain_of(connection, capture_id)
-    if domain.stages:
-        return finra_rollback.expected(connection, capture_id)
-    return {table.name: preview(connection, table, capture_id) for table in domain.tables}
+    domain, of_run = _domain_of(connection, capture_id)
+    taken = rollback_of.preview(connection, domain, capture_id, of_run=of_run)
+    return {table: one.counts() for table, one in taken.items()}
 
 
 def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, Taken]]:
-    """Take the capture back, batch by batch; yields (table, what was done). Stopped midway, the same words go on.
-
-    In the end the domain's steps run again: what they derived from whole tables must not outlive the rows.
-    """
-    domain = _domain_of(connection, capture_id)
-    if domain.stages:
-        yield from finra_rollback.roll_back(connection, capture_id).items()
-        return
-    # The sinks hold the capture's row while they write: once this is committed, nothing of it is written any more.
-    connection.execute(
-        "UPDATE rederive.captures SET state = 'rolling-back' WHERE capture_id = %s AND state <> 'rolled-back'",
-        [capture_id],
-    )
-    # Other way round than they were written, for foreign keys between them.
-    for table in reversed(domain.tables):
-        for taken in roll_back(connection, table, capture_id):
-            yield table.name, taken
-    run_steps(connection, domain)
-    connection.execute(
-        "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() "
-        "WHERE capture_id = %s AND state = 'rolling-back'",
-        [capture_id],
-    )
+    """Take the capture back; yields (table, what was done) as it goes. Stopped midway, the same words go on."""
+    domain, of_run = _domain_of(connection, capture_id)
+    prepare(connection, domain)
+    return rollback_of.roll_back(connection, domain, capture_id, of_run=of_run)
 
 
-def _domain_of(connection: Connection, capture_id: str) -> Domain:
-    """The domain of a run's id, or of a partition capture's."""
-    return FINRA if is_partition(capture_id) else domains.find(find(connection, capture_id).domain)
+def _domain_of(connection: Connection, capture_id: str) -> tuple[Domain, bool]:
+    """The domain of a capture, and whether the id is a run's or that of a partition's capture, which a run wrote."""
+    run = None if stored.find(connection, capture_id) else lineage.run_of(connection, capture_id)
+    return domains.find(find(connection, run or capture_id).domain), run is None
 
 
-def is_partition(capture_id: str) -> bool:
+def is_partition(connection: Connection, capture_id: str) -> bool:
     """Whether the id is that of a partition's capture, not of a run."""
-    return capture_id.startswith(f"{DOMAIN_NAME}:")
+    return stored.find(connection, capture_id) is None and lineage.run_of(connection, capture_id) is not None

@@ -26,6 +26,7 @@ from samples.racing.api import StandIn
 from samples.racing.faults import Fault
 from schemas.errors import Failed
 from schemas.finra.partition import fridays
+from store import captures
 
 _RACING_DAYS = "--from 2024-05-17 --to 2024-05-19"
 _RACING_TODAY = date(2024, 6, 1)
@@ -164,12 +165,10 @@ class Demo:
     def _nothing_updated(self, url: str) -> None:
         """The last replay changed no row."""
         with connect(url, application="rederive demo") as connection:
-            row = connection.execute(
-                """SELECT sum(updated) FROM rederive.units
-                   WHERE capture_id = (SELECT capture_id FROM rederive.captures ORDER BY number DESC LIMIT 1)"""
-            ).fetchone()
-        if row is None or row[0]:
-            raise Failed("the demo's replay was not the last word", why=f"the same again updated {row} rows")
+            (last,) = captures.listed(connection, limit=1)
+        if last.updated:
+            why = f"the same again updated {last.updated} rows"
+            raise Failed("the demo's replay was not the last word", why=why)
 
     def _say(self, text: str) -> None:
         stdout.print(f"\n[bold]# {text}[/]")

@@ -8,8 +8,7 @@ from typing import Any
 
 import psycopg
 
-from producers import ledger
-from producers.source import Finding, Made, Request, Services, Source, make_plan, open_source
+from producers.source import DraftOfPlan, DraftOfSource, Request, Services, Source, make_plan, open_source
 from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
@@ -21,6 +20,8 @@ from schemas.capture import Capture, CaptureState, Progress
 from schemas.domain import load
 from schemas.errors import Failed
 from schemas.plan import Plan, PlanHead
+from store import captures as stored
+from store import problems, units
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Report:
     mode: str
     dry_run: bool
     progress: Progress
-    problems: list[dict[str, Any]]
+    problems: list[problems.Reason]
     dead: int
 
     @property
@@ -55,7 +56,7 @@ class Report:
             "errors": p.errors,
             "units": p.units,
             "dead_units": self.dead,
-            "problems": self.problems,
+            "problems": [reason.describe() for reason in self.problems],
         }
 
 
@@ -78,12 +79,12 @@ class Replayer:
         with connect(self.database_url, application=f"rederive {doing}") as connection, explained(f"the {doing}"):
             yield connection
 
-    def plan(self, request: Request, source: str) -> Plan:
+    def plan(self, request: Request, source: str) -> Plan[Any]:
         """What the request means now."""
         with self.connected("plan") as connection, closing(self._source(connection, request.domain, source)) as opened:
             return make_plan(opened, request)
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: Plan[Any]) -> None:
         """Failed when the plan was made by other formulas or was altered; whether it still fits, `mint` says."""
         mend = "make a new plan"
         if plan.digest != plan.computed_digest():
@@ -93,14 +94,16 @@ class Replayer:
             why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
             raise Failed("the plan is stale", why=why, mend=mend)
 
-    def _source(self, connection: psycopg.Connection, domain: str, source: str) -> Source:
+    def _source(self, connection: psycopg.Connection, domain: str, source: str) -> Source[Any]:
         def another() -> psycopg.Connection:
             return connect(self.database_url, application="rederive producer")
 
         services = Services(connection, another, self.settings.kafka_config(), self.settings.topic_prefix)
         return open_source(domains.find(domain), source, services)
 
-    def mint(self, asked: Request | Plan, source: str = "", *, dry_run: bool, reason: str) -> tuple[Capture, PlanHead]:
+    def mint(
+        self, asked: Request | Plan[Any], source: str = "", *, dry_run: bool, reason: str
+    ) -> tuple[Capture, PlanHead]:
         """Freeze what a request means now, or a plan that was made before, under a new capture.
 
         Failed when the plan no longer fits what is stored.
@@ -112,18 +115,18 @@ class Replayer:
             with closing(self._source(connection, asked.domain, named)) as opened:
                 if isinstance(asked, Plan):
                     return self._mint_made(connection, opened, asked, dry_run=dry_run, reason=reason)
-                planning = Finding(opened, asked)
-                return ledger.mint(connection, planning, who=captures.who(), reason=reason, dry_run=dry_run)
+                draft = DraftOfSource(opened, asked)
+                return stored.mint(connection, draft, who=captures.who(), reason=reason, dry_run=dry_run)
 
     def _mint_made(
-        self, connection: psycopg.Connection, source: Source, plan: Plan, *, dry_run: bool, reason: str
+        self, connection: psycopg.Connection, source: Source[Any], plan: Plan[Any], *, dry_run: bool, reason: str
     ) -> tuple[Capture, PlanHead]:
         with connection.transaction():
             # What it reads must not be taken back between looking at it and its being frozen.
-            ledger.hold(connection, plan.domain)
+            stored.hold(connection, plan.domain)
             if why := source.stale(plan):
                 raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
-            return ledger.mint(connection, Made(plan), who=captures.who(), reason=reason, dry_run=dry_run)
+            return stored.mint(connection, DraftOfPlan(plan), who=captures.who(), reason=reason, dry_run=dry_run)
 
     def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
         """Run a capture until it is complete, and report."""
@@ -134,19 +137,19 @@ class Replayer:
                 with self._journal(capture, listener) as journaled:
                     self._run(capture, journaled, agents or self.settings.workers)
             with self.connected("report") as connection:
-                progress = ledger.progress(connection, capture.capture_id)
-                problems = captures.problems(connection, capture.capture_id)
-            for problem in problems:
+                progress = units.progress(connection, capture.capture_id)
+                reasons = problems.by_reason(connection, capture.capture_id)
+            for problem in reasons:
                 log.warning(
                     "%d × %s, first %s: %s",
-                    problem["count"],
-                    problem["reason"],
-                    ", ".join(str(key[0]) if len(key) == 1 else str(key) for key in problem["keys"]),
-                    problem["message"] or problem["reason"],
+                    problem.count,
+                    problem.reason,
+                    ", ".join(str(key[0]) if len(key) == 1 else str(key) for key in problem.keys),
+                    problem.message or problem.reason,
                 )
             log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
             return Report(
-                capture.capture_id, capture.mode.value, capture.dry_run, progress, problems, progress.units_dead
+                capture.capture_id, capture.mode.value, capture.dry_run, progress, reasons, progress.units_dead
             )
         finally:
             no_longer_to(handler)
@@ -167,7 +170,7 @@ class Replayer:
             yield both
 
     def _run(self, capture: Capture, listener: Listener, agents: int) -> None:
-        def opened(connection: psycopg.Connection) -> closing[Source]:
+        def opened(connection: psycopg.Connection) -> closing[Source[Any]]:
             return closing(self._source(connection, capture.domain, capture.source))
 
         with explained("the replay"):

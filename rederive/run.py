@@ -9,25 +9,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
-from producers import ledger
-from producers.sender import Delivered
-from producers.source import Refusal, Source
+from producers.source import Refusal, Source, Split
 from rederive import captures
-from rederive.after import follow
+from rederive.closing import close
 from rederive.database import failure
-from rederive.outlets import Outlets
+from rederive.lanes import Lanes
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Failed
 from schemas.lane import LaneName
+from schemas.unit import Delivered
+from store import captures as stored
+from store import units
 
 log = logging.getLogger(__name__)
 
 Listener = Callable[[Progress], None]
-OpenSource = Callable[[psycopg.Connection], AbstractContextManager[Source]]
+OpenSource = Callable[[psycopg.Connection], AbstractContextManager[Source[Any]]]
 
 WINDOW_UNITS = 1_000
 """Units on their way at most: what stands in the queue is bounded however much is replayed."""
@@ -61,24 +63,24 @@ class Run:
 
         KeyboardInterrupt leaves everything such that `captures resume` goes on.
         """
-        with Outlets(self.settings, self.capture, self.agents) as outlets:
+        with Lanes(self.settings, self.capture, self.agents) as lanes:
             try:
-                return self._until_complete(outlets)
+                return self._until_complete(lanes)
             finally:
-                self._note_delivered(outlets.flush(2.0))
+                self._note_delivered(lanes.flush(2.0))
 
     def _note_delivered(self, delivered: list[Delivered]) -> None:
         if not delivered:
             return
         try:
             with psycopg.connect(self.database_url, autocommit=True, connect_timeout=5) as connection:
-                ledger.mark_sent(connection, self.capture.capture_id, delivered)
+                units.mark_sent(connection, self.capture.capture_id, delivered)
         except psycopg.Error as error:
             log.warning("the last deliveries are not noted and will be sent again: %s", error)
 
-    def _until_complete(self, outlets: Outlets) -> Progress:
+    def _until_complete(self, lanes: Lanes) -> Progress:
         """Step until complete; a database that goes away is waited for."""
-        step = _Steps(self.capture, outlets, self.listener)
+        step = _Steps(self.capture, lanes, self.listener)
         moved = looked = time.monotonic()
         said = ""
         while True:
@@ -87,12 +89,12 @@ class Run:
                     step.begin(connection, source)
                     said = ""
                     while not step.complete:
-                        outlets.check()
+                        lanes.check()
                         if step.advance():
                             moved = time.monotonic()
                         elif time.monotonic() - max(moved, looked) > _STALL_SECONDS:
                             looked = time.monotonic()
-                            if not step.room() and outlets.nothing_waits():
+                            if not step.room() and lanes.nothing_waits():
                                 step.send_again(connection)
                         _give_up_after(moved, step.progress)
                     return step.progress
@@ -137,12 +139,12 @@ class Run:
 class _Steps:
     """Sending and counting, a little at a time."""
 
-    def __init__(self, capture: Capture, outlets: Outlets, listener: Listener) -> None:
-        self.capture, self.outlets, self.listener = capture, outlets, listener
+    def __init__(self, capture: Capture, lanes: Lanes, listener: Listener) -> None:
+        self.capture, self.lanes, self.listener = capture, lanes, listener
         self.complete = False
         self.progress = Progress(0, 0, 0, 0, 0, 0, 0, 0, 0)
         self._connection: psycopg.Connection | None = None
-        self._source: Source | None = None
+        self._source: Source[Any] | None = None
         self._pending: list[Delivered] = []
         self._after = -1
         self._sent = 0
@@ -150,7 +152,7 @@ class _Steps:
         self._all_sent = self._awaited = False
         self._looked = 0.0
 
-    def begin(self, connection: psycopg.Connection, source: Source) -> None:
+    def begin(self, connection: psycopg.Connection, source: Source[Any]) -> None:
         """Begin, or go on with a new connection."""
         self._connection, self._source = connection, source
         # What was delivered over the old one is not to be sent again.
@@ -158,8 +160,8 @@ class _Steps:
         self._open_lanes(connection)
 
     def _open_lanes(self, connection: psycopg.Connection) -> None:
-        for name in ledger.lanes(connection, self.capture.capture_id):
-            self.outlets.open(connection, name)
+        for name in units.lanes(connection, self.capture.capture_id):
+            self.lanes.open(connection, name)
 
     def advance(self) -> bool:
         """Send some, count sometimes; whether something has moved.
@@ -169,7 +171,7 @@ class _Steps:
         assert self._connection is not None
         self._awaited = False
         sent = self._send(self._connection) if self.room() else 0
-        self._pending += self.outlets.poll()
+        self._pending += self.lanes.poll()
         if len(self._pending) >= _SEND_AT_ONCE or not sent:
             self._mark(self._connection)
         moved = sent > 0 or self._awaited
@@ -183,13 +185,13 @@ class _Steps:
         assert self._source is not None
         if self._pending:
             with connection.transaction():
-                ledger.mark_sent(connection, self.capture.capture_id, self._pending)
+                units.mark_sent(connection, self.capture.capture_id, self._pending)
                 self._source.delivered(connection, self.capture, self._pending)
             self._pending = []
 
     def send_again(self, connection: psycopg.Connection) -> None:
         """Look for units to send from the beginning: those whose outcomes can't come, and those planned again since."""
-        if again := ledger.send_again(connection, self.capture.capture_id):
+        if again := units.plan_sent(connection, self.capture.capture_id):
             log.warning("%d units were sent, nothing waits in the topics, no outcome came: they are sent again", again)
         self._sent -= again
         self._after, self._all_sent = -1, False
@@ -201,55 +203,51 @@ class _Steps:
 
     def _send(self, connection: psycopg.Connection) -> int:
         assert self._source is not None
-        units = ledger.planned(connection, self.capture.capture_id, self._after, _SEND_AT_ONCE)
+        planned = units.planned(connection, self.capture.capture_id, self._after, _SEND_AT_ONCE, self._source.located)
         started = time.monotonic()
-        for sent, unit in enumerate(units):
+        for sent, unit in enumerate(planned):
             read = self._source.read(self.capture.capture_id, self.capture.columns, unit)
             if read is None:
                 self._awaited = True
                 return sent
+            if isinstance(read, Split):
+                log.info("unit %d (%s): %s", unit.unit, unit.key_range, read.reason)
+                units.split(connection, self.capture.capture_id, unit, read.parts)
+                # The first part keeps the number; it comes next.
+                return sent + 1
             if isinstance(read, Refusal):
-                ledger.refuse(connection, self.capture.capture_id, read)
-                log.log(
-                    logging.INFO if read.halves else logging.ERROR,
-                    "unit %d (%s): %s",
-                    unit.unit,
-                    unit.key_range,
-                    read.reason,
-                )
-                if read.halves is not None:
-                    # The first half keeps the number; it comes next.
-                    return sent + 1
+                log.error("unit %d (%s): %s", unit.unit, unit.key_range, read.reason)
+                units.give_up(connection, self.capture.capture_id, unit.unit, read.reason)
             else:
-                self.outlets.send(unit, read)
+                self.lanes.send(unit, read)
                 self._sent += 1
                 if unit.lane is not LaneName.REPLAY:
                     # What arrives for the first time was costly: a run that dies asks for no more than the last again.
-                    self._pending += self.outlets.flush(_DELIVERY_SECONDS)
+                    self._pending += self.lanes.flush(_DELIVERY_SECONDS)
                     self._mark(connection)
             self._after = unit.unit
             if time.monotonic() - started > _SEND_SECONDS:
                 break
-        self._all_sent = not units
-        return len(units)
+        self._all_sent = not planned
+        return len(planned)
 
     def _look(self, connection: psycopg.Connection) -> bool:
         before = self.progress
-        self.progress = ledger.progress(connection, self.capture.capture_id)
+        self.progress = units.progress(connection, self.capture.capture_id)
         if self._done_before is None:
             self._done_before = self.progress.units_done
         self._looked = time.monotonic()
         self.listener(self.progress)
         self.complete = self._ended(connection)
         if self.progress.complete and not self.complete and not self._more(connection):
-            follow(connection, self.capture)
-            self.complete = ledger.finish(connection, self.capture.capture_id)
+            close(connection, self.capture)
+            self.complete = stored.finish(connection, self.capture.capture_id)
         return self.progress.units_done > before.units_done
 
     def _ended(self, connection: psycopg.Connection) -> bool:
         """Whether the capture is complete already; TakenOverError when somebody else has ended it."""
         capture_id = self.capture.capture_id
-        found = ledger.find(connection, capture_id)
+        found = stored.find(connection, capture_id)
         state = found.state if found else "gone"
         if state in (CaptureState.RUNNING, CaptureState.COMPLETE):
             return state == CaptureState.COMPLETE
@@ -267,12 +265,12 @@ class _Steps:
         assert self._source is not None
         added = 0
         with connection.transaction():
-            if not ledger.holds_running(connection, self.capture):
+            if not stored.holds_running(connection, self.capture):
                 # The next look says what has become of it.
                 return True
-            for units in self._source.more(connection, self.capture):
-                ledger.append(connection, self.capture.capture_id, units)
-                added += len(units)
+            for due in self._source.more(connection, self.capture):
+                units.append(connection, self.capture.capture_id, due)
+                added += len(due)
         if added:
             self._all_sent = False
             self._open_lanes(connection)

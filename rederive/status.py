@@ -8,12 +8,13 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from producers.topics import behind
-from rederive import captures, domains, local
+from rederive import domains, local
 from rederive.database import connect, place
 from rederive.settings import Settings
 from schemas.capture import CaptureState
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
+from store import captures
 
 _SECONDS = 5.0
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from schemas.table import Mode
 
@@ -34,7 +35,7 @@ class Capture:
 
     `capture_id` is text for people and records, `number` orders captures. `source` says what is re-read ("table",
     "log", "api", "files"). `columns` are the value columns in scope, none for all. `topic_ids` are Kafka's ids of the
-    raw topics that the units stand on, by lane.
+    raw topics that the units stand on, by lane. `request` is what was asked for (`Request.describe`).
     """
 
     capture_id: str
@@ -47,6 +48,7 @@ class Capture:
     columns: tuple[str, ...]
     state: CaptureState
     topic_ids: Mapping[str, str] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,11 @@ class Domain:
         The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
     stages
         The tables that a unit of each stage writes, where rows are keyed by their capture.
+
+    Notes
+    -----
+        Of a table that is merged, the keys whose rows a unit of a stage writes: a function of a table, a stage and the
+        partition captures written. They go when the unit's rows do; without it they go with the whole run.
     journal
         A context manager of a capture, a folder and what connects; it gives a function that is told a run's progress.
     commands, reports
@@ -57,6 +62,7 @@ class Domain:
         connection that return rows (dicts), by the name that `rederive report` gives them.
     counts
         What the plan of a source counts, in words.
+
     """
 
     name: str
@@ -70,6 +76,7 @@ class Domain:
     kept: tuple[LaneName, ...] = (LaneName.LOG,)
     log_retention: timedelta | None = None
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: Part = ""
     checks: Part = ""
     journal: Part = ""
     commands: tuple[str, ...] = ()

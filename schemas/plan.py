@@ -1,7 +1,7 @@
 """The plan: what a replay will read again, frozen before anything is sent."""
 
 import hashlib
-from typing import Any, Literal, Self
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -9,36 +9,45 @@ from pydantic import BaseModel, ConfigDict
 from schemas.lane import LaneName
 from schemas.table import Mode
 
+L = TypeVar("L")
 
-class PlannedUnit(BaseModel):
+
+class Locator(BaseModel):
+    """What a source needs to read a unit again, the same rows each time: every source has models of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlannedUnit(BaseModel, Generic[L]):
     """One unit of a plan.
 
-    `picked` is what its source needs to read the same rows again: `{"ids": […]}` of a table, `{"partition", "offset"}`
-    of a log, `{"fetch", "date", "regions"}` of an API, `{"stage", "week", "captures", "inputs", …}` of a stage that
-    writes captures of its own. `rows` is the number of source rows, None where only reading tells. `lane` is where it
-    is sent.
+    `rows` is the number of source rows, None where only reading tells. `lane` is where it is sent. Where rows are keyed
+    by their capture, `stage` names what the unit computes, `reads` the partition captures whose rows it reads, `writes`
+    those that it writes.
     """
 
     model_config = ConfigDict(frozen=True)
 
     unit: int
     key_range: str
-    picked: dict[str, Any]
-    rows: int | None
+    locator: L
+    rows: int | None = None
     lane: LaneName = LaneName.REPLAY
+    stage: str = ""
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
 
 class PlanHead(BaseModel):
     """What a plan says of itself without its units.
 
-    `found` counts source rows (a log's: records; an API's: answers). `span` is the
-    range in words. `nulls` counts, per column in scope, the NULLs
-    among the rows found. `notes` are sentences that a person should read before applying.
+    `found` counts source rows (a log's: records; an API's: answers). `span` is the range in words. `nulls` counts, per
+    column in scope, the NULLs among the rows found. `notes` are sentences that a person should read before applying.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     domain: str
     source: str
     mode: Mode
@@ -52,10 +61,10 @@ class PlanHead(BaseModel):
     notes: tuple[str, ...] = ()
 
 
-class Plan(PlanHead):
+class Plan(PlanHead, Generic[L]):
     """A replay that could start now. `digest` covers everything else."""
 
-    units: tuple[PlannedUnit, ...]
+    units: tuple[PlannedUnit[L], ...]
     digest: str = ""
 
     @property
@@ -81,11 +90,9 @@ class Digest:
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
-    def add(self, unit: PlannedUnit) -> None:
+    def add(self, unit: PlannedUnit[Any]) -> None:
         """Take the next unit in."""
-        self._hash.update(
-            orjson.dumps([unit.unit, unit.key_range, unit.picked, unit.rows, unit.lane], option=orjson.OPT_SORT_KEYS)
-        )
+        self._hash.update(orjson.dumps(unit.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS))
 
     def of(self, head: PlanHead) -> str:
         """The digest of the units so far under this head."""

@@ -1,7 +1,7 @@
 """The unit: one raw record, the smallest set of payloads from which rows can be computed knowing nothing else."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from schemas.wire import RawHeaders
@@ -20,6 +20,14 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+class Delivered(NamedTuple):
+    """A unit of a plan, by its number, and where it stands on its topic."""
+
+    unit: int
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,21 +3,18 @@
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-import orjson
 import psycopg
 from psycopg import Connection
 
 from schemas.capture import CaptureState
 from schemas.domain import Domain
-from schemas.outcome import Outcome
-from schemas.table import Mode, Table
+from schemas.outcome import Outcome, RowProblem
 from schemas.unit import Origin
-from sinks import notes
-from sinks.insert.insertion import Blocks, insert
-from sinks.merge.merging import Writer, merge
-from sinks.merge.staging import Staged
+from sinks.policies import policy_of
+from sinks.policy import Writer
+from store import captures, origins, problems, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
         if writer is None:
             # The records of a run that is cancelled or rolled back end here; resuming sends their units again.
             return _discard(connection, capture_id, results)
-        known = notes.lock(connection, capture_id, [result.origin for result in results])
+        known = origins.lock(connection, capture_id, [result.origin for result in results])
         fresh = _first_of_each_unit(connection, capture_id, [r for r in results if r.origin not in known])
         alive = [result for result in fresh if result.outcome.dead is None]
         changed: Counter[int] = Counter()
@@ -94,58 +91,34 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
                 if block.table == table.name
             ]
             try:
-                changed += _write(connection, table, blocks, writer)
+                changed += policy_of(table).write(connection, table, blocks, writer)
             except _UNFIT as error:
                 raise _UnreadableError(f"{type(error).__name__}: {error}") from error
         dead = {result.origin for result in results if result.outcome.dead is not None}
-        notes.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
+        origins.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
         _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)])
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None])
         return Applied(applied=len(fresh), repeated=len(results) - len(fresh))
 
 
-def _write(connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
-    """Write rows as their table wants it; return how many changed, per unit number.
-
-    In a capture that inserts, the tables that don't keep to their own policy.
-    """
-    if table.policy is Mode.INSERT:
-        return insert(connection, table, blocks)
-    staged = Staged(table)
-    for number, block in blocks:
-        staged.add(number, block.whole())
-    return merge(connection, staged, replace(writer, mode=table.policy) if writer.mode is Mode.INSERT else writer)
-
-
 def _writer(connection: Connection, capture_id: str) -> Writer | None:
-    row = connection.execute(
-        """SELECT number, mode, derivation_version, dry_run, state FROM rederive.captures
-           WHERE capture_id = %s FOR SHARE""",
-        [capture_id],
-    ).fetchone()
-    if row is None or row[4] != CaptureState.RUNNING:
+    capture = captures.held(connection, capture_id)
+    if capture is None or capture.state is not CaptureState.RUNNING:
         return None
-    return Writer(capture_id, row[0], Mode(row[1]), row[2], row[3])
+    return Writer(capture_id, capture.number, capture.mode, capture.derivation_version, capture.dry_run)
 
 
 def _discard(connection: Connection, capture_id: str, results: Sequence[Result]) -> Applied:
-    if connection.execute("SELECT 1 FROM rederive.captures WHERE capture_id = %s", [capture_id]).fetchone():
-        origins = [result.origin for result in results]
-        known = notes.lock(connection, capture_id, origins)
-        notes.add(connection, capture_id, [], [origin for origin in origins if origin not in known])
+    if captures.find(connection, capture_id) is not None:
+        given = [result.origin for result in results]
+        known = origins.lock(connection, capture_id, given)
+        origins.add(connection, capture_id, [], [origin for origin in given if origin not in known])
     return Applied(discarded=len(results))
 
 
 def _first_of_each_unit(connection: Connection, capture_id: str, results: list[Result]) -> list[Result]:
     """Leave out results of units that have been applied by another record, or come twice in this batch."""
-    numbers = [result.unit for result in results if result.unit is not None]
-    seen = {
-        row[0]
-        for row in connection.execute(
-            "SELECT unit FROM rederive.units WHERE capture_id = %s AND unit = ANY(%s) AND state = 'applied'",
-            [capture_id, numbers],
-        )
-    }
+    seen = units.applied_of(connection, capture_id, [result.unit for result in results if result.unit is not None])
     first = []
     for result in sorted(results, key=lambda result: result.outcome.dead is not None):
         if result.unit is None:
@@ -158,54 +131,23 @@ def _first_of_each_unit(connection: Connection, capture_id: str, results: list[R
 
 def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]]) -> None:
     """Write units' outcomes and their rows' problems."""
-    planned = [(r, updated) for r, updated in settled if r.unit is not None]
-    if not planned:
-        return
-    units = []
-    problems = []
-    for result, changed in planned:
-        outcome = result.outcome
-        dead = outcome.dead is not None
-        skipped, errors = (0, 0) if dead else (len(outcome.skips), len(outcome.errors))
-        # Where a source row gives several rows it counts once.
-        updated = min(changed, max(outcome.read - skipped - errors, 0))
-        units.append(
-            {
-                "unit": result.unit,
-                "state": "dead" if dead else "applied",
-                "partition": result.origin.partition,
-                "record_offset": result.origin.offset,
-                "read": outcome.read,
-                "updated": updated,
-                "skipped": skipped,
-                "errors": errors,
-                "failure": outcome.dead,
-            }
-        )
-        problems += [
-            {"unit": result.unit, "ordinal": n, "key": p.key, "reason": p.reason, "message": p.text.replace("\0", "")}
-            for n, p in enumerate([] if dead else [*outcome.skips, *outcome.errors])
-        ]
-    numbers = [result.unit for result, _ in planned]
-    connection.execute("DELETE FROM rederive.problems WHERE capture_id = %s AND unit = ANY(%s)", [capture_id, numbers])
-    # A dead unit's rows are all errors, however many of them could be read. Of a log's record nobody knew the rows.
-    connection.execute(
-        """UPDATE rederive.units u SET state = v.state, partition = v.partition, record_offset = v.record_offset,
-               updated = v.updated, skipped = v.skipped,
-               rows = CASE WHEN u.rows = 0 THEN v.read ELSE u.rows END,
-               errors = CASE WHEN v.state = 'dead' THEN greatest(u.rows, v.read, 1) ELSE v.errors END,
-               unchanged = CASE WHEN v.state = 'dead' THEN 0
-                                ELSE greatest(v.read - v.updated - v.skipped - v.errors, 0) END,
-               failure = v.failure
-           FROM jsonb_to_recordset(%s::jsonb) AS v(unit int, state text, partition int, record_offset int8, read int,
-               updated int, skipped int, errors int, failure text)
-           WHERE u.capture_id = %s AND u.unit = v.unit AND u.state <> 'applied'""",
-        [orjson.dumps(units).decode(), capture_id],
-    )
-    if problems:
-        connection.execute(
-            """INSERT INTO rederive.problems (capture_id, unit, ordinal, key, reason, message)
-               SELECT %s, v.* FROM jsonb_to_recordset(%s::jsonb)
-                   AS v(unit int, ordinal int, key jsonb, reason text, message text)""",
-            [capture_id, orjson.dumps(problems).decode()],
-        )
+    planned = {result.unit: (result, changed) for result, changed in settled if result.unit is not None}
+    if planned:
+        found = {unit: _problems(result.outcome) for unit, (result, _) in planned.items()}
+        problems.replace(connection, capture_id, found)
+        units.settle(connection, capture_id, [_settled(unit, *of) for unit, of in planned.items()])
+
+
+def _problems(outcome: Outcome) -> Sequence[RowProblem]:
+    return [] if outcome.dead is not None else [*outcome.skips, *outcome.errors]
+
+
+def _settled(unit: int, result: Result, changed: int) -> units.Settled:
+    outcome = result.outcome
+    place = (unit, result.origin.partition, result.origin.offset, outcome.read)
+    if outcome.dead is not None:
+        return units.Settled(*place, failure=outcome.dead)
+    skipped, errors = len(outcome.skips), len(outcome.errors)
+    # Where a source row gives several rows it counts once.
+    updated = min(changed, max(outcome.read - skipped - errors, 0))
+    return units.Settled(*place, updated=updated, skipped=skipped, errors=errors)

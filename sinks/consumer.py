@@ -25,8 +25,8 @@ from schemas.wire import (
     oversize,
 )
 from sinks.apply import Applied, Result, apply
-from sinks.merge.merging import prepare
 from sinks.parts import Parts
+from sinks.policies import prepare
 
 log = logging.getLogger("rederive.sink")
 
@@ -213,7 +213,7 @@ class Sink:
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
             connection = self.config.connect()
-            prepare(connection, self.config.domain.tables)
+            prepare(connection, self.config.domain)
             self._connection = connection
         return self._connection
 

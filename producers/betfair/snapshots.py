@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
 import orjson
-from psycopg import Connection
 
-from producers.source import Page, Refusal, Request, Services, Source
-from schemas.betfair.tables import BETFAIR, METRICS_TABLE
-from schemas.domain import Domain
+from producers.source import Page, Refusal, Request, Source, Split
+from schemas.betfair.tables import METRICS_TABLE
 from schemas.errors import Failed
-from schemas.plan import Plan, PlanHead, PlannedUnit
+from schemas.plan import Locator, Plan, PlannedUnit
 from schemas.unit import TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit
-from schemas.wire import RawHeaders, oversize
+from schemas.wire import oversize
 
 KIND = "betfair.snapshots"
 PAGE_ROWS = 20_000
@@ -27,35 +25,23 @@ _AFTER = " AND s.snapshot_at >= %(after_at)s AND (s.snapshot_at, s.snapshot_id) 
 _Place = tuple[datetime, int]
 
 
-class SnapshotTable(Source):
+class Snapshots(Locator):
+    """Snapshots by their ids, in the plan's order."""
+
+    ids: tuple[int, ...]
+
+
+class SnapshotTable(Source[Snapshots]):
     """Snapshots in (snapshot_at, snapshot_id) order, in keyset pages; payloads pass through as text, never parsed."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    locator = Snapshots
 
-    @classmethod
-    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - there is one table
-        """Over a connection."""
-        return cls(services.connection)
-
-    def head(self, request: Request) -> PlanHead:
-        """The plan's head before anything is found."""
-        return PlanHead(
-            domain=BETFAIR.name,
-            source="table",
-            mode=request.mode,
-            derivation_version=BETFAIR.derivation_version,
-            columns=request.columns,
-            request=request.describe(),
-            span=request.span,
-        )
-
-    def pages(self, request: Request) -> Iterator[Page]:
+    def pages(self, request: Request) -> Iterator[Page[Snapshots]]:
         """The rows to recompute now, in units of at most 128 rows and about 256 KiB."""
         self._check_markets(request.keys)
         number = 0
         for places in self._picked(request):
-            units: list[PlannedUnit] = []
+            units: list[PlannedUnit[Snapshots]] = []
             slice_: list[_Place] = []
             size = 0
             for place, weight in places:
@@ -73,7 +59,7 @@ class SnapshotTable(Source):
         return () if found else (self._why_nothing(request),)
 
     def _why_nothing(self, request: Request) -> str:
-        row = self._connection.execute(
+        row = self.connection.execute(
             f"""SELECT count(*), min(snapshot_at), max(snapshot_at),
                        (SELECT count(*) FROM market_book_snapshots s
                         WHERE {_where(replace(request, all_rows=True))})
@@ -91,12 +77,12 @@ class SnapshotTable(Source):
     def _check_markets(self, markets: tuple[str, ...]) -> None:
         known = {
             row[0]
-            for row in self._connection.execute(
+            for row in self.connection.execute(
                 "SELECT market_id FROM market_event_metadata WHERE market_id = ANY(%s)", [list(markets)]
             )
         }
         if missing := [market for market in markets if market not in known]:
-            newest = self._connection.execute(
+            newest = self.connection.execute(
                 "SELECT market_id, event_name FROM market_event_metadata ORDER BY last_seen_at DESC, market_id LIMIT 3"
             ).fetchall()
             named = ", ".join(f"{market} ({event})" if event else market for market, event in newest)
@@ -114,7 +100,7 @@ class SnapshotTable(Source):
             wanted = PAGE_ROWS if request.limit is None else min(PAGE_ROWS, request.limit - total)
             if wanted <= 0:
                 return
-            page = self._connection.execute(
+            page = self.connection.execute(
                 f"""SELECT s.snapshot_at, s.snapshot_id, pg_column_size(s.raw_payload)
                     FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
                     WHERE {_where(request)}{_AFTER if after else ""}
@@ -133,27 +119,27 @@ class SnapshotTable(Source):
                 return
             after = (page[-1][0], page[-1][1])
 
-    def _count_nulls(self, request: Request, units: list[PlannedUnit]) -> dict[str, int]:
+    def _count_nulls(self, request: Request, units: list[PlannedUnit[Snapshots]]) -> dict[str, int]:
         counts = ", ".join(f"count(*) - count(d.{name})" for name in request.columns)
-        row = self._connection.execute(
+        row = self.connection.execute(
             f"""SELECT {counts} FROM unnest(%s::int8[]) AS picked(snapshot_id)
                 LEFT JOIN market_derived_metrics d USING (snapshot_id)""",
-            [[key for unit in units for key in unit.picked["ids"]]],
+            [[key for unit in units for key in unit.locator.ids]],
         ).fetchone()
         assert row is not None
         return dict(zip(request.columns, row, strict=True))
 
-    def stale(self, plan: Plan) -> str | None:
+    def stale(self, plan: Plan[Snapshots]) -> str | None:
         """Picked rows that are gone, or that have been filled meanwhile where rows were picked by what is NULL."""
         complete = " AND ".join(f"d.{name} IS NOT NULL" for name in plan.columns)
         gone = filled = 0
         for unit in plan.units:
-            row = self._connection.execute(
+            row = self.connection.execute(
                 f"""SELECT count(*) FILTER (WHERE s.snapshot_id IS NULL), count(*) FILTER (WHERE {complete})
                     FROM unnest(%s::int8[]) AS picked(snapshot_id)
                     LEFT JOIN market_book_snapshots s USING (snapshot_id)
                     LEFT JOIN market_derived_metrics d USING (snapshot_id)""",
-                [unit.picked["ids"]],
+                [list(unit.locator.ids)],
             ).fetchone()
             assert row is not None
             gone += row[0]
@@ -164,36 +150,32 @@ class SnapshotTable(Source):
             return f"{filled:,} of its {plan.found:,} rows have been filled since"
         return None
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Snapshots]) -> Unit | Refusal | Split:
         """The unit's snapshots as JSON Lines, in the plan's order."""
-        ids = unit.picked["ids"]
-        rows = self._connection.execute(
+        ids = unit.locator.ids
+        rows = self.connection.execute(
             """SELECT s.snapshot_id, s.snapshot_at, s.market_id, s.raw_payload::text,
                       m.home_selection_id, m.away_selection_id, m.draw_selection_id
                FROM unnest(%s::int8[]) WITH ORDINALITY AS picked(snapshot_id, place)
                JOIN market_book_snapshots s USING (snapshot_id)
                LEFT JOIN market_event_metadata m ON m.market_id = s.market_id
                ORDER BY place""",
-            [ids],
+            [list(ids)],
             prepare=True,
         ).fetchall()
         value = b"\n".join(_line(row) for row in rows)
-        key = str(ids[0]).encode()
-        if too_large := oversize(value, key):
-            if len(ids) > 1:
-                middle = len(ids) // 2
-                return Refusal(unit, "too large for one record", (ids[:middle], ids[middle:]))
-            return Refusal(unit, f"snapshot {ids[0]}: {too_large}")
-        headers = RawHeaders(
-            kind=KIND,
-            capture=capture_id,
-            unit=unit.unit,
-            columns=columns,
-            rows=unit.rows,
-            key_range=unit.key_range,
-            observed=_utc(rows[0][1]) if rows else "",
-        )
-        return Unit(headers, key, value)
+        observed = _utc(rows[0][1]) if rows else ""
+        made = self.record(capture_id, columns, unit, value, kind=KIND, key=str(ids[0]).encode(), observed=observed)
+        if isinstance(made, Unit):
+            return made
+        if len(ids) == 1:
+            return Refusal(unit, f"snapshot {ids[0]}: {oversize(value)}")
+        middle = len(ids) // 2
+        parts = [
+            unit.model_copy(update={"locator": Snapshots(ids=half), "rows": len(half)})
+            for half in (ids[:middle], ids[middle:])
+        ]
+        return Split(unit, "too large for one record", parts)
 
 
 def _where(request: Request) -> str:
@@ -222,12 +204,12 @@ def _utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
 
 
-def _unit(number: int, places: list[_Place]) -> PlannedUnit:
+def _unit(number: int, places: list[_Place]) -> PlannedUnit[Snapshots]:
     (first_at, first), (last_at, last) = places[0], places[-1]
     return PlannedUnit(
         unit=number,
         key_range=f"{_utc(first_at)}/{first}..{_utc(last_at)}/{last}",
-        picked={"ids": [key for _, key in places]},
+        locator=Snapshots(ids=tuple(key for _, key in places)),
         rows=len(places),
     )
 

@@ -1,50 +1,47 @@
 """Racing's sources: the API for days that aren't kept yet, the log for those that are."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
-from typing import Self
+from typing import Any, ClassVar
 
 from psycopg import Connection
 
-from producers import ledger
-from producers.log import LogSource
-from producers.racing.fetch import Connect, Fetched, Fetcher
-from producers.racing.index import Place, RacingLedger
-from producers.sender import Delivered
+from producers.log import LogSource, Place
+from producers.racing.fetch import Fetched, Fetcher
+from producers.racing.index import RacingIndex
+from producers.racing.locators import Ask
 from producers.source import Page, Refusal, Request, Services, Source
 from schemas.capture import Capture
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import LaneName
-from schemas.plan import Plan, PlanHead, PlannedUnit
-from schemas.racing.tables import RACING
-from schemas.unit import Unit
-from schemas.wire import RawHeaders, oversize
+from schemas.plan import Plan, PlannedUnit
+from schemas.racing.tables import Kind
+from schemas.unit import Delivered, Unit
+from store import units
 
 log = logging.getLogger(__name__)
 
-DAY_KINDS = ("racecards", "results")
+DAY_KINDS: tuple[Kind, ...] = ("racecards", "results")
 CALL_SECONDS = 0.5
 _MORE_UNITS = 1_000
 
 
-class RacingDays(Source):
+class RacingDays(Source[Ask | Place]):
     """Days of a range: fetched where nothing settled is kept, read again from the log otherwise."""
 
-    def __init__(self, connection: Connection, connect: Connect, prefix: str, kafka: Mapping[str, str]) -> None:
-        self._connection, self._connect = connection, connect
-        self._log = LogSource(RACING, prefix, kafka)
-        self._ledger = RacingLedger(connection, prefix, kafka)
+    name = "api"
+    locator: ClassVar[Any] = Ask | Place
+
+    def __init__(self, domain: Domain, services: Services) -> None:
+        super().__init__(domain, services)
+        self._log = LogSource(domain, services)
+        self._index = RacingIndex(services.connection, services.prefix, services.kafka)
         self._fetcher: Fetcher | None = None
         self._fetched: dict[int, Fetched] = {}
         self._to_fetch = self._to_read = 0
-
-    @classmethod
-    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - there is one API
-        """The API that the environment names, and the domain's logs."""
-        return cls(services.connection, services.connect, services.prefix, services.kafka)
 
     def close(self) -> None:
         """Give up what is being fetched, leave the broker."""
@@ -52,50 +49,41 @@ class RacingDays(Source):
             self._fetcher.close()
         self._log.close()
 
-    def head(self, request: Request) -> PlanHead:
-        """The plan's head before anything is found."""
-        return PlanHead(
-            domain=RACING.name,
-            source="api",
-            mode=request.mode,
-            derivation_version=RACING.derivation_version,
-            columns=request.columns,
-            request=request.describe(),
-            span=request.days("without race days"),
-        )
+    def span(self, request: Request) -> str:
+        """The race days."""
+        return request.days("without race days")
 
-    def pages(self, request: Request) -> Iterator[Page]:
+    def pages(self, request: Request) -> Iterator[Page[Ask | Place]]:
         """A unit per answer to ask for, and per record to read again; the masters first, then a page a month."""
         self._to_fetch = self._to_read = 0
-        self._ledger.index()
+        self._index.index()
         if "masters" in request.kinds:
-            yield Page([self._fetch(0, "masters", {"regions": list(request.keys)})], {})
+            yield Page([self._fetch(0, Ask(fetch="masters", regions=request.keys))])
         kinds = [kind for kind in DAY_KINDS if kind in request.kinds]
         if request.start is None or request.end is None or not kinds:
             return
-        days = self._ledger.days(request.start.date(), last_day(request.end), kinds, request.keys)
+        days = self._index.days(request.start.date(), last_day(request.end), kinds, request.keys)
         for _, month in groupby(days, key=lambda day: (day.day.year, day.day.month)):
-            units: list[PlannedUnit] = []
+            found: list[PlannedUnit[Ask | Place]] = []
             for day in month:
                 number = self._to_fetch + self._to_read
                 if request.refetch or not day.settled:
-                    asked = {"date": day.day.isoformat(), "regions": list(request.keys)}
-                    units.append(self._fetch(number, day.kind, asked))
+                    found.append(self._fetch(number, Ask(fetch=day.kind, date=day.day, regions=request.keys)))
                 elif not request.only_missing:
-                    units += [self._again(number + at, place, day.kind, day.day)
+                    found += [self._again(number + at, place, day.kind, day.day)
                               for at, (place, _) in enumerate(day.kept)]  # fmt: skip
-            yield Page(units, {})
+            yield Page(found)
 
-    def _fetch(self, number: int, kind: str, asked: Mapping[str, object]) -> PlannedUnit:
+    def _fetch(self, number: int, ask: Ask) -> PlannedUnit[Ask | Place]:
         self._to_fetch += 1
-        key_range = f"{asked.get('date', asked.get('horse_id', ''))}/{kind}".lstrip("/")
-        lane = LaneName.DETAIL if kind == "horse" else LaneName.LOG
-        return PlannedUnit(unit=number, key_range=key_range, picked={"fetch": kind, **asked}, rows=None, lane=lane)
+        key_range = f"{ask.date or ask.horse_id}/{ask.fetch}".lstrip("/")
+        lane = LaneName.DETAIL if ask.fetch == "horse" else LaneName.LOG
+        return PlannedUnit(unit=number, key_range=key_range, locator=ask, lane=lane)
 
-    def _again(self, number: int, place: Place, kind: str, day: date | str) -> PlannedUnit:
+    def _again(self, number: int, place: Place, kind: str, day: date | str) -> PlannedUnit[Ask | Place]:
         self._to_read += 1
         key_range = f"{day.isoformat() if isinstance(day, date) else day}/{kind}"
-        return self._log.unit(number, place.log, place.partition, place.offset, key_range)
+        return PlannedUnit(unit=number, key_range=key_range, locator=place)
 
     def notes(self, request: Request, found: int) -> tuple[str, ...]:
         """How much must be asked for, and how long that takes; why there is nothing to do, if so."""
@@ -109,78 +97,80 @@ class RacingDays(Source):
             notes.append("then a request per horse whose detail isn't kept, half a second each")
         return tuple(notes)
 
-    def stale(self, plan: Plan) -> str | None:
+    def stale(self, plan: Plan[Ask | Place]) -> str | None:
         """Kept records that are gone, or days that have been fetched since."""
         if gone := self._log.gone(plan):
             return f"{gone:,} of its {plan.found:,} records are no longer in the log"
         if plan.request["refetch"]:
             return None
-        self._ledger.index()
-        asked = [unit.picked for unit in plan.units if "date" in unit.picked]
+        self._index.index()
         done = 0
-        for picked in asked:
-            day = date.fromisoformat(picked["date"])
-            (found,) = self._ledger.days(day, day, [picked["fetch"]], picked["regions"])
-            done += found.settled
+        for ask in (unit.locator for unit in plan.units if isinstance(unit.locator, Ask)):
+            if ask.date is not None:
+                (found,) = self._index.days(ask.date, ask.date, [ask.fetch], ask.regions)
+                done += found.settled
         return f"{done:,} of its {plan.found:,} answers have been kept since" if done else None
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal | None:
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Ask | Place]) -> Unit | Refusal | None:
         """A kept record, or the API's answer: fetched ahead while the one before is on its way."""
-        if "offset" in unit.picked:
+        if isinstance(unit.locator, Place):
             return self._log.read(capture_id, columns, unit)
         if self._fetcher is None:
-            self._fetcher = Fetcher(self._connect)
+            self._fetcher = Fetcher(self.services.connect)
             self._catch_up()
-        upcoming = ledger.planned(self._connection, capture_id, unit.unit, self._fetcher.ahead)
-        fetched = self._fetcher.take(unit, [one for one in upcoming if "fetch" in one.picked])
+        upcoming = units.planned(self.connection, capture_id, unit.unit, self._fetcher.ahead, self.located)
+        asked = [(one.unit, one.locator) for one in (unit, *upcoming) if isinstance(one.locator, Ask)]
+        fetched = self._fetcher.take(asked)
         if fetched is None:
             return None
         if isinstance(fetched, str):
             return Refusal(unit, fetched)
-        key = unit.key_range.split("/")[0].encode()
-        if too_large := oversize(fetched.value, key):
-            return Refusal(unit, f"{too_large}; ask for one region at a time (--regions)")
-        self._fetched[unit.unit] = fetched
-        headers = RawHeaders(
-            kind=f"racing.{fetched.answer.kind}",
-            capture=capture_id,
-            unit=unit.unit,
-            columns=columns,
-            key_range=unit.key_range,
-            observed=fetched.answer.fetched_at.isoformat(),
-        )
-        # A day's card and result share a partition.
         day = fetched.answer.day
-        return Unit(headers, key, fetched.value, day.toordinal() if day else None)
+        made = self.record(
+            capture_id,
+            columns,
+            unit,
+            fetched.value,
+            kind=f"{self.domain.name}.{fetched.answer.kind}",
+            key=unit.key_range.split("/")[0].encode(),
+            observed=fetched.answer.fetched_at.isoformat(),
+            # A day's card and result share a partition.
+            partition=day.toordinal() if day else None,
+        )
+        if isinstance(made, Refusal):
+            return Refusal(unit, f"{made.reason}; ask for one region at a time (--regions)")
+        self._fetched[unit.unit] = fetched
+        return made
 
     def _catch_up(self) -> None:
         """Index what an earlier run of the capture has sent, and died before it noted that: reports count it."""
         try:
-            self._ledger.index()
+            self._index.index()
         except Failed as error:
             log.warning("what is kept can't be indexed now: %s", error)
 
     def delivered(self, connection: Connection, capture: Capture, delivered: Sequence[Delivered]) -> None:  # noqa: ARG002
-        """Note in the ledger what is kept now."""
+        """Note in the index what is kept now."""
         for number, partition, offset in delivered:
             if fetched := self._fetched.pop(number, None):
                 lane = LaneName.DETAIL if fetched.answer.kind == "horse" else LaneName.LOG
-                self._ledger.add(Place(lane, partition, offset), fetched.answer, capture.capture_id)
+                self._index.add(Place(log=lane, partition=partition, offset=offset), fetched.answer, capture.capture_id)
 
-    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
+    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit[Ask | Place]]]:
         """Details of the horses that ran, where they were asked for."""
-        row = connection.execute(
-            "SELECT request -> 'kinds' ? 'horse' FROM rederive.captures WHERE capture_id = %s", [capture.capture_id]
-        ).fetchone()
-        if row is None or not row[0]:
+        if "horse" not in capture.request.get("kinds", ()):
             return
-        self._ledger.index()
-        units = [
-            self._fetch(0, "horse", {"horse_id": horse}) if place is None else self._again(0, place, "horse", horse)
-            for horse, place in self._ledger.horses(capture.capture_id)
+        self._index.index()
+        known = {unit.key_range.removesuffix("/horse") for unit in units.of_capture(connection, capture.capture_id)}
+        due = [
+            self._fetch(0, Ask(fetch="horse", horse_id=horse))
+            if place is None
+            else self._again(0, place, "horse", horse)
+            for horse, place in self._index.horses(capture.capture_id)
+            if horse not in known
         ]
-        for at in range(0, len(units), _MORE_UNITS):
-            yield units[at : at + _MORE_UNITS]
+        for at in range(0, len(due), _MORE_UNITS):
+            yield due[at : at + _MORE_UNITS]
 
 
 class RacingLog(LogSource):
@@ -189,16 +179,11 @@ class RacingLog(LogSource):
     Every later fetch of a day that is read again is read again, too: its values stand above those of the earlier one.
     """
 
-    def __init__(self, connection: Connection, prefix: str, kafka: Mapping[str, str]) -> None:
-        super().__init__(RACING, prefix, kafka)
-        self._ledger = RacingLedger(connection, prefix, kafka)
+    def __init__(self, domain: Domain, services: Services) -> None:
+        super().__init__(domain, services)
+        self._index = RacingIndex(services.connection, services.prefix, services.kafka)
 
-    @classmethod
-    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - these logs are racing's own
-        """With the index over them."""
-        return cls(services.connection, services.prefix, services.kafka)
-
-    def pages(self, request: Request) -> Iterator[Page]:
+    def pages(self, request: Request) -> Iterator[Page[Any]]:
         """A unit per record sent in [start, end), then one per later fetch of the same days."""
         number = 0
         for page in super().pages(request):
@@ -206,11 +191,11 @@ class RacingLog(LogSource):
             yield page
         if request.limit is not None:
             return
-        self._ledger.index()
+        self._index.index()
         kept = self._logs[LaneName.LOG]
         ranges = {partition: self._range(kept, partition, request)[1:] for partition in kept.partitions()}
-        places = self._ledger.later({partition: (first, last) for partition, (first, last) in ranges.items()})
-        yield Page([self.unit(number + at, one.log, one.partition, one.offset) for at, one in enumerate(places)], {})
+        places = self._index.later({partition: (first, last) for partition, (first, last) in ranges.items()})
+        yield Page([self.again(number + at, one) for at, one in enumerate(places)])
 
 
 def last_day(end: datetime) -> date:

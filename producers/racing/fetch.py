@@ -1,7 +1,7 @@
 """Fetch planned answers of the Racing API, the next ones while the last is on its way."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,9 +13,9 @@ from psycopg import Connection
 
 from producers.racing.api import DayFailed, RacingApi
 from producers.racing.index import Answer
+from producers.racing.locators import Ask
 from producers.racing.settings import RacingSettings
 from producers.rate_limit import RateLimit
-from schemas.plan import PlannedUnit
 from schemas.racing.tables import BOOKMAKERS
 
 Connect = Callable[[], Connection]
@@ -46,26 +46,27 @@ class Fetcher:
         self._stopping = threading.Event()
         self._limit = RateLimit(connect, settings.limit_name())
         self._api = RacingApi(settings, self._limit, stopping=self._stopping)
-        self._asked: SimpleQueue[tuple[PlannedUnit, Future[Fetched]] | None] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[Ask, Future[Fetched]] | None] = SimpleQueue()
         self._futures: dict[int, Future[Fetched]] = {}
         for number in range(_IN_FLIGHT):
             # Daemons: nobody waits at the end for a server that doesn't answer, which a pool's threads make one do.
             threading.Thread(target=self._serve, name=f"fetch {number}", daemon=True).start()
 
-    def take(self, unit: PlannedUnit, upcoming: Sequence[PlannedUnit]) -> Fetched | str | None:
-        """The unit's answer, or why there is none; None when it hasn't come in 0.2 s: ask again.
+    def take(self, units: Sequence[tuple[int, Ask]]) -> Fetched | str | None:
+        """The first unit's answer, or why there is none; None when it hasn't come in 0.2 s: ask again.
 
-        The upcoming ones are asked for meanwhile. Failed when nothing more can be had at all.
+        The others are asked for meanwhile. Failed when nothing more can be had at all.
         """
-        for one in (unit, *upcoming):
-            if one.unit not in self._futures:
-                self._futures[one.unit] = Future()
-                self._asked.put((one, self._futures[one.unit]))
-        wait([self._futures[unit.unit]], _PATIENCE_SECONDS)
-        if not self._futures[unit.unit].done():
+        for number, ask in units:
+            if number not in self._futures:
+                self._futures[number] = Future()
+                self._asked.put((ask, self._futures[number]))
+        number, _ = units[0]
+        wait([self._futures[number]], _PATIENCE_SECONDS)
+        if not self._futures[number].done():
             return None
         try:
-            return self._futures.pop(unit.unit).result()
+            return self._futures.pop(number).result()
         except DayFailed as error:
             return str(error)
 
@@ -78,18 +79,18 @@ class Fetcher:
 
     def _serve(self) -> None:
         while (asked := self._asked.get()) is not None and not self._stopping.is_set():
-            unit, future = asked
+            ask, future = asked
             try:
-                future.set_result(self._fetch(unit))
+                future.set_result(self._fetch(ask))
             except BaseException as error:
                 future.set_exception(error)
         # Here, because a database that hangs would hold up whoever waits for the limit's lock.
         self._limit.close()
 
-    def _fetch(self, unit: PlannedUnit) -> Fetched:
-        kind: str = unit.picked["fetch"]
+    def _fetch(self, ask: Ask) -> Fetched:
+        kind = ask.fetch
         fetched_at = datetime.now(UTC)
-        regions = tuple(unit.picked.get("regions", ()))
+        regions = ask.regions
         day: date | None = None
         races = runners = 0
         payloads: list[bytes] | None
@@ -101,10 +102,11 @@ class Fetcher:
                 self._api.courses(regions), self._api.regions(), orjson.dumps({"bookmakers": bookmakers})
             ]  # fmt: skip
         elif kind == "horse":
-            payload = self._api.horse(unit.picked["horse_id"])
+            payload = self._api.horse(ask.horse_id)
             payloads = None if payload is None else [payload]
         else:
-            day = date.fromisoformat(unit.picked["date"])
+            day = ask.date
+            assert day is not None
             found = self._api.racecards(day, regions) if kind == "racecards" else self._api.results(day, regions)
             payloads = None if found is None else list(found.pages)
             if found is not None:
@@ -113,7 +115,7 @@ class Fetcher:
             "kind": kind,
             "date": day.isoformat() if day else None,
             "regions": regions,
-            "horse_id": unit.picked.get("horse_id"),
+            "horse_id": ask.horse_id or None,
             "observed": fetched_at.isoformat(),
         }
         value = b"\n".join(_line(said, payload) for payload in payloads or [b"null"])
@@ -121,7 +123,7 @@ class Fetcher:
         return Fetched(answer, value)
 
 
-def _line(said: dict[str, object], payload: bytes) -> bytes:
+def _line(said: Mapping[str, object], payload: bytes) -> bytes:
     """One line of a raw record: the payload's own bytes, but for line ends, which JSON has only between its tokens."""
     head = orjson.dumps({name: value for name, value in said.items() if value is not None})
     return head[:-1] + b',"payload":' + payload.replace(b"\r", b" ").replace(b"\n", b" ") + b"}"

@@ -14,10 +14,11 @@ from itertools import product
 import orjson
 from psycopg import Connection
 
+from producers.log import Place
 from producers.records import Records
 from producers.topics import topic_id
 from schemas.lane import Lane, LaneName
-from schemas.racing.tables import KINDS, RACING
+from schemas.racing.tables import KINDS, RACING, Kind
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +46,6 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a record stands."""
-
-    log: LaneName
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
 class Day:
     """One day of one kind, and the records that hold it, oldest fetch first.
 
@@ -61,7 +53,7 @@ class Day:
     """
 
     day: date
-    kind: str
+    kind: Kind
     kept: tuple[tuple[Place, Answer], ...]
 
     @property
@@ -71,7 +63,7 @@ class Day:
         return any(answer.fetched_at >= over for _, answer in self.kept)
 
 
-class RacingLedger:
+class RacingIndex:
     """The index, for one deployment's topics."""
 
     def __init__(self, connection: Connection, prefix: str, kafka: Mapping[str, str]) -> None:
@@ -153,9 +145,9 @@ class RacingLedger:
             ],
         )  # fmt: skip
 
-    def days(self, start: date, end: date, kinds: Sequence[str], regions: Sequence[str]) -> Iterator[Day]:
+    def days(self, start: date, end: date, kinds: Sequence[Kind], regions: Sequence[str]) -> Iterator[Day]:
         """Each day of the range, both ends included, by day and then kind, with what is kept of it for all regions."""
-        kept: dict[tuple[date, str], list[tuple[Place, Answer]]] = defaultdict(list)
+        kept: dict[tuple[date, Kind], list[tuple[Place, Answer]]] = defaultdict(list)
         rows = self._connection.execute(
             """SELECT kind, date, regions, fetched_at, races, runners, bytes, partition, record_offset
                FROM rederive.racing_records
@@ -165,7 +157,7 @@ class RacingLedger:
         )
         for kind, day, asked, fetched_at, races, runners, size, partition, offset in rows:
             answer = Answer(kind, day, tuple(asked), fetched_at, races, runners, size)
-            kept[day, kind].append((Place(LaneName.LOG, partition, offset), answer))
+            kept[day, kind].append((Place(log=LaneName.LOG, partition=partition, offset=offset), answer))
         span = [start + timedelta(days=n) for n in range((end - start).days + 1)]
         for day, kind in product(span, kinds):
             yield Day(day, kind, tuple(kept[day, kind]))
@@ -190,23 +182,24 @@ class RacingLedger:
                 "lasts": [last for _, last in ranges.values()],
             },
         )
-        return [Place(LaneName.LOG, partition, offset) for partition, offset in rows]
+        return [Place(log=LaneName.LOG, partition=partition, offset=offset) for partition, offset in rows]
 
     def horses(self, capture_id: str) -> Iterator[tuple[str, Place | None]]:
-        """Horses that ran in what the capture derived, and that it has no unit for: where their detail is kept."""
+        """Horses that ran in what the capture derived, and where their detail is kept, if it is."""
         rows = self._connection.execute(
             """SELECT r.horse_id, k.partition, k.record_offset
                FROM (SELECT DISTINCT horse_id FROM rederive.ra_runners_history WHERE capture_id = %(capture)s) r
                LEFT JOIN LATERAL (
                    SELECT partition, record_offset FROM rederive.racing_records k
                    WHERE k.horse_id = r.horse_id AND k.topic_id = %(topic)s ORDER BY fetched_at DESC LIMIT 1) k ON true
-               WHERE NOT EXISTS (SELECT FROM rederive.units u
-                                 WHERE u.capture_id = %(capture)s AND u.key_range = r.horse_id || '/horse')
                ORDER BY r.horse_id""",
             {"capture": capture_id, "topic": self._id(LaneName.DETAIL)},
         )
         for horse_id, partition, offset in rows:
-            yield horse_id, None if partition is None else Place(LaneName.DETAIL, partition, offset)
+            yield (
+                horse_id,
+                None if partition is None else Place(log=LaneName.DETAIL, partition=partition, offset=offset),
+            )
 
 
 def counted(pages: Sequence[Mapping[str, object]]) -> tuple[int, int]:

@@ -25,12 +25,12 @@ def list_captures(
     """List captures, the newest first, with their counts."""
     from dataclasses import asdict
 
-    from rederive import captures as ledger
     from rederive.cli.output import print_json, print_table
     from rederive.database import opened
+    from store import captures as stored
 
     with opened("the list of captures") as connection:
-        found = ledger.listed(connection, limit=limit)
+        found = stored.listed(connection, limit=limit)
     if json:
         print_json([asdict(one) for one in found])
         return
@@ -124,7 +124,7 @@ def rollback(
     from rederive.cli.output import confirmed, print_json, print_table, stderr, stdout
     from rederive.database import opened
     from schemas.errors import UsageError
-    from sinks.merge.rollback import Taken
+    from sinks.policy import Taken
 
     with opened("the rollback") as connection:
         nothing = ledger.nothing_to_take_back(connection, capture)
@@ -136,7 +136,7 @@ def rollback(
             _show_rollback(expected, json=json)
             return 0
         if nothing:
-            partition = ledger.is_partition(capture)
+            partition = ledger.is_partition(connection, capture)
             state = "rolled-back" if partition else ledger.find(connection, capture).state
             print_json({"capture_id": capture, "state": state, "tables": expected})
             return 0

@@ -92,14 +92,14 @@ def apply(
     """Run just what a plan says. A plan that no longer fits what is stored is refused, and nothing is sent."""
     from pydantic import ValidationError
 
+    from rederive.plans import read_plan
     from rederive.replayer import Replayer
     from rederive.settings import Settings
     from schemas.errors import UsageError
-    from schemas.plan import Plan
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        made = Plan.model_validate_json(text)
+        made = read_plan(text)
     except OSError as error:
         raise UsageError(f"{file} can't be read", why=str(error.strerror)) from None
     except (ValidationError, UnicodeDecodeError) as error:

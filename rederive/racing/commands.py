@@ -4,7 +4,7 @@ import re
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
@@ -212,7 +212,7 @@ def _replayer() -> "Replayer":
     return Replayer.of(Settings())
 
 
-def _plan(request: "Request") -> "Plan":
+def _plan(request: "Request") -> "Plan[Any]":
     return _replayer().plan(request, "api")
 
 
@@ -225,17 +225,18 @@ def _run(request: "Request", reason: str, workers: int | None, *, json: bool) ->
 
 def _check_access(replayer: "Replayer", request: "Request") -> None:
     """Failed when something is to be asked for and the credentials are missing: before a capture is made."""
+    from producers.racing.locators import Ask
     from producers.racing.settings import RacingSettings
     from schemas.errors import Failed
 
     try:
         RacingSettings()
     except Failed:
-        if any("fetch" in unit.picked for unit in replayer.plan(request, "api").units):
+        if any(isinstance(unit.locator, Ask) for unit in replayer.plan(request, "api").units):
             raise
 
 
-def _show_plan(made: "Plan", *, json: bool) -> int:
+def _show_plan(made: "Plan[Any]", *, json: bool) -> int:
     from rederive.cli.output import print_json, print_table
     from rederive.racing.days import months
 

@@ -7,13 +7,18 @@ from typing import Any
 
 import psycopg
 
+from producers.log import Place
 from producers.racing.days import DAY_KINDS, last_day
-from producers.racing.index import Day, RacingLedger
+from producers.racing.index import Day, RacingIndex
+from producers.racing.locators import Ask
 from producers.source import Request
 from rederive.racing.chunks import CALL_SECONDS, monthly
 from rederive.replayer import Replayer
 from schemas.errors import Failed
+from schemas.lane import LaneName
 from schemas.plan import Plan
+from schemas.racing.tables import RACING
+from store import units
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +86,11 @@ def status(replayer: Replayer, request: Request) -> dict[str, Any]:
     }
 
 
-def months(plan: Plan) -> list[tuple[str, int, int, int, int]]:
+def months(plan: Plan[Ask | Place]) -> list[tuple[str, int, int, int, int]]:
     """A plan by month: (month, racecards and results to ask for, other answers to ask for, records to read again)."""
     counts: dict[str, Counter[str]] = {}
     for unit in plan.units:
-        kind = unit.picked.get("fetch", "again")
+        kind = unit.locator.fetch if isinstance(unit.locator, Ask) else "again"
         month = unit.key_range[:7] if kind in DAY_KINDS or kind == "again" else "-"
         counts.setdefault(month, Counter())[kind if kind in (*DAY_KINDS, "again") else "other"] += 1
     return [(month, c["racecards"], c["results"], c["other"], c["again"]) for month, c in counts.items()]
@@ -94,18 +99,13 @@ def months(plan: Plan) -> list[tuple[str, int, int, int, int]]:
 def _days(replayer: Replayer, connection: psycopg.Connection, request: Request) -> list[Day]:
     assert request.start is not None
     assert request.end is not None
-    ledger = RacingLedger(connection, replayer.settings.topic_prefix, replayer.settings.kafka_config())
-    ledger.index()
+    index = RacingIndex(connection, replayer.settings.topic_prefix, replayer.settings.kafka_config())
+    index.index()
     kinds = [kind for kind in DAY_KINDS if kind in request.kinds]
-    return list(ledger.days(request.start.date(), last_day(request.end), kinds, request.keys))
+    return list(index.days(request.start.date(), last_day(request.end), kinds, request.keys))
 
 
 def _failures(connection: psycopg.Connection) -> dict[str, str]:
     """Why each day failed last, by `2024-05-18/results`."""
-    rows = connection.execute(
-        """SELECT DISTINCT ON (u.key_range) u.key_range, u.failure
-           FROM rederive.units u JOIN rederive.captures c USING (capture_id)
-           WHERE c.domain = 'racing' AND u.state = 'dead' AND u.lane = 'log'
-           ORDER BY u.key_range, c.number DESC"""
-    )
-    return {key_range: f"failed: {(failure or 'unknown').splitlines()[0]}" for key_range, failure in rows}
+    found = units.last_failures(connection, RACING.name, LaneName.LOG)
+    return {key_range: f"failed: {(failure or 'unknown').splitlines()[0]}" for key_range, failure in found.items()}

@@ -6,6 +6,7 @@ Both are for people. What is done is known by the capture's units; nothing reads
 import fcntl
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,8 +21,9 @@ import psycopg
 from producers.racing.days import DAY_KINDS, last_day
 from rederive.logs import folder
 from rederive.racing.chunks import Chunk, monthly
-from schemas.capture import Capture, Progress
+from schemas.capture import Capture, Progress, UnitState
 from schemas.errors import RederiveError
+from store import captures, units
 
 log = logging.getLogger(__name__)
 
@@ -91,19 +93,14 @@ class Journal:
 
     def _failures(self, connection: psycopg.Connection, chunks: list[Chunk]) -> dict[int, dict[str, Any]]:
         """Entries by unit, of those that aren't told yet."""
-        rows = connection.execute(
-            """SELECT unit, key_range, failure FROM rederive.units
-               WHERE capture_id = %s AND state = 'dead' AND unit <> ALL(%s) ORDER BY unit""",
-            [self.capture_id, list(self._told)],
-        ).fetchall()
         found = {}
-        for unit, key_range, failure in rows:
-            day, _, source = key_range.partition("/")
+        for dead in units.dead(connection, self.capture_id, told=list(self._told)):
+            day, _, source = dead.range.partition("/")
             chunk = next(
                 (str(chunk) for chunk in chunks if chunk.start.isoformat() <= day <= chunk.end.isoformat()), ""
             )
-            where = {"date": day if source in DAY_KINDS else "", "source": source or key_range}
-            found[unit] = {**_now(), "chunk": chunk, "error": failure, **where, "kind": "non-critical"}
+            where = {"date": day if source in DAY_KINDS else "", "source": source or dead.range}
+            found[dead.unit] = {**_now(), "chunk": chunk, "error": dead.failure, **where, "kind": "non-critical"}
         return found
 
     def _append(self, entries: list[dict[str, Any]]) -> None:
@@ -165,45 +162,53 @@ def _now() -> dict[str, str]:
 
 
 def _request(connection: psycopg.Connection, capture_id: str) -> tuple[date, date] | None:
-    row = connection.execute(
-        "SELECT request ->> 'start', request ->> 'end' FROM rederive.captures WHERE capture_id = %s", [capture_id]
-    ).fetchone()
-    if row is None or row[0] is None or row[1] is None:
+    capture = captures.find(connection, capture_id)
+    start, end = (capture.request.get(name) if capture else None for name in ("start", "end"))
+    if start is None or end is None:
         return None
-    return datetime.fromisoformat(row[0]).date(), last_day(datetime.fromisoformat(row[1]))
+    return datetime.fromisoformat(start).date(), last_day(datetime.fromisoformat(end))
+
+
+_Counts = dict[tuple[str, str], list[int]]
+"""By month and kind."""
 
 
 def _chunks(connection: psycopg.Connection, capture_id: str, chunks: list[Chunk]) -> list[dict[str, Any]]:
-    units = {
-        (month, kind): rest
-        for month, kind, *rest in connection.execute(
-            """SELECT left(key_range, 7), split_part(key_range, '/', 2), count(*),
-                      count(*) FILTER (WHERE state IN ('applied', 'dead')), count(*) FILTER (WHERE state = 'dead'),
-                      sum(updated), sum(unchanged), sum(skipped), sum(errors)
-               FROM rederive.units WHERE capture_id = %s AND key_range LIKE '____-__-__/%%' GROUP BY 1, 2""",
-            [capture_id],
-        )
-    }
-    kept = {
-        (month, kind): rest
-        for month, kind, *rest in connection.execute(
-            # A day may be kept more than once: its latest fetch counts.
-            """SELECT month, kind, sum(races), sum(runners), count(*), count(*) FILTER (WHERE races > 0) FROM (
-                   SELECT DISTINCT ON (r.kind, r.date) left(u.key_range, 7) AS month, r.kind, r.races, r.runners
-                   FROM rederive.units u JOIN rederive.racing_records r
-                     ON r.kind = split_part(u.key_range, '/', 2) AND r.date::text = split_part(u.key_range, '/', 1)
-                    AND r.partition = coalesce((u.picked ->> 'partition')::int, u.partition)
-                    AND r.record_offset = coalesce((u.picked ->> 'offset')::int8, u.record_offset)
-                   WHERE u.capture_id = %s AND u.state = 'applied' AND u.key_range LIKE '____-__-__/%%'
-                   ORDER BY r.kind, r.date, r.fetched_at DESC) latest
-               GROUP BY 1, 2""",
-            [capture_id],
-        )
-    }
-    return [_chunk(chunk, units, kept) for chunk in chunks]
+    days = {unit: _DAY.fullmatch(unit.key_range) for unit in units.of_capture(connection, capture_id)}
+    of_days = {unit: (found["month"], found["kind"]) for unit, found in days.items() if found}
+    counted: _Counts = {}
+    for unit, place in of_days.items():
+        done, dead = unit.state in (UnitState.APPLIED, UnitState.DEAD), unit.state is UnitState.DEAD
+        figures = [1, int(done), int(dead), unit.updated, unit.unchanged, unit.skipped, unit.errors]
+        counted[place] = [sum(pair) for pair in zip(counted.get(place, [0] * 7), figures, strict=True)]
+    applied = [unit for unit in of_days if unit.state is UnitState.APPLIED]
+    kept = _kept(connection, applied)
+    return [_chunk(chunk, counted, kept) for chunk in chunks]
 
 
-def _chunk(chunk: Chunk, units: dict[Any, Any], kept: dict[Any, Any]) -> dict[str, Any]:
+_DAY = re.compile(r"(?P<month>[0-9-]{7})-[0-9]{2}/(?P<kind>[a-z]+)")
+
+
+def _kept(connection: psycopg.Connection, applied: list[units.Known]) -> _Counts:
+    """Races, runners, days and days with races of what the units have read: of a day its latest fetch."""
+    places = [
+        (unit.key_range, unit.locator.get("partition", unit.partition), unit.locator.get("offset", unit.record_offset))
+        for unit in applied
+    ]
+    found = connection.execute(
+        """SELECT month, kind, sum(races), sum(runners), count(*), count(*) FILTER (WHERE races > 0) FROM (
+               SELECT DISTINCT ON (r.kind, r.date) left(u.key_range, 7) AS month, r.kind, r.races, r.runners
+               FROM unnest(%s::text[], %s::int4[], %s::int8[]) AS u(key_range, partition, record_offset)
+               JOIN rederive.racing_records r USING (partition, record_offset)
+               WHERE r.kind = split_part(u.key_range, '/', 2) AND r.date::text = split_part(u.key_range, '/', 1)
+               ORDER BY r.kind, r.date, r.fetched_at DESC) latest
+           GROUP BY 1, 2""",
+        [list(column) for column in zip(*places, strict=True)] or [[], [], []],
+    )
+    return {(month, kind): list(figures) for month, kind, *figures in found}
+
+
+def _chunk(chunk: Chunk, counted: _Counts, kept: _Counts) -> dict[str, Any]:
     month = f"{chunk.start:%Y-%m}"
     found: dict[str, Any] = {
         "chunk_number": chunk.number,
@@ -212,16 +217,16 @@ def _chunk(chunk: Chunk, units: dict[Any, Any], kept: dict[Any, Any]) -> dict[st
         "_done": True,
     }
     for kind in DAY_KINDS:
-        count, done, dead, updated, unchanged, skipped, errors = units.get((month, kind), [0] * 7)
+        count, done, dead, updated, unchanged, skipped, errors = counted.get((month, kind), [0] * 7)
         races, runners, days, with_data = kept.get((month, kind), [0] * 4)
         found["_done"] &= count == done
         db_stats = {"updated": updated, "unchanged": unchanged, "skipped": skipped, "errors": errors}
-        counted = (
+        figures = (
             {"races_fetched": races, "runners_fetched": runners, "days_fetched": days, "days_with_data": with_data}
             if kind == "racecards"
             else {"runners_updated": runners, "races_fetched": races, "days_with_data": with_data}
         )
-        found[kind] = {"success": count == done and not dead, "fetched": races, **counted, "db_stats": db_stats}
+        found[kind] = {"success": count == done and not dead, "fetched": races, **figures, "db_stats": db_stats}
     return found
 
 

@@ -5,7 +5,7 @@ Text COPY takes the values as an outcome has them; Postgres itself refuses what 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -14,9 +14,7 @@ from psycopg import Connection
 
 from schemas.outcome import TableRows
 from schemas.table import Table
-
-Blocks = Sequence[tuple[int, TableRows]]
-"""Blocks of one table, each with its unit's number in the batch."""
+from sinks.policy import Blocks
 
 _NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from psycopg import Connection
+
 from schemas.table import Mode, Table
 from sinks.merge.staging import copied_as
 
@@ -89,5 +91,37 @@ class Companions:
         )
 
     def lookup(self, table: str, alias: str, by: str, columns: str = "*", where: str = "") -> str:
-        """The rows of a big table with the key of `by`, for FROM: always found by index (see sinks/merge/statements.py)."""
+        """The rows of a big table with the key of `by`, for FROM: always found by index (sinks/merge/statements.py)."""
         return f"LATERAL (SELECT {columns} FROM {table} {alias} WHERE {self.on(alias, by)} {where} OFFSET 0) {alias}"
+
+
+def make(connection: Connection, table: Table) -> None:
+    """Make the serving table, its history and its baseline from the spec, or add what they lack of its columns.
+
+    A serving table that others have made is adopted: what merging needs is added, nothing is taken away.
+    """
+    sql = Companions(table)
+    key = ", ".join(f"{column.name} {column.type}" for column in table.key)
+    own = ["capture_id text", "derivation_version int", "merge_xid xid"]
+    own += [f"{table.touched} timestamptz"] if table.touched else []
+    entry = "source int2 NOT NULL, capture_id text NOT NULL, observed timestamptz NOT NULL"
+    connection.execute(f"""
+        CREATE TABLE IF NOT EXISTS {sql.serving} ({key}, PRIMARY KEY ({sql.keys}));
+        CREATE TABLE IF NOT EXISTS {sql.history} ({key}, {entry}, derivation_version int NOT NULL, arrival int8,
+            PRIMARY KEY ({sql.keys}, source, capture_id, observed));
+        CREATE TABLE IF NOT EXISTS {sql.baseline} ({key}, present bool NOT NULL, row_xmin xid, PRIMARY KEY ({sql.keys}))
+        """)
+    columns = [f"{column.name} {column.type}" for column in table.columns]
+    for name, wanted in ((sql.serving, [*columns, *own]), (sql.history, columns), (sql.baseline, columns)):
+        known = {column for (column,) in connection.execute(_COLUMNS, [name])}
+        lacking = [column for column in wanted if column.partition(" ")[0] not in known]
+        if lacking:
+            connection.execute(f"ALTER TABLE {name} {', '.join(f'ADD COLUMN {column}' for column in lacking)}")
+    if not connection.execute(_INDEXED, [sql.history]).fetchone():
+        connection.execute(f"CREATE INDEX ON {sql.history} (capture_id, {sql.keys})")
+
+
+_COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+_INDEXED = """
+    SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = to_regclass(%s) AND a.attname = 'capture_id'"""

@@ -14,18 +14,18 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
+from schemas.outcome import Key
 from schemas.table import Mode, Table
 from sinks.merge.folding import Folding
 from sinks.merge.staging import Staged
 from sinks.merge.statements import Statements
+from sinks.policy import Writer
 
 # Joins of a small stage with big tables must go by index; the planner guesses otherwise while the tables are young.
 _PLANNER = """
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off
 """
 _ROUNDS = 5
-
-Key = tuple[Any, ...]
 
 
 @lru_cache
@@ -38,17 +38,6 @@ def statements(table: Table) -> Statements:
 def folding(table: Table) -> Folding:
     """Those of folding."""
     return Folding(table)
-
-
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """The capture on whose behalf rows are written."""
-
-    capture_id: str
-    number: int
-    mode: Mode
-    derivation_version: int
-    dry_run: bool = False
 
 
 @dataclass(slots=True)
@@ -65,8 +54,7 @@ def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
     connection.prepare_threshold = None
     connection.execute(_PLANNER)
     for table in tables:
-        if table.policy is not Mode.INSERT:
-            connection.execute(statements(table).make_temporary)
+        connection.execute(statements(table).make_temporary)
 
 
 def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int]:

@@ -1,40 +1,19 @@
 """Take captures out of history and fold the keys that they touched."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from psycopg import Connection
 
+from schemas.outcome import Key
 from schemas.table import Table
 from sinks.merge.companions import Companions
-from sinks.merge.merging import Key, draw_arrival, folding, lock, name_remaining, note_outside, refold, statements
+from sinks.merge.merging import draw_arrival, folding, lock, name_remaining, note_outside, refold, statements
+from sinks.policy import Taken
 
 BATCH_KEYS = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a rollback has done to a table: keys folded, entries taken out, rows changed and rows deleted."""
-
-    keys: int = 0
-    entries: int = 0
-    changed: int = 0
-    deleted: int = 0
-
-    def __add__(self, other: "Taken") -> "Taken":
-        return Taken(
-            self.keys + other.keys,
-            self.entries + other.entries,
-            self.changed + other.changed,
-            self.deleted + other.deleted,
-        )
-
-    def counts(self) -> dict[str, int]:
-        """As `preview` counts."""
-        return {"entries": self.entries, "changed": self.changed, "deleted": self.deleted}
-
-
-def preview(connection: Connection, table: Table, capture_id: str) -> dict[str, int]:
+def preview(connection: Connection, table: Table, capture_id: str) -> Taken:
     """What a rollback would do to `table`: entries, rows changed and rows deleted. Reads only."""
     sql = folding(table)
     touched = f"(SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %(without)s) touched"
@@ -47,7 +26,7 @@ def preview(connection: Connection, table: Table, capture_id: str) -> dict[str, 
         {"without": capture_id},
     ).fetchone()
     assert row is not None
-    return {"entries": row[0], "changed": row[1], "deleted": row[2]}
+    return Taken(entries=row[0], changed=row[1], deleted=row[2])
 
 
 def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator[Taken]:

@@ -17,7 +17,7 @@ from samples.betfair.sample import snapshot_line
 from samples.betfair.synthetic import Synthetic
 from schemas.betfair.tables import METRICS
 from schemas.lane import Lane, LaneName
-from sinks.notes import holes
+from store.origins import holes
 from tests.program import last_object, rederive, start, workers
 from tests.wait import until
 

@@ -7,18 +7,18 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from producers import ledger
 from producers.betfair.snapshots import SnapshotTable
 from producers.sender import Sender
-from producers.source import Made, Request, make_plan
+from producers.source import DraftOfPlan, Request, Services, make_plan
 from producers.topics import committed, ensure_topics
 from rederive.settings import Settings
 from samples.betfair.load import load
 from samples.betfair.synthetic import Synthetic
-from schemas.betfair.tables import METRICS
+from schemas.betfair.tables import BETFAIR, METRICS
 from schemas.lane import Lane, LaneName
 from schemas.table import Mode
 from schemas.unit import Unit
+from store import captures, units
 from tests.program import ROOT, environment, last_object, rederive
 from tests.wait import until
 
@@ -31,16 +31,16 @@ def test_lost_outcomes_are_computed_again(settings: Settings, migrated: str) -> 
     with psycopg.connect(migrated, autocommit=True) as connection:
         world = Synthetic()
         load(connection, world.metadata(), world.snapshots(500))
-        source = SnapshotTable(connection)
+        source = SnapshotTable(BETFAIR, Services(connection, lambda: connection, kafka))
         plan = make_plan(source, Request("betfair", Mode.FILL, METRICS))
-        capture, _ = ledger.mint(connection, Made(plan), who="test", reason="", dry_run=False)
-        ledger.set_topic(connection, capture.capture_id, lane, topic_id, {0: (0, 0)})
+        capture, _ = captures.mint(connection, DraftOfPlan(plan), who="test", reason="", dry_run=False)
+        captures.set_topic(connection, capture.capture_id, lane, topic_id, {0: (0, 0)})
         sender = Sender(kafka, lane.raw, [0])
         for unit in plan.units:
             read = source.read(capture.capture_id, METRICS, unit)
             assert isinstance(read, Unit)
             sender.send(read)
-        ledger.mark_sent(connection, capture.capture_id, sender.flush(30))
+        units.mark_sent(connection, capture.capture_id, sender.flush(30))
 
     words = ["worker", "agent", "--domain", "betfair", "--member", f"{settings.topic_prefix}one"]
     agent = subprocess.Popen(

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from schemas.outcome import Outcome, RowProblem, TableRows
 from schemas.table import Mode
 from schemas.unit import Origin
-from sinks import notes
 from sinks.apply import Result, apply
 from sinks.merge import merging as merge_module
 from sinks.merge.merging import folding, prepare
-from sinks.merge.rollback import Taken, roll_back
+from sinks.merge.rollback import roll_back
+from sinks.policy import Taken
+from store import origins
 from tests.sinks.made_tables import MADE, MODES, ONE_SOURCE, make_capture
 
 pytestmark = pytest.mark.services
@@ -63,7 +64,7 @@ def test_a_repeat_changes_nothing_and_is_counted_once(connection: psycopg.Connec
     assert (again.applied, again.repeated) == (0, 2)
     assert stored(connection) == {1: (1.0, None, None), 2: (None, 2.0, None)}
     assert units(connection, capture) == [("applied", 2, 0, 0, 0)]
-    assert notes.holes(connection, "t", 0, 0, 8) == [(1, 7)]
+    assert origins.holes(connection, "t", 0, 0, 8) == [(1, 7)]
 
 
 def test_worked_example_of_the_merge(connection: psycopg.Connection) -> None:
@@ -138,7 +139,7 @@ def test_records_of_a_capture_that_is_not_running_are_discarded_and_noted(connec
     assert apply(connection, MADE, capture, [result(capture, 0, [(1, 1.0, None, None)])]).discarded == 1
     assert apply(connection, MADE, "nobody", [result("nobody", 0, [(1, 1.0, None, None)])]).discarded == 1
     assert stored(connection) == {}
-    assert notes.holes(connection, "t", 0, 0, 1) == []
+    assert origins.holes(connection, "t", 0, 0, 1) == []
 
 
 def test_a_dry_run_counts_and_writes_nothing(connection: psycopg.Connection) -> None:

@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from schemas.outcome import TableRows
 from schemas.table import Mode, Table
-from sinks.merge.merging import Writer, merge, prepare
-from sinks.merge.rollback import Taken, roll_back
+from sinks.merge.merging import merge, prepare
+from sinks.merge.rollback import roll_back
 from sinks.merge.staging import Staged
+from sinks.policy import Taken, Writer
 from tests.sinks.made_tables import MODES, ONE_SOURCE, THREE_SOURCES, TWO_SOURCES, make, make_capture
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Notes: which raw records of a capture have been applied, and which were given up, as compact offset ranges."""
+"""The table of origins: which raw records of a capture have been applied, and which were given up, as offset ranges."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from psycopg.types.multirange import Int8Multirange
 from psycopg.types.range import Int8Range
 
 from schemas.unit import Origin
+from store.rows import value
 
 Place = tuple[str, int]
 
@@ -24,34 +25,35 @@ def ranges(offsets: Iterable[int]) -> Int8Multirange:
 
 
 def lock(connection: Connection, capture_id: str, origins: Iterable[Origin]) -> set[Origin]:
-    """Lock the capture's notes of these origins' partitions; return those of the origins already applied."""
+    """Lock what is noted of the capture in these origins' partitions; return those of the origins already applied."""
     asked: dict[Place, list[Origin]] = defaultdict(list)
     for origin in origins:
         asked[origin.topic, origin.partition].append(origin)
     applied: set[Origin] = set()
     for (topic, partition), here in sorted(asked.items()):
         connection.execute(
-            "INSERT INTO rederive.notes (capture_id, topic, partition) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            "INSERT INTO rederive.origins (capture_id, topic, partition) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             [capture_id, topic, partition],
         )
-        row = connection.execute(
-            "SELECT applied FROM rederive.notes WHERE (capture_id, topic, partition) = (%s, %s, %s) FOR NO KEY UPDATE",
+        known = value(
+            connection,
+            """SELECT applied FROM rederive.origins WHERE (capture_id, topic, partition) = (%s, %s, %s)
+               FOR NO KEY UPDATE""",
             [capture_id, topic, partition],
-        ).fetchone()
-        assert row is not None
-        applied.update(origin for origin in here if any(origin.offset in known for known in row[0]))
+        )
+        applied.update(origin for origin in here if any(origin.offset in range_ for range_ in known))
     return applied
 
 
 def add(connection: Connection, capture_id: str, applied: Iterable[Origin], dead: Iterable[Origin]) -> None:
-    """Note origins in the locked notes. Dead ones that were applied later leave the dead; applied is final."""
+    """Note origins; they are locked. Dead ones that were applied later leave the dead; applied is final."""
     found: dict[Place, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for which, origins in enumerate((applied, dead)):
         for origin in origins:
             found[origin.topic, origin.partition][which].append(origin.offset)
     for (topic, partition), (done, lost) in sorted(found.items()):
         connection.execute(
-            """UPDATE rederive.notes
+            """UPDATE rederive.origins
                SET applied = applied + %(done)s, dead = (dead + %(lost)s) - (applied + %(done)s)
                WHERE (capture_id, topic, partition) = (%(capture)s, %(topic)s, %(partition)s)""",
             {
@@ -65,12 +67,17 @@ def add(connection: Connection, capture_id: str, applied: Iterable[Origin], dead
 
 
 def holes(connection: Connection, topic: str, partition: int, low: int, high: int) -> list[tuple[int, int]]:
-    """Offset ranges of [low, high) that no capture's notes cover: units that were lost."""
-    row = connection.execute(
+    """Offset ranges of [low, high) that no capture has noted: units that were lost."""
+    found = value(
+        connection,
         """SELECT int8multirange(int8range(%s, %s)) - coalesce(range_agg(noted), '{}')
-           FROM (SELECT unnest(applied + dead) AS noted FROM rederive.notes
+           FROM (SELECT unnest(applied + dead) AS noted FROM rederive.origins
                  WHERE topic = %s AND partition = %s) n""",
         [low, high, topic, partition],
-    ).fetchone()
-    assert row is not None
-    return [(hole.lower, hole.upper) for hole in row[0]]
+    )
+    return [(hole.lower, hole.upper) for hole in found]
+
+
+def forget(connection: Connection, capture_id: str, topic: str) -> None:
+    """Drop what is noted of a capture on a topic that is no longer the same."""
+    connection.execute("DELETE FROM rederive.origins WHERE (capture_id, topic) = (%s, %s)", [capture_id, topic])

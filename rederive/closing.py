@@ -13,8 +13,8 @@ from sinks.steps import run_steps
 log = logging.getLogger(__name__)
 
 
-def follow(connection: psycopg.Connection, capture: Capture) -> None:
-    """Run both; may be done again at any time."""
+def close(connection: psycopg.Connection, capture: Capture) -> None:
+    """Run both, where rows were written; may be done again at any time."""
     if capture.dry_run:
         return
     domain = domains.find(capture.domain)

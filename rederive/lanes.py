@@ -2,13 +2,12 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 from confluent_kafka import KafkaException
 
-from producers import ledger
-from producers.sender import Delivered, Sender
+from producers.sender import Sender
 from producers.topics import behind, ensure_topics, watermarks
 from rederive import domains
 from rederive.logs import run_log
@@ -18,13 +17,14 @@ from schemas.capture import Capture
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import PlannedUnit
-from schemas.unit import Unit
+from schemas.unit import Delivered, Unit
+from store import captures
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Outlets:
+class Lanes:
     """The lanes of one run, opened as they are needed; a context manager that leaves no worker behind."""
 
     settings: Settings
@@ -50,7 +50,7 @@ class Outlets:
         domain = domains.find(self.capture.domain)
         topic_id = ensure_topics(kafka, lane, self.agents, domain.log_retention)
         kept = watermarks(kafka, lane.raw)
-        if lost := ledger.set_topic(connection, self.capture.capture_id, lane, topic_id, kept):
+        if lost := captures.set_topic(connection, self.capture.capture_id, lane, topic_id, kept):
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
         # What comes from an API comes slowly: one agent has time enough for it.
         fed_by_api = self.capture.source == "api" and name is not LaneName.REPLAY
@@ -64,7 +64,7 @@ class Outlets:
         for _, workers in self._open.values():
             workers.check()
 
-    def send(self, planned: PlannedUnit, unit: Unit) -> None:
+    def send(self, planned: PlannedUnit[Any], unit: Unit) -> None:
         """Queue a unit for its lane. Failed when an earlier delivery has failed."""
         self._open[planned.lane][0].send(unit)
 

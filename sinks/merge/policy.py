@@ -1,0 +1,50 @@
+"""The policy of rows that several captures, and ingestion, write together (docs/merging.md)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from psycopg import Connection
+
+from schemas.table import Mode, Table
+from sinks.merge import rollback
+from sinks.merge.companions import make
+from sinks.merge.merging import folding, merge, prepare
+from sinks.merge.staging import Staged
+from sinks.policy import Blocks, Policy, Scope, Taken, Writer
+
+
+class Merge(Policy):
+    """Serving rows are the fold of their baseline, their history and the writes from outside."""
+
+    def make(self, connection: Connection, table: Table) -> None:
+        """The serving table, its history and its baseline."""
+        make(connection, table)
+
+    def prepare(self, connection: Connection, table: Table) -> None:
+        """Temporary tables."""
+        prepare(connection, (table,))
+
+    def write(self, connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
+        """Stage and merge. In a capture that inserts, rows meet as the table itself has it."""
+        staged = Staged(table)
+        for number, block in blocks:
+            staged.add(number, block.whole())
+        return merge(connection, staged, replace(writer, mode=table.policy) if writer.mode is Mode.INSERT else writer)
+
+    def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
+        """Entries of the run, rows that would change or go without them."""
+        return rollback.preview(connection, table, scope.run) if scope.run else Taken()
+
+    def take_out_units(self, connection: Connection, table: Table, scope: Scope) -> Taken:
+        """Entries of the keys that the units have noted."""
+        return rollback.roll_back_keys(connection, table, scope.noted(table))
+
+    def take_out_run(self, connection: Connection, table: Table, run: str) -> Iterator[Taken]:
+        """Entries of the run, by batches of keys."""
+        return rollback.roll_back(connection, table, run)
+
+    def verify(self, connection: Connection, table: Table) -> int:
+        """Rows of ours that aren't their fold, and rows that a fold has and nobody deleted from outside."""
+        row = connection.execute(folding(table).count_unfolded).fetchone()
+        return int(row[0]) if row else 0

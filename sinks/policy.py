@@ -1,0 +1,115 @@
+"""The write policy: how rows of a table are written, previewed, taken out again and checked. Two packages implement it.
+
+Nobody outside asks which of them a table has: `sinks.policies.policy_of` gives it.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import Connection
+
+from schemas.domain import Domain, load
+from schemas.outcome import Key, TableRows
+from schemas.table import Mode, Table
+from store.lineage import Written
+
+Blocks = Sequence[tuple[int, TableRows]]
+"""Blocks of one table, each with its unit's number in the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """The capture on whose behalf rows are written."""
+
+    capture_id: str
+    number: int
+    mode: Mode
+    derivation_version: int
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a rollback does to a table: keys looked at, entries taken out, rows changed and rows deleted."""
+
+    keys: int = 0
+    entries: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: "Taken") -> "Taken":
+        return Taken(
+            self.keys + other.keys,
+            self.entries + other.entries,
+            self.changed + other.changed,
+            self.deleted + other.deleted,
+        )
+
+    def counts(self) -> dict[str, int]:
+        """For people."""
+        return {"entries": self.entries, "changed": self.changed, "deleted": self.deleted}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is taken back: units of a domain, and with a `run` all that this run has written."""
+
+    domain: Domain
+    units: frozenset[Written]
+    run: str | None = None
+
+    def captures(self, table: Table) -> list[str]:
+        """The captures whose rows go from a table that is keyed by them."""
+        return sorted({capture for unit in self.units if self._writes(unit, table) for capture in _keyed_by(unit)})
+
+    def _writes(self, unit: Written, table: Table) -> bool:
+        return unit.stage not in self.domain.stages or table.name in self.domain.stages[unit.stage]
+
+    def noted(self, table: Table) -> dict[str, set[Key]]:
+        """By run, the keys of a table whose rows its units have written, where the domain can say so."""
+        found: dict[str, set[Key]] = {}
+        if self.domain.notes:
+            for unit in self.units:
+                found.setdefault(unit.run, set()).update(load(self.domain.notes)(table, unit.stage, unit.writes))
+        return {run: keys for run, keys in found.items() if keys}
+
+
+def _keyed_by(unit: Written) -> frozenset[str]:
+    return unit.writes or frozenset({unit.run})
+
+
+class Policy(ABC):
+    """One way to write rows of tables. Every method but `make` and `prepare` works on one table."""
+
+    @abstractmethod
+    def make(self, connection: Connection, table: Table) -> None:
+        """Make the table and what it needs beside it from its spec, where they are missing."""
+
+    @abstractmethod
+    def prepare(self, connection: Connection, table: Table) -> None:
+        """Make what a connection needs to write to the table, outside any transaction."""
+
+    @abstractmethod
+    def write(self, connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
+        """Write rows in the caller's transaction; how many changed, per unit number. A dry run only counts.
+
+        ValueError, KeyError, TypeError or OverflowError when a block doesn't fit the table.
+        """
+
+    @abstractmethod
+    def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
+        """What taking the scope out would do; reads only."""
+
+    @abstractmethod
+    def take_out_units(self, connection: Connection, table: Table, scope: Scope) -> Taken:
+        """Take out what is known by the units that wrote it, in the caller's transaction, which is no savepoint."""
+
+    @abstractmethod
+    def take_out_run(self, connection: Connection, table: Table, run: str) -> Iterator[Taken]:
+        """Take out what else a run has written, a batch a transaction; may be stopped and begun again."""
+
+    @abstractmethod
+    def verify(self, connection: Connection, table: Table) -> int:
+        """How many rows aren't as what is kept of their making says they are."""

@@ -1,0 +1,267 @@
+"""The table of captures: every run, minted once, and where it stands."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from schemas.capture import Capture, CaptureState
+from schemas.lane import Lane
+from schemas.plan import PlanHead, PlannedUnit
+from schemas.table import Mode
+from store import origins, units
+from store.rows import row, rows, value, values
+
+_COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_ids, request"
+_COUNTS = """(SELECT count(*) AS units, count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')) AS units_done,
+        count(*) FILTER (WHERE state = 'dead') AS units_dead, coalesce(sum(rows), 0)::int8 AS rows,
+        coalesce(sum(updated), 0)::int8 AS updated, coalesce(sum(unchanged), 0)::int8 AS unchanged,
+        coalesce(sum(skipped), 0)::int8 AS skipped, coalesce(sum(errors), 0)::int8 AS errors
+    FROM rederive.units WHERE capture_id = c.capture_id)"""
+
+
+class Draft(Protocol):
+    """A plan on its way into a capture: iterate over its pages, then take the final `head` and the `digest`."""
+
+    head: PlanHead
+
+    @property
+    def digest(self) -> str:
+        """The digest of what has passed."""
+
+    def __iter__(self) -> Iterator[Sequence[PlannedUnit[Any]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A capture with its counts. Times are aware; rows count source rows."""
+
+    capture_id: str
+    domain: str
+    state: str
+    mode: str
+    dry_run: bool
+    created_at: datetime
+    finished_at: datetime | None
+    who: str
+    reason: str
+    units: int
+    units_done: int
+    units_dead: int
+    rows: int
+    updated: int
+    unchanged: int
+    skipped: int
+    errors: int
+
+
+def hold(connection: Connection, domain: str, *, alone: bool = False) -> None:
+    """Until the transaction ends, what units of the domain are planned on isn't taken back.
+
+    Whoever plans units holds it, from before it looks at what is stored until its units are there. A rollback that
+    takes back what was derived, too, holds it `alone`: of what it has found out nothing changes until it is done.
+    """
+    shared = "" if alone else "_shared"
+    connection.execute(f"SELECT pg_advisory_xact_lock{shared}(hashtext('rederive.planning'), hashtext(%s))", [domain])
+
+
+def mint(connection: Connection, draft: Draft, *, who: str, reason: str, dry_run: bool) -> tuple[Capture, PlanHead]:
+    """Make a capture and freeze its plan, page by page: all of it is there, or nothing."""
+    head = draft.head
+    with connection.transaction():
+        hold(connection, head.domain)
+        capture = row(
+            connection,
+            _capture,
+            f"""WITH minted AS (SELECT nextval('rederive.capture_number') AS number)
+                INSERT INTO rederive.captures (capture_id, number, domain, source, mode, dry_run, derivation_version,
+                    columns, request, digest, reason, who, state)
+                SELECT %(domain)s || '-' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD') || '-' || number, number,
+                       %(domain)s, %(source)s, %(mode)s, %(dry_run)s, %(version)s, %(columns)s, %(request)s,
+                       '', %(reason)s, %(who)s, 'running' FROM minted
+                RETURNING {_COLUMNS}""",
+            {
+                "domain": head.domain,
+                "source": head.source,
+                "mode": head.mode.value,
+                "dry_run": dry_run,
+                "version": head.derivation_version,
+                "columns": list(head.columns),
+                "request": Jsonb(head.request),
+                "reason": reason,
+                "who": who,
+            },
+        )
+        assert capture is not None
+        for page in draft:
+            units.add(connection, capture.capture_id, page)
+        connection.execute(
+            "UPDATE rederive.captures SET digest = %s WHERE capture_id = %s", [draft.digest, capture.capture_id]
+        )
+    return capture, draft.head
+
+
+def _capture(
+    *,
+    mode: str,
+    state: str,
+    columns: Sequence[str],
+    **others: Any,  # noqa: ANN401 - the table's columns
+) -> Capture:
+    return Capture(mode=Mode(mode), state=CaptureState(state), columns=tuple(columns), **others)
+
+
+def find(connection: Connection, capture_id: str) -> Capture | None:
+    """The capture of that id, or None."""
+    return row(connection, _capture, f"SELECT {_COLUMNS} FROM rederive.captures WHERE capture_id = %s", [capture_id])
+
+
+def held(connection: Connection, capture_id: str) -> Capture | None:
+    """The capture, which keeps its state until the transaction ends."""
+    return row(
+        connection, _capture, f"SELECT {_COLUMNS} FROM rederive.captures WHERE capture_id = %s FOR SHARE", [capture_id]
+    )
+
+
+def holds_running(connection: Connection, capture: Capture) -> bool:
+    """Whether the capture is running; if so it stays that, and what its next units read stays, for the transaction."""
+    hold(connection, capture.domain)
+    found = held(connection, capture.capture_id)
+    return found is not None and found.state is CaptureState.RUNNING
+
+
+def listed(
+    connection: Connection, *, limit: int, capture_id: str | None = None, state: CaptureState | None = None
+) -> list[Listed]:
+    """The newest captures first."""
+    return rows(
+        connection,
+        Listed,
+        f"""SELECT c.capture_id, c.domain, c.state, c.mode, c.dry_run, c.created_at, c.finished_at, c.who, c.reason, u.*
+            FROM rederive.captures c CROSS JOIN LATERAL {_COUNTS} u
+            WHERE (%(id)s::text IS NULL OR c.capture_id = %(id)s) AND (%(state)s::text IS NULL OR c.state = %(state)s)
+            ORDER BY c.number DESC LIMIT %(limit)s""",
+        {"id": capture_id, "state": state, "limit": limit},
+    )
+
+
+def unfinished(connection: Connection, domain: str) -> list[str]:
+    """Ids of the domain's running captures, newest first."""
+    return values(
+        connection,
+        "SELECT capture_id FROM rederive.captures WHERE domain = %s AND state = 'running' ORDER BY number DESC",
+        [domain],
+    )
+
+
+def digest(connection: Connection, capture_id: str) -> str:
+    """The digest of the capture's plan."""
+    return str(value(connection, "SELECT digest FROM rederive.captures WHERE capture_id = %s", [capture_id]))
+
+
+def set_state(connection: Connection, capture_id: str, state: CaptureState, *before: CaptureState) -> bool:
+    """Move a capture that is in one of the states `before` to another one; whether it was."""
+    return (
+        connection.execute(
+            """UPDATE rederive.captures SET state = %(state)s,
+                   finished_at = CASE WHEN %(state)s IN ('running', 'rolling-back') THEN NULL ELSE now() END
+               WHERE capture_id = %(id)s AND state = ANY(%(before)s)""",
+            {"state": state, "id": capture_id, "before": list(before)},
+        ).rowcount
+        > 0
+    )
+
+
+def cancel(connection: Connection, capture_id: str) -> int | None:
+    """End a running capture; the units given up, None when it isn't running."""
+    with connection.transaction():
+        if not set_state(connection, capture_id, CaptureState.CANCELLED, CaptureState.RUNNING):
+            return None
+        return units.cancel(connection, capture_id)
+
+
+def reopen(connection: Connection, capture: Capture, *, dead: bool) -> None:
+    """Make a capture runnable again, unless it is being rolled back.
+
+    Cancelled units are planned again, and with `dead` the dead ones too.
+    """
+    open_states = ["cancelled", "planned", "sent", *(["dead"] if dead else [])]
+    with connection.transaction():
+        hold(connection, capture.domain)
+        reopened = connection.execute(
+            """UPDATE rederive.captures SET state = 'running', finished_at = NULL
+               WHERE capture_id = %(id)s AND state NOT IN ('rolling-back', 'rolled-back')
+                 AND (state = 'cancelled' OR EXISTS (SELECT FROM rederive.units
+                      WHERE capture_id = %(id)s AND state = ANY(%(states)s)))""",
+            {"id": capture.capture_id, "states": open_states},
+        ).rowcount
+        if reopened:
+            units.plan_again(connection, capture.capture_id, dead=dead)
+
+
+def finish(connection: Connection, capture_id: str) -> bool:
+    """Complete a running capture of which every unit has an outcome; whether it is complete now.
+
+    Before, what its units made due must have been added, and the domain's steps run.
+    """
+    connection.execute(
+        """UPDATE rederive.captures c SET state = 'complete', finished_at = now()
+           WHERE capture_id = %s AND state = 'running' AND NOT EXISTS (
+               SELECT FROM rederive.units u
+               WHERE u.capture_id = c.capture_id AND u.state NOT IN ('applied', 'dead', 'removed'))""",
+        [capture_id],
+    )
+    found = find(connection, capture_id)
+    return found is not None and found.state is CaptureState.COMPLETE
+
+
+def set_topic(
+    connection: Connection, capture_id: str, lane: Lane, topic_id: str, kept: Mapping[int, tuple[int, int]]
+) -> int:
+    """Say which topic the capture's units of a lane stand on; return how many sent units must be sent again.
+
+    `kept` holds, per partition of that topic, the offsets [low, high) that are still there. When the topic was made
+    anew, old origins mean other records now: those of the old topic are dropped, history makes repeats harmless.
+    """
+    with connection.transaction():
+        # In the order in which sinks lock: the capture, its origins, its units.
+        known = value(
+            connection,
+            "SELECT topic_ids ->> %s FROM rederive.captures WHERE capture_id = %s FOR NO KEY UPDATE",
+            [lane.name, capture_id],
+        )
+        if known not in (None, topic_id):
+            origins.forget(connection, capture_id, lane.raw)
+            kept = {}
+        lost = units.plan_lost(connection, capture_id, lane.name, kept)
+        connection.execute(
+            "UPDATE rederive.captures SET topic_ids = topic_ids || jsonb_build_object(%s::text, %s::text) "
+            "WHERE capture_id = %s",
+            [lane.name, topic_id, capture_id],
+        )
+    return lost
+
+
+def running_by(connection: Connection, prefix: str, *, anywhere: bool = False) -> dict[str, str]:
+    """The captures that sessions of this database, or of the whole server, run now: those so named.
+
+    By id, each with since when and from where, as the server sees it.
+    """
+    found = connection.execute(
+        """SELECT substr(application_name, length(%(run)s) + 1),
+                  concat_ws(', ', to_char(min(backend_start) AT TIME ZONE 'UTC', '"since "YYYY-MM-DD HH24:MI:SS" UTC"'),
+                            'from ' || host(min(client_addr)))
+           FROM pg_stat_activity
+           WHERE starts_with(application_name, %(run)s) AND (%(anywhere)s OR datname = current_database())
+           GROUP BY 1 ORDER BY 1""",
+        {"run": prefix, "anywhere": anywhere},
+    )
+    return dict(found.fetchall())
+
+
+def lock_run(connection: Connection, number: int) -> bool:
+    """Take the right to run the capture of that number, for this session; False when another one has it."""
+    return bool(value(connection, "SELECT pg_try_advisory_lock(hashtext('rederive.run'), %s)", [number]))

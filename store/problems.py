@@ -1,0 +1,56 @@
+"""The table of problems: rows of units that gave no derived row, each with its reason."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+from psycopg import Connection
+
+from schemas.outcome import RowProblem
+from store.rows import rows
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason with how many rows it has, the first five of them and the first one's message."""
+
+    reason: str
+    count: int
+    keys: list[Any]
+    message: str
+
+    def describe(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return asdict(self)
+
+
+def replace(connection: Connection, capture_id: str, problems: dict[int, Sequence[RowProblem]]) -> None:
+    """Write the problems of units, by number, in the place of those they had."""
+    connection.execute(
+        "DELETE FROM rederive.problems WHERE capture_id = %s AND unit = ANY(%s)", [capture_id, list(problems)]
+    )
+    written = [
+        {"unit": unit, "ordinal": n, "key": p.key, "reason": p.reason, "message": p.text.replace("\0", "")}
+        for unit, found in problems.items()
+        for n, p in enumerate(found)
+    ]
+    if written:
+        connection.execute(
+            """INSERT INTO rederive.problems (capture_id, unit, ordinal, key, reason, message)
+               SELECT %s, v.* FROM jsonb_to_recordset(%s::jsonb)
+                   AS v(unit int, ordinal int, key jsonb, reason text, message text)""",
+            [capture_id, orjson.dumps(written).decode()],
+        )
+
+
+def by_reason(connection: Connection, capture_id: str) -> list[Reason]:
+    """Skips and errors of a capture by reason."""
+    return rows(
+        connection,
+        Reason,
+        """SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5] AS keys,
+                  (array_agg(message ORDER BY unit, ordinal))[1] AS message
+           FROM rederive.problems WHERE capture_id = %s GROUP BY reason ORDER BY count(*) DESC, reason""",
+        [capture_id],
+    )
