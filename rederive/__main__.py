@@ -19,6 +19,7 @@ COMMANDS = (
     "report",
     "compute",
     "local",
+    "topics",
     "worker",
 )
 """The modules of rederive.cli that hold commands: imported always, so they import what is heavy only when they run."""
@@ -103,9 +104,7 @@ def _set_up_logs() -> None:
         from rederive.settings import Settings
 
         level = Settings().log_level
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logs.formatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logs.to_stderr()
     for name in logs.OURS:
         logging.getLogger(name).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
 

@@ -1,5 +1,6 @@
 """What people do with captures: look at them, cancel, take up again, roll back."""
 
+import difflib
 import getpass
 import time
 from collections.abc import Iterator
@@ -35,17 +36,45 @@ def who() -> str:
         return "unknown"
 
 
+LATEST = "latest"
+"""The newest capture; `latest:DOMAIN` is the newest of a domain."""
+
+_NEAR = 3
+
+
 def find(connection: Connection, capture_id: str) -> Capture:
     """The capture; Failed with near ones when there is none of that id."""
     capture = stored.find(connection, capture_id)
     if capture is None:
-        newest = [one.capture_id for one in stored.listed(connection, limit=3)]
-        raise Failed(
-            f"there is no capture {capture_id}",
-            why=f"the newest are {', '.join(newest)}" if newest else "none has been made yet",
-            mend="`rederive captures list` shows all",
-        )
+        raise _unknown(connection, capture_id)
     return capture
+
+
+def named(connection: Connection, word: str) -> str:
+    """The id of the run, or of the partition's capture, that a person's word names.
+
+    The word is an id, or `latest`, or `latest:DOMAIN`. Failed with near ones when there is none.
+    """
+    name, _, domain = word.partition(":")
+    if name == LATEST:
+        if newest := stored.listed(connection, limit=1, domain=domains.known(domain) if domain else None):
+            return newest[0].capture_id
+        raise Failed(f"there is no {word} capture", why=f"no capture{f' of {domain}' if domain else ''} has been made")
+    if stored.find(connection, word) is None and lineage.run_of(connection, word) is None:
+        raise _unknown(connection, word)
+    return word
+
+
+def _unknown(connection: Connection, capture_id: str) -> Failed:
+    """The message for an id that nothing has, with those that are near it, else the newest."""
+    # A run's id holds no colon, the id of a partition's capture does.
+    ids = lineage.captures(connection) if ":" in capture_id else stored.ids(connection)
+    near = difflib.get_close_matches(capture_id, ids, _NEAR, 0.8)
+    why = "none has been made yet"
+    if near or ids:
+        newest = [one.capture_id for one in stored.listed(connection, limit=_NEAR)]
+        why = f"near it are {', '.join(near)}" if near else f"the newest are {', '.join(newest)}"
+    return Failed(f"there is no capture {capture_id}", why=why, mend="`rederive captures list` shows all")
 
 
 def at_work(connection: Connection, *, anywhere: bool = False) -> dict[str, str]:
@@ -97,6 +126,11 @@ def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
         "problems": [asdict(reason) for reason in problems.by_reason(connection, capture_id)],
         "dead": [asdict(unit) for unit in units.dead(connection, capture_id, limit=20)],
     }
+
+
+def said_key(value: object) -> str:
+    """A row's key as a person reads it: its parts, comma-separated."""
+    return ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
 
 
 def cancel(connection: Connection, capture_id: str) -> int:

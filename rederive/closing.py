@@ -1,8 +1,6 @@
 """What follows a capture's last unit, before it counts as complete: a domain's steps, and the checks of its rows."""
 
 import logging
-from collections import Counter
-
 import psycopg
 
 from rederive import domains
@@ -20,5 +18,8 @@ def close(connection: psycopg.Connection, capture: Capture) -> None:
     domain = domains.find(capture.domain)
     run_steps(connection, domain)
     if domain.checks:
-        found = Counter(check.status for check in load(domain.checks)(connection, capture.capture_id))
-        log.info("checks: %s", ", ".join(f"{count} {status}" for status, count in sorted(found.items())) or "none")
+        found = load(domain.checks)(connection, capture.capture_id)
+        said = ", ".join(f"{count} {status}" for status, count in found.items() if count) or "none"
+        if failed := found.get("FAIL", 0):
+            said += f" (`rederive report quality --capture {capture.capture_id}` lists them)"
+        log.log(logging.WARNING if failed else logging.INFO, "checks: %s", said)

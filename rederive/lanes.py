@@ -1,8 +1,9 @@
 """Where a run's units go: per lane in use its topic, a producer to it, and the workers that answer."""
 
 import logging
+import os
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import psycopg
 from confluent_kafka import KafkaException
@@ -12,7 +13,7 @@ from producers.topics import behind, ensure_topics, watermarks
 from rederive import domains
 from rederive.logs import run_log
 from rederive.settings import Settings
-from rederive.workers import Workers
+from rederive.workers import Role, Workers
 from schemas.capture import Capture
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
@@ -41,9 +42,13 @@ class Lanes:
         for workers in [workers for _, workers in self._open.values()]:
             workers.stop()
 
-    def open(self, connection: psycopg.Connection, name: LaneName) -> None:
-        """Make the lane ready: topics, a producer, workers. Does nothing for one that is."""
+    def open(self, connection: psycopg.Connection, name: LaneName, units: int) -> None:
+        """Make the lane ready for so many units: topics, a producer, workers. One that is gets more agents at most."""
+        # What comes from an API comes slowly: one agent has time enough for it.
+        fed_by_api = self.capture.source == "api" and name is not LaneName.REPLAY
+        agents = min(1 if fed_by_api else self.agents, units)
         if name in self._open:
+            self._open[name][1].grow(agents)
             return
         lane = Lane(self.capture.domain, name, self.settings.topic_prefix)
         kafka = self.settings.kafka_config()
@@ -52,12 +57,16 @@ class Lanes:
         kept = watermarks(kafka, lane.raw)
         if lost := captures.set_topic(connection, self.capture.capture_id, lane, topic_id, kept):
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
-        # What comes from an API comes slowly: one agent has time enough for it.
-        fed_by_api = self.capture.source == "api" and name is not LaneName.REPLAY
         log_file = run_log(self.settings.home, self.capture.capture_id)
-        workers = Workers(self.settings, lane, 1 if fed_by_api else self.agents, log_file)
+        workers = Workers(self.settings, lane, agents, log_file)
         self._open[name] = (Sender(kafka, lane.raw, sorted(kept)), workers)
         workers.start()
+
+    def processes(self) -> dict[str, list[int]]:
+        """Process ids of the run by role; the producer is this process."""
+        workers = [workers for _, workers in self._open.values()]
+        of_workers = {role: [pid for one in workers for pid in one.pids(role)] for role in get_args(Role)}
+        return {"producer": [os.getpid()], **of_workers}
 
     def check(self) -> None:
         """Start workers again that have died. Failed when only a person can mend it."""

@@ -1,14 +1,17 @@
 """Replays: say what will be done, do it, say what was done. Every command that runs a capture ends up here."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
+import stamina
 
 from producers.source import DraftOfPlan, DraftOfSource, Request, Services, Source, make_plan, open_source
+from producers.topics import check_reachable, ensure_topics
 from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
@@ -19,11 +22,23 @@ from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.domain import load
 from schemas.errors import Failed
+from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
+from sinks.consumer import passes
 from store import captures as stored
 from store import problems, units
 
 log = logging.getLogger(__name__)
+
+_LISTED = 12
+"""Causes that a run's last lines name at most, of problems and of dead units."""
+
+
+_REPORT_SECONDS = 60.0
+
+
+def _database_away(error: Exception) -> bool:
+    return isinstance(error, Failed) and isinstance(error.__cause__, psycopg.Error) and passes(error.__cause__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,31 +117,36 @@ class Replayer:
         return open_source(domains.find(domain), source, services)
 
     def mint(
-        self, asked: Request | Plan[Any], source: str = "", *, dry_run: bool, reason: str
+        self, asked: Request | Plan[Any], source: str = "", *, dry_run: bool, reason: str, agents: int | None = None
     ) -> tuple[Capture, PlanHead]:
         """Freeze what a request means now, or a plan that was made before, under a new capture.
 
-        Failed when the plan no longer fits what is stored.
+        Failed, and no capture made, when the plan no longer fits what is stored, or when Kafka doesn't answer or
+        doesn't give the topics that so many agents need.
         """
+
+        def ready(lanes: Sequence[LaneName]) -> None:
+            for name in lanes:
+                lane = Lane(asked.domain, name, self.settings.topic_prefix)
+                ensure_topics(kafka, lane, agents or self.settings.workers, domains.find(asked.domain).log_retention)
+
+        kafka = self.settings.kafka_config()
+        # Planning may take long: what it would be in vain without is looked at before.
+        check_reachable(kafka)
         with self.connected("plan") as connection:
+            mint = partial(stored.mint, connection, who=captures.who(), reason=reason, dry_run=dry_run, ready=ready)
             for other in captures.said_unfinished(connection, asked.domain):
                 log.warning("%s", other)
             named = asked.source if isinstance(asked, Plan) else source
             with closing(self._source(connection, asked.domain, named)) as opened:
-                if isinstance(asked, Plan):
-                    return self._mint_made(connection, opened, asked, dry_run=dry_run, reason=reason)
-                draft = DraftOfSource(opened, asked)
-                return stored.mint(connection, draft, who=captures.who(), reason=reason, dry_run=dry_run)
-
-    def _mint_made(
-        self, connection: psycopg.Connection, source: Source[Any], plan: Plan[Any], *, dry_run: bool, reason: str
-    ) -> tuple[Capture, PlanHead]:
-        with connection.transaction():
-            # What it reads must not be taken back between looking at it and its being frozen.
-            stored.hold(connection, plan.domain)
-            if why := source.stale(plan):
-                raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
-            return stored.mint(connection, DraftOfPlan(plan), who=captures.who(), reason=reason, dry_run=dry_run)
+                if not isinstance(asked, Plan):
+                    return mint(DraftOfSource(opened, asked))
+                with connection.transaction():
+                    # What it reads must not be taken back between looking at it and its being frozen.
+                    stored.hold(connection, asked.domain)
+                    if why := opened.stale(asked):
+                        raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
+                    return mint(DraftOfPlan(asked))
 
     def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
         """Run a capture until it is complete, and report."""
@@ -136,23 +156,37 @@ class Replayer:
                 log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
                 with self._journal(capture, listener) as journaled:
                     self._run(capture, journaled, agents or self.settings.workers)
-            with self.connected("report") as connection:
-                progress = units.progress(connection, capture.capture_id)
-                reasons = problems.by_reason(connection, capture.capture_id)
-            for problem in reasons:
-                log.warning(
-                    "%d × %s, first %s: %s",
-                    problem.count,
-                    problem.reason,
-                    ", ".join(str(key[0]) if len(key) == 1 else str(key) for key in problem.keys),
-                    problem.message or problem.reason,
-                )
+            progress, reasons, dead = self._outcome(capture.capture_id)
+            _say_problems(capture.capture_id, reasons, dead)
             log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
             return Report(
                 capture.capture_id, capture.mode.value, capture.dry_run, progress, reasons, progress.units_dead
             )
         finally:
             no_longer_to(handler)
+
+    def _outcome(self, capture_id: str) -> tuple[Progress, list[problems.Reason], list[units.DeadCause]]:
+        """What a complete capture has done: counts, problems, dead units; a database that is away is waited for."""
+        try:
+            for attempt in stamina.retry_context(
+                on=_database_away, attempts=None, timeout=_REPORT_SECONDS, wait_max=2.0
+            ):
+                with attempt:
+                    if attempt.num == 2:
+                        log.warning("the work is done, the database went away before the report: trying again")
+                    with self.connected("report") as connection:
+                        return (
+                            units.progress(connection, capture_id),
+                            problems.by_reason(connection, capture_id),
+                            units.dead_by_cause(connection, capture_id),
+                        )
+        except Failed as error:
+            raise Failed(
+                f"{capture_id} is complete, but what it did can't be read: {error.what}",
+                why=error.why,
+                mend=f"see `rederive captures show {capture_id}` when the database is back",
+            ) from error
+        raise AssertionError("unreachable")
 
     @contextmanager
     def _journal(self, capture: Capture, listener: Listener) -> Iterator[Listener]:
@@ -175,3 +209,20 @@ class Replayer:
 
         with explained("the replay"):
             Run(self.settings, self.database_url, capture, opened, listener, agents)()
+
+
+def _say_problems(capture_id: str, problems: list[dict[str, Any]], dead: list[tuple[int, int, str, str]]) -> None:
+    """What went wrong, by cause: how often, the first records, why, and what can be done."""
+    for problem in problems[:_LISTED]:
+        first = " ".join(map(captures.said_key, problem["keys"]))
+        log.warning("%d × %s, first %s: %s", problem["count"], problem["reason"], first, problem["message"])
+    for units, rows, first, reason in dead[:_LISTED]:
+        log.error("%d dead units (%d rows), first %s: %s", units, rows, first, reason)
+    if more := len(problems[_LISTED:]) + len(dead[_LISTED:]):
+        log.warning("%d more causes: `rederive captures show %s`", more, capture_id)
+    if dead:
+        log.error(
+            "`rederive captures show %s` lists them; mend what killed them, then `rederive captures retry %s`",
+            capture_id,
+            capture_id,
+        )

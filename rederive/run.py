@@ -16,8 +16,9 @@ import psycopg
 from producers.source import Refusal, Source, Split
 from rederive import captures
 from rederive.closing import close
-from rederive.database import failure
+from rederive.database import connection_string, failure
 from rederive.lanes import Lanes
+from rederive.memory import Memory
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Failed
@@ -73,7 +74,7 @@ class Run:
         if not delivered:
             return
         try:
-            with psycopg.connect(self.database_url, autocommit=True, connect_timeout=5) as connection:
+            with self._connect() as connection:
                 units.mark_sent(connection, self.capture.capture_id, delivered)
         except psycopg.Error as error:
             log.warning("the last deliveries are not noted and will be sent again: %s", error)
@@ -110,10 +111,7 @@ class Run:
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
         """A connection that holds the capture: nobody else may run it meanwhile."""
-        name = f"rederive replay {self.capture.capture_id}"
-        with psycopg.connect(
-            self.database_url, autocommit=True, connect_timeout=10, application_name=name
-        ) as connection:
+        with self._connect() as connection:
             if not self._locked(connection):
                 raise TakenOverError(
                     f"{self.capture.capture_id} is being run by another process",
@@ -121,6 +119,10 @@ class Run:
                     mend="watch it with `rederive captures show " + self.capture.capture_id + "`",
                 )
             yield connection
+
+    def _connect(self) -> psycopg.Connection:
+        name = f"rederive replay {self.capture.capture_id}"
+        return psycopg.connect(connection_string(self.database_url, name), autocommit=True)
 
     def _locked(self, connection: psycopg.Connection) -> bool:
         """Lock the capture; a session that has just gone may hold it a moment longer."""
@@ -151,6 +153,7 @@ class _Steps:
         self._done_before: int | None = None
         self._all_sent = self._awaited = False
         self._looked = 0.0
+        self._memory = Memory()
 
     def begin(self, connection: psycopg.Connection, source: Source[Any]) -> None:
         """Begin, or go on with a new connection."""
@@ -160,8 +163,13 @@ class _Steps:
         self._open_lanes(connection)
 
     def _open_lanes(self, connection: psycopg.Connection) -> None:
-        for name in units.lanes(connection, self.capture.capture_id):
-            self.lanes.open(connection, name)
+        for name, waiting in units.lanes(connection, self.capture.capture_id).items():
+            if self._may_send(name):
+                self.lanes.open(connection, name, waiting)
+
+    def _may_send(self, lane: LaneName) -> bool:
+        """Whether units of the lane may be read and sent: a dry run keeps nothing on a log, so asks for nothing new."""
+        return not self.capture.dry_run or lane is LaneName.REPLAY
 
     def advance(self) -> bool:
         """Send some, count sometimes; whether something has moved.
@@ -206,7 +214,10 @@ class _Steps:
         planned = units.planned(connection, self.capture.capture_id, self._after, _SEND_AT_ONCE, self._source.located)
         started = time.monotonic()
         for sent, unit in enumerate(planned):
-            read = self._source.read(self.capture.capture_id, self.capture.columns, unit)
+            if self._may_send(unit.lane):
+                read = self._source.read(self.capture.capture_id, self.capture.columns, unit)
+            else:
+                read = Refusal(unit, f"{unit.key_range}: a dry run asks for nothing new and keeps nothing on a log")
             if read is None:
                 self._awaited = True
                 return sent
@@ -237,10 +248,13 @@ class _Steps:
         if self._done_before is None:
             self._done_before = self.progress.units_done
         self._looked = time.monotonic()
+        self._memory.look(self.lanes.processes())
         self.listener(self.progress)
         self.complete = self._ended(connection)
         if self.progress.complete and not self.complete and not self._more(connection):
             close(connection, self.capture)
+            self._memory.look(self.lanes.processes(), last=True)
+            stored.note_memory(connection, self.capture.capture_id, self._memory.describe())
             self.complete = stored.finish(connection, self.capture.capture_id)
         return self.progress.units_done > before.units_done
 
@@ -263,6 +277,9 @@ class _Steps:
         What they are to read stays until they are there: a rollback that wants it gone finds them.
         """
         assert self._source is not None
+        if self.capture.dry_run:
+            # It has written nothing that anything could follow from.
+            return False
         added = 0
         with connection.transaction():
             if not stored.holds_running(connection, self.capture):

@@ -11,7 +11,9 @@ from psycopg import Connection
 from schemas.capture import CaptureState
 from schemas.domain import Domain
 from schemas.outcome import Outcome, RowProblem
+from schemas.table import Mode
 from schemas.unit import Origin
+from sinks.gone import without_gone
 from sinks.policies import policy_of
 from sinks.policy import Writer
 from store import captures, origins, problems, units
@@ -47,11 +49,17 @@ class Applied:
 def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result]) -> Applied:
     """Apply results of one capture; a unit that the database refuses is found by halving and made dead, whole.
 
+    A row whose source row was deleted since it was read is a skip of its own and no reason to refuse its unit.
     psycopg.Error other than of SQLSTATE classes 22 and 23 passes through with nothing written.
     """
     try:
         return _apply_together(connection, domain, capture_id, results)
     except (psycopg.DataError, psycopg.IntegrityError, _UnreadableError) as error:
+        # More may go before the next try: each has fewer rows than the last.
+        if isinstance(error, psycopg.errors.ForeignKeyViolation) and (
+            left := _without_gone(connection, domain, results)
+        ):
+            return apply(connection, domain, capture_id, left)
         if len(results) > 1:
             middle = len(results) // 2
             done = apply(connection, domain, capture_id, results[:middle])
@@ -63,6 +71,13 @@ def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequ
         done = _apply_together(connection, domain, capture_id, [given_up])
         done.refused.append((refused, reason))
         return done
+
+
+def _without_gone(connection: Connection, domain: Domain, results: Sequence[Result]) -> list[Result] | None:
+    left = without_gone(connection, domain, [result.outcome for result in results])
+    if left is None:
+        return None
+    return [replace(result, outcome=outcome) for result, outcome in zip(results, left, strict=True)]
 
 
 # What staging and COPY raise for values that don't fit their columns, before Postgres has seen them.
@@ -79,9 +94,13 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
         if writer is None:
             # The records of a run that is cancelled or rolled back end here; resuming sends their units again.
             return _discard(connection, capture_id, results)
+        if writer.dry_run:
+            # What is only counted meets no foreign key.
+            results = _without_gone(connection, domain, results) or results
         known = origins.lock(connection, capture_id, [result.origin for result in results])
         fresh = _first_of_each_unit(connection, capture_id, [r for r in results if r.origin not in known])
         alive = [result for result in fresh if result.outcome.dead is None]
+        inserts = writer.mode is Mode.INSERT
         changed: Counter[int] = Counter()
         for table in domain.tables:
             blocks = [
@@ -91,13 +110,15 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
                 if block.table == table.name
             ]
             try:
-                changed += policy_of(table).write(connection, table, blocks, writer)
+                written = policy_of(table).write(connection, table, blocks, writer)
             except _UNFIT as error:
                 raise _UnreadableError(f"{type(error).__name__}: {error}") from error
+            if not inserts or (table.policy is Mode.INSERT and not table.audit):
+                changed += written
         dead = {result.origin for result in results if result.outcome.dead is not None}
         origins.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
-        _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)])
-        _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None])
+        _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
+        _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
         return Applied(applied=len(fresh), repeated=len(results) - len(fresh))
 
 
@@ -129,25 +150,28 @@ def _first_of_each_unit(connection: Connection, capture_id: str, results: list[R
     return first
 
 
-def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]]) -> None:
+def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]], *, inserts: bool) -> None:
     """Write units' outcomes and their rows' problems."""
     planned = {result.unit: (result, changed) for result, changed in settled if result.unit is not None}
     if planned:
         found = {unit: _problems(result.outcome) for unit, (result, _) in planned.items()}
         problems.replace(connection, capture_id, found)
-        units.settle(connection, capture_id, [_settled(unit, *of) for unit, of in planned.items()])
+        units.settle(connection, capture_id, [_settled(unit, *of, inserts=inserts) for unit, of in planned.items()])
 
 
 def _problems(outcome: Outcome) -> Sequence[RowProblem]:
     return [] if outcome.dead is not None else [*outcome.skips, *outcome.errors]
 
 
-def _settled(unit: int, result: Result, changed: int) -> units.Settled:
+def _settled(unit: int, result: Result, changed: int, *, inserts: bool) -> units.Settled:
+    """A unit's counts; where rows are inserted, new rows however many were read for them, and none is unchanged."""
     outcome = result.outcome
     place = (unit, result.origin.partition, result.origin.offset, outcome.read)
     if outcome.dead is not None:
         return units.Settled(*place, failure=outcome.dead)
     skipped, errors = len(outcome.skips), len(outcome.errors)
+    answered = max(outcome.read - skipped - errors, 0)
     # Where a source row gives several rows it counts once.
-    updated = min(changed, max(outcome.read - skipped - errors, 0))
-    return units.Settled(*place, updated=updated, skipped=skipped, errors=errors)
+    updated = changed if inserts else min(changed, answered)
+    unchanged = 0 if inserts else answered - updated
+    return units.Settled(*place, updated=updated, unchanged=unchanged, skipped=skipped, errors=errors)

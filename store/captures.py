@@ -1,6 +1,6 @@
 """The table of captures: every run, minted once, and where it stands."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from schemas.capture import Capture, CaptureState
-from schemas.lane import Lane
+from schemas.lane import Lane, LaneName
 from schemas.plan import PlanHead, PlannedUnit
 from schemas.table import Mode
 from store import origins, units
@@ -68,8 +68,19 @@ def hold(connection: Connection, domain: str, *, alone: bool = False) -> None:
     connection.execute(f"SELECT pg_advisory_xact_lock{shared}(hashtext('rederive.planning'), hashtext(%s))", [domain])
 
 
-def mint(connection: Connection, draft: Draft, *, who: str, reason: str, dry_run: bool) -> tuple[Capture, PlanHead]:
-    """Make a capture and freeze its plan, page by page: all of it is there, or nothing."""
+def mint(
+    connection: Connection,
+    draft: Draft,
+    *,
+    who: str,
+    reason: str,
+    dry_run: bool,
+    ready: Callable[[Sequence[LaneName]], object] = lambda _: None,
+) -> tuple[Capture, PlanHead]:
+    """Make a capture and freeze its plan, page by page: all of it is there, or nothing.
+
+    `ready` is told the lanes of its units at the end; when it raises, there is no capture.
+    """
     head = draft.head
     with connection.transaction():
         hold(connection, head.domain)
@@ -101,6 +112,7 @@ def mint(connection: Connection, draft: Draft, *, who: str, reason: str, dry_run
         connection.execute(
             "UPDATE rederive.captures SET digest = %s WHERE capture_id = %s", [draft.digest, capture.capture_id]
         )
+        ready(list(units.lanes(connection, capture.capture_id)))
     return capture, draft.head
 
 
@@ -134,18 +146,36 @@ def holds_running(connection: Connection, capture: Capture) -> bool:
 
 
 def listed(
-    connection: Connection, *, limit: int, capture_id: str | None = None, state: CaptureState | None = None
+    connection: Connection,
+    *,
+    limit: int,
+    capture_id: str | None = None,
+    state: CaptureState | None = None,
+    domain: str | None = None,
+    since: datetime | None = None,
 ) -> list[Listed]:
-    """The newest captures first."""
+    """The newest captures first, of those that are asked for; `since` is aware, and when they were made."""
     return rows(
         connection,
         Listed,
         f"""SELECT c.capture_id, c.domain, c.state, c.mode, c.dry_run, c.created_at, c.finished_at, c.who, c.reason, u.*
             FROM rederive.captures c CROSS JOIN LATERAL {_COUNTS} u
             WHERE (%(id)s::text IS NULL OR c.capture_id = %(id)s) AND (%(state)s::text IS NULL OR c.state = %(state)s)
+              AND (%(domain)s::text IS NULL OR c.domain = %(domain)s)
+              AND (%(since)s::timestamptz IS NULL OR c.created_at >= %(since)s)
             ORDER BY c.number DESC LIMIT %(limit)s""",
-        {"id": capture_id, "state": state, "limit": limit},
+        {"id": capture_id, "state": state, "domain": domain, "since": since, "limit": limit},
     )
+
+
+def ids(connection: Connection) -> list[str]:
+    """The ids of all captures, newest first."""
+    return values(connection, "SELECT capture_id FROM rederive.captures ORDER BY number DESC")
+
+
+def note_memory(connection: Connection, capture_id: str, memory: Mapping[str, Mapping[str, int]]) -> None:
+    """Keep what the run's processes took of memory, in bytes by role."""
+    connection.execute("UPDATE rederive.captures SET memory = %s WHERE capture_id = %s", [Jsonb(memory), capture_id])
 
 
 def unfinished(connection: Connection, domain: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from store.rows import rows, value
+from store.rows import rows, value, values
 
 _OF_RUN = "u.capture_id = %(run)s"
 _OF_CAPTURE = "u.writes @> ARRAY[%(capture)s]"
@@ -62,6 +62,11 @@ def run_of(connection: Connection, capture: str) -> str | None:
         [capture],
     )
     return None if run is None else str(run)
+
+
+def captures(connection: Connection) -> list[str]:
+    """All partition captures that units were planned to write."""
+    return values(connection, "SELECT DISTINCT unnest(writes) FROM rederive.units")
 
 
 def is_known(connection: Connection, captures: Collection[str]) -> bool:

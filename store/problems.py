@@ -8,12 +8,12 @@ import orjson
 from psycopg import Connection
 
 from schemas.outcome import RowProblem
-from store.rows import rows
+from store.rows import cause, rows
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason with how many rows it has, the first five of them and the first one's message."""
+    """A reason and cause with how many rows it has, the first five of them and the first one's message."""
 
     reason: str
     count: int
@@ -45,12 +45,13 @@ def replace(connection: Connection, capture_id: str, problems: dict[int, Sequenc
 
 
 def by_reason(connection: Connection, capture_id: str) -> list[Reason]:
-    """Skips and errors of a capture by reason."""
+    """Skips and errors of a capture by reason and cause."""
     return rows(
         connection,
         Reason,
-        """SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5] AS keys,
-                  (array_agg(message ORDER BY unit, ordinal))[1] AS message
-           FROM rederive.problems WHERE capture_id = %s GROUP BY reason ORDER BY count(*) DESC, reason""",
+        f"""SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5] AS keys,
+                   (array_agg(message ORDER BY unit, ordinal))[1] AS message
+            FROM rederive.problems WHERE capture_id = %s
+            GROUP BY reason, {cause("message")} ORDER BY count(*) DESC, reason, 4""",
         [capture_id],
     )

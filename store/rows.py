@@ -10,6 +10,11 @@ T = TypeVar("T")
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
+def cause(message: str) -> str:
+    """In SQL, what a message has in common with others of one cause: all but numbers and what is quoted."""
+    return rf"""regexp_replace({message}, '\d+(\.\d+)?|''[^'']*''|"[^"]*"', '#', 'g')"""
+
+
 def rows(connection: Connection, kind: Callable[..., T], query: str, parameters: Parameters = None) -> list[T]:
     """Every row as a `kind`, whose parameters are the query's columns."""
     with connection.cursor(row_factory=kwargs_row(kind)) as cursor:

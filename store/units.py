@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from schemas.capture import Progress, UnitState
 from schemas.lane import LaneName
 from schemas.plan import PlannedUnit
+from schemas.table import Mode
 from schemas.unit import Delivered
-from store.rows import row, rows, value, values
+from store.rows import cause, row, rows, value, values
 
 L = TypeVar("L", bound=BaseModel)
 
@@ -85,14 +86,14 @@ class _Planned:
         )
 
 
-def lanes(connection: Connection, capture_id: str) -> list[LaneName]:
-    """The lanes on which units of the capture are, or will be, without an outcome."""
-    found = values(
-        connection,
-        "SELECT DISTINCT lane FROM rederive.units WHERE capture_id = %s AND state IN ('planned', 'sent') ORDER BY lane",
+def lanes(connection: Connection, capture_id: str) -> dict[LaneName, int]:
+    """The lanes on which units of the capture are without an outcome, each with how many."""
+    found = connection.execute(
+        """SELECT lane, count(*) FROM rederive.units WHERE capture_id = %s AND state IN ('planned', 'sent')
+           GROUP BY lane ORDER BY lane""",
         [capture_id],
     )
-    return [LaneName(lane) for lane in found]
+    return {LaneName(lane): count for lane, count in found}
 
 
 def progress(connection: Connection, capture_id: str) -> Progress:
@@ -105,9 +106,11 @@ def progress(connection: Connection, capture_id: str) -> Progress:
                   count(*) FILTER (WHERE state = 'planned') AS units_waiting,
                   coalesce(sum(rows), 0)::int8 AS rows, coalesce(sum(updated), 0)::int8 AS updated,
                   coalesce(sum(unchanged), 0)::int8 AS unchanged, coalesce(sum(skipped), 0)::int8 AS skipped,
-                  coalesce(sum(errors), 0)::int8 AS errors
-           FROM rederive.units WHERE capture_id = %s""",
-        [capture_id],
+                  coalesce(sum(errors), 0)::int8 AS errors,
+                  CASE WHEN (SELECT mode FROM rederive.captures WHERE capture_id = %(id)s) = %(insert)s
+                       THEN coalesce(sum(rows) FILTER (WHERE state IN ('applied', 'dead')), 0)::int8 END AS read
+           FROM rederive.units WHERE capture_id = %(id)s""",
+        {"id": capture_id, "insert": Mode.INSERT},
     )
     assert found is not None
     return found
@@ -199,6 +202,7 @@ class Settled:
     record_offset: int
     read: int
     updated: int = 0
+    unchanged: int = 0
     skipped: int = 0
     errors: int = 0
     failure: str | None = None
@@ -214,11 +218,9 @@ def settle(connection: Connection, capture_id: str, settled: Sequence[Settled]) 
                partition = v.partition, record_offset = v.record_offset, updated = v.updated, skipped = v.skipped,
                rows = CASE WHEN u.rows = 0 THEN v.read ELSE u.rows END,
                errors = CASE WHEN v.failure IS NOT NULL THEN greatest(u.rows, v.read, 1) ELSE v.errors END,
-               unchanged = CASE WHEN v.failure IS NOT NULL THEN 0
-                                ELSE greatest(v.read - v.updated - v.skipped - v.errors, 0) END,
-               failure = v.failure
+               unchanged = v.unchanged, failure = v.failure
            FROM jsonb_to_recordset(%s::jsonb) AS v(unit int, partition int, record_offset int8, read int,
-               updated int, skipped int, errors int, failure text)
+               updated int, unchanged int, skipped int, errors int, failure text)
            WHERE u.capture_id = %s AND u.unit = v.unit AND u.state <> 'applied'""",
         [orjson.dumps(list(settled)).decode(), capture_id],
     )
@@ -241,6 +243,29 @@ def dead(connection: Connection, capture_id: str, limit: int | None = None, told
         """SELECT unit, key_range AS range, coalesce(failure, '') AS failure FROM rederive.units
            WHERE capture_id = %s AND state = 'dead' AND unit <> ALL(%s) ORDER BY unit LIMIT %s""",
         [capture_id, list(told), limit],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadCause:
+    """Dead units that have one cause: how many, with how many rows, the first one's range and reason."""
+
+    units: int
+    rows: int
+    range: str
+    reason: str
+
+
+def dead_by_cause(connection: Connection, capture_id: str) -> list[DeadCause]:
+    """Dead units of a capture by cause, the most frequent first."""
+    return rows(
+        connection,
+        DeadCause,
+        f"""SELECT count(*) AS units, sum(errors)::int8 AS rows, (array_agg(key_range ORDER BY unit))[1] AS range,
+                   (array_agg(coalesce(failure, 'unknown') ORDER BY unit))[1] AS reason
+            FROM rederive.units WHERE capture_id = %s AND state = 'dead'
+            GROUP BY {cause("failure")} ORDER BY count(*) DESC, 3""",
+        [capture_id],
     )
 
 

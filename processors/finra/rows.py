@@ -10,7 +10,7 @@ from processors.finra.checks import Check
 from processors.finra.parse import Failure
 from schemas.finra.file import SEPARATOR
 from schemas.finra.partition import partition_key
-from schemas.finra.tables import CORE_DOMAIN, MANIFEST, PARSE_ERROR, QUALITY, REJECTS, STAGE_RANKS
+from schemas.finra.tables import CORE_DOMAIN, MANIFEST, PARSE_ERROR, QUALITY, REASONS, REJECTS, STAGE_RANKS
 from schemas.finra.units import Batch
 from schemas.outcome import RowProblem, TableRows
 from schemas.table import Table
@@ -87,11 +87,11 @@ def rejects(batch: Batch, source_file: str, failures: Sequence[Failure], rejecte
     )
 
 
-def reject_problems(failures: Sequence[Failure], rejected: pl.DataFrame) -> list[RowProblem]:
-    """The rejected rows as the outcome counts them; core_rejects says more of each."""
-    found = [RowProblem((each.line_number,), PARSE_ERROR) for each in failures]
-    found += [RowProblem((line,), code) for line, code in rejected.select("line_number", "reason_code").iter_rows()]
-    return found
+def reject_problems(failures: Sequence[Failure], rejected: pl.DataFrame, source_file: str) -> list[RowProblem]:
+    """The rejected rows as the outcome counts them, by file and line; core_rejects says more of each."""
+    found = [(each.line_number, PARSE_ERROR) for each in failures]
+    found += rejected.select("line_number", "reason_code").iter_rows()
+    return [RowProblem((source_file, line), code, REASONS[code]) for line, code in found]
 
 
 def reject_counts(failures: Sequence[Failure], rejected: pl.DataFrame) -> dict[str, int]:

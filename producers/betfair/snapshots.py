@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 
-from producers.source import Page, Refusal, Request, Source, Split
+from producers.betfair.computed import found_nothing, gather
+from producers.source import Page, Refusal, Request, Services, Source, Split
 from schemas.betfair.tables import METRICS_TABLE
+from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.plan import Locator, Plan, PlannedUnit
 from schemas.unit import TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit
@@ -36,9 +38,14 @@ class SnapshotTable(Source[Snapshots]):
 
     locator = Snapshots
 
+    def __init__(self, domain: Domain, services: Services) -> None:
+        super().__init__(domain, services)
+        self._proven = False
+
     def pages(self, request: Request) -> Iterator[Page[Snapshots]]:
         """The rows to recompute now, in units of at most 128 rows and about 256 KiB."""
         self._check_markets(request.keys)
+        self._proven = not request.all_rows and gather(self.connection, request.columns)
         number = 0
         for places in self._picked(request):
             units: list[PlannedUnit[Snapshots]] = []
@@ -55,8 +62,26 @@ class SnapshotTable(Source[Snapshots]):
             yield Page(units, self._count_nulls(request, units))
 
     def notes(self, request: Request, found: int) -> tuple[str, ...]:
-        """Why there is nothing to do, if so."""
-        return () if found else (self._why_nothing(request),)
+        """What is left out, and why there is nothing to do, if so."""
+        left_out = self._count_left_out(request) if self._proven else 0
+        notes = []
+        if left_out:
+            notes.append(
+                f"{left_out:,} left out: version {self.domain.derivation_version} has computed them from these payloads, "
+                "what is NULL is NULL again (--all-rows takes them)"
+            )
+        if not found:
+            notes.append("nothing to do" if left_out else self._why_nothing(request))
+        return tuple(notes)
+
+    def _count_left_out(self, request: Request) -> int:
+        row = self.connection.execute(
+            f"""SELECT count(*) FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
+                WHERE {_where(request)} AND {found_nothing(request.columns)}""",
+            _parameters(request),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def _why_nothing(self, request: Request) -> str:
         row = self.connection.execute(
@@ -95,6 +120,7 @@ class SnapshotTable(Source[Snapshots]):
     def _picked(self, request: Request) -> Iterator[list[tuple[_Place, int]]]:
         """Pages of (place, size in bytes, about) in (snapshot_at, snapshot_id) order."""
         after: _Place | None = None
+        unproven = f" AND NOT {found_nothing(request.columns)}" if self._proven else ""
         total = 0
         while True:
             wanted = PAGE_ROWS if request.limit is None else min(PAGE_ROWS, request.limit - total)
@@ -103,7 +129,7 @@ class SnapshotTable(Source[Snapshots]):
             page = self.connection.execute(
                 f"""SELECT s.snapshot_at, s.snapshot_id, pg_column_size(s.raw_payload)
                     FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
-                    WHERE {_where(request)}{_AFTER if after else ""}
+                    WHERE {_where(request)}{unproven}{_AFTER if after else ""}
                     ORDER BY s.snapshot_at, s.snapshot_id LIMIT %(wanted)s""",
                 {
                     **_parameters(request),

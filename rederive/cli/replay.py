@@ -21,6 +21,8 @@ from rederive.cli.running import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from schemas.domain import Domain
     from schemas.table import Mode
 
@@ -58,11 +60,15 @@ def replay_topic(
     """
     from producers.source import Request
     from rederive import domains
+    from rederive.replayer import Replayer
+    from rederive.settings import Settings
 
     start, end = span(since, until, ("--since", "--until"), until_today=False)
     meeting = _meeting(mode, domains.find(domain))
     columns = domains.find(domain).scopes["all"]
     request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit)
+    if dry_run and (show := _shown(domain)):
+        return show(Replayer.of(Settings()).plan(request, "log"), json=json)
     return plan_and_run(request, "log", dry_run, reason, batch_size, workers, json)
 
 
@@ -79,6 +85,14 @@ def _meeting(mode: str | None, domain: "Domain") -> "Mode":
     return Mode.INSERT
 
 
+def _shown(domain: str) -> "Callable[..., int] | None":
+    """How a domain prints a plan as its dry run, the same by every command; None where rows are counted."""
+    from rederive.finra import commands as finra
+    from rederive.racing import commands as racing
+
+    return {"finra": finra.show_plan, "racing": racing.show_plan}.get(domain)
+
+
 @app.command
 def apply(
     file: Annotated[Path, Parameter(help="A plan as `rederive plan` printed it; - reads stdin.")],
@@ -90,22 +104,23 @@ def apply(
     json: Json = False,
 ) -> int:
     """Run just what a plan says. A plan that no longer fits what is stored is refused, and nothing is sent."""
-    from pydantic import ValidationError
-
     from rederive.plans import read_plan
     from rederive.replayer import Replayer
     from rederive.settings import Settings
     from schemas.errors import UsageError
 
+    name = "stdin" if str(file) == "-" else str(file)
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        made = read_plan(text)
     except OSError as error:
-        raise UsageError(f"{file} can't be read", why=str(error.strerror)) from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is no text"
-        raise UsageError(f"{file} is no plan", why=why, mend="`rederive plan betfair > plan.json` makes one") from None
+        raise UsageError(f"{name} can't be read", why=str(error.strerror)) from None
+    except UnicodeDecodeError:
+        mend = "`rederive plan betfair > plan.json` makes one"
+        raise UsageError(f"{name} is no plan", why="it is no text", mend=mend) from None
+    made = read_plan(text, name)
     replayer = Replayer.of(Settings())
     replayer.check(made)
-    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason)
+    if dry_run and (show := _shown(made.domain)):
+        return show(made, json=json)
+    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=workers)
     return run(replayer, capture, batch_size, workers, json=json, head=head)

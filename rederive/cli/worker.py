@@ -27,6 +27,11 @@ LaneChoice = Literal["replay", "log", "detail"]
 WithParent = Annotated[bool, Parameter(negative="")]
 
 
+def _ends_at_once() -> None:
+    """Until it has begun, a worker leaves nothing behind: it needn't wait for a client's call to return."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _until_stopped(*, with_parent: bool) -> threading.Event:
     """Set on SIGTERM and Ctrl+C; with a parent on SIGTERM or its death, because Ctrl+C is the parent's to handle."""
     stop = threading.Event()
@@ -60,8 +65,10 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
         Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
+    _ends_at_once()
     from processors.runtime import AgentConfig, run_agent
     from rederive.endpoints import resolve
+    from rederive.logs import libraries_too
     from rederive.settings import Settings
     from schemas.lane import Lane, LaneName
 
@@ -75,6 +82,7 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
         kafka,
         settings.home / "run" / "faust",
     )
+    libraries_too()
     # faust names the loggers of its services after the module that defines them: ours among them.
     _quiet("faust", "aiokafka", "mode", "processors.runtime")
     return run_agent(config, load(domains.find(domain).process), _until_stopped(with_parent=with_parent))
@@ -96,15 +104,18 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
         Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
+    _ends_at_once()
     import psycopg
 
-    from rederive.database import place
+    from rederive.database import connection_string, place
     from rederive.endpoints import resolve
+    from rederive.logs import libraries_too
     from rederive.settings import Settings
     from rederive.workers import BEGIN_AGAIN, NEEDS_A_PERSON
     from schemas.lane import Lane, LaneName
     from sinks.consumer import ConsumerLostError, Sink, SinkConfig
 
+    libraries_too()
     settings = Settings()
     endpoints = resolve(settings)
     # A URL that can't be read is refused here, before anything could quote it.
@@ -116,7 +127,7 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
         member=_grown_up(member, kafka, where.derived),
         kafka=kafka,
         connect=lambda: psycopg.connect(
-            endpoints.database_url, autocommit=True, connect_timeout=10, application_name=f"rederive sink {member}"
+            connection_string(endpoints.database_url, f"rederive sink {member}"), autocommit=True
         ),
         batch_rows=settings.batch_rows,
     )

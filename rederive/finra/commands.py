@@ -36,6 +36,9 @@ CalcVersion = Annotated[str | None, Parameter(help="Version of the calculations 
 InputCapture = Annotated[str | None, Parameter(help="Read this capture, a run's or a partition's, not the latest.")]
 FileDate = Annotated[str | None, Parameter(help="Day of publication of the files, where their names don't say it.")]
 Force = Annotated[bool, Parameter(negative="", help="Compute also what has been computed of the same input.")]
+TakeNewest = Annotated[
+    bool, Parameter(negative="", help="Of several files of one week and tier take the newest (by file date, then age).")
+]
 NoRejectZeroVolume = Annotated[bool, Parameter(negative="", help="Keep rows that have neither shares nor trades.")]
 
 
@@ -52,6 +55,7 @@ class Asked:
     calc_version: CalcVersion = None
     input_capture: InputCapture = None
     file_date: FileDate = None
+    take_newest: TakeNewest = False
     force: Force = False
     no_reject_zero_volume: NoRejectZeroVolume = False
 
@@ -76,6 +80,7 @@ class Asked:
             "calc_version": self.calc_version,
             "input_capture": self.input_capture,
             "file_date": self._file_date(),
+            "take_newest": self.take_newest,
             "force": self.force,
             "reject_zero_volume": not self.no_reject_zero_volume,
         }
@@ -101,6 +106,8 @@ class Asked:
             raise UsageError(f"--source {self.source} does not exist", mend="name a folder of weekly files")
         if self.source is None and self.file_date is not None:
             raise UsageError("--file-date is for files", mend="say --source, or leave it out")
+        if self.source is None and self.take_newest:
+            raise UsageError("--take-newest is for files", mend="say --source, or leave it out")
 
     def _tiers(self) -> tuple[str, ...]:
         from schemas.errors import UsageError
@@ -172,14 +179,14 @@ def replay_finra(
 
     Everything is written under a new capture, nothing is overwritten. What has been computed of the same input is
     passed over. Stages that follow, tier splits, rolling figures and snapshots, are computed as they become due. Ctrl+C
-    at any time, then `rederive captures resume ID`.
+    at any time, then `rederive captures resume ID`. A dry run with files that can't be used names them, and exits 1.
 
     Example: rederive replay finra --source weekly/ --from 2025-01-01 --to 2025-12-31
     """
     given = asked or Asked()
     request = given.request()
     if dry_run:
-        return _show_plan(_plan(request, given.source_name), json=json)
+        return show_plan(_plan(request, given.source_name), json=json)
     return plan_and_run(request, given.source_name, False, reason, 10_000, workers, json)
 
 
@@ -202,16 +209,18 @@ def _plan(request: "Request", source: str) -> "Plan":
     return Replayer.of(Settings()).plan(request, source)
 
 
-def _show_plan(made: "Plan", *, json: bool) -> int:
+def show_plan(made: "Plan", *, json: bool) -> int:
+    """Print what a plan would do, with an estimate: FINRA's dry run."""
     from dataclasses import asdict
 
     from producers.finra.estimate import estimate
     from rederive.cli.output import print_json, print_table, stdout
 
     found = estimate(made)
+    code = int(found.refused > 0)
     if json:
         print_json({**asdict(found), "notes": list(made.notes), "request": made.request})
-        return 0
+        return code
     say_plan(made)
     print_table("What a replay would do", ["month", "weeks", "files", "stored stages", "rows"], found.months)
     stdout.print()
@@ -228,4 +237,4 @@ def _show_plan(made: "Plan", *, json: bool) -> int:
     }
     for name, value in said.items():
         stdout.print(f"{name:26}{value}", markup=False)
-    return 0
+    return code

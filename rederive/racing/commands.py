@@ -148,7 +148,7 @@ def replay_racing(
     if check_status:
         return _check_status(request, json=json)
     if dry_run:
-        return _show_plan(_plan(request), json=json)
+        return show_plan(_plan(request), json=json)
     return _run(request, reason, workers, json=json)
 
 
@@ -218,25 +218,26 @@ def _plan(request: "Request") -> "Plan[Any]":
 
 def _run(request: "Request", reason: str, workers: int | None, *, json: bool) -> int:
     replayer = _replayer()
-    _check_access(replayer, request)
-    capture, head = replayer.mint(request, "api", dry_run=False, reason=reason)
+    _check_asking(replayer, request)
+    capture, head = replayer.mint(request, "api", dry_run=False, reason=reason, agents=workers)
     return run(replayer, capture, 500, workers, json=json, head=head)
 
 
-def _check_access(replayer: "Replayer", request: "Request") -> None:
-    """Failed when something is to be asked for and the credentials are missing: before a capture is made."""
+def _check_asking(replayer: "Replayer", request: "Request") -> None:
+    """Before a capture is made, if something is to be asked for: Failed without credentials, UsageError for regions."""
     from producers.racing.locators import Ask
     from producers.racing.settings import RacingSettings
-    from schemas.errors import Failed
+    from rederive.database import connect
+    from rederive.racing.regions import check_regions
 
-    try:
-        RacingSettings()
-    except Failed:
-        if any(isinstance(unit.locator, Ask) for unit in replayer.plan(request, "api").units):
-            raise
+    if not any(isinstance(unit.locator, Ask) for unit in replayer.plan(request, "api").units):
+        return
+    RacingSettings()
+    check_regions(request.keys, lambda: connect(replayer.database_url, application="rederive regions"))
 
 
-def _show_plan(made: "Plan[Any]", *, json: bool) -> int:
+def show_plan(made: "Plan[Any]", *, json: bool) -> int:
+    """Print what a plan would do, by month: racing's dry run."""
     from rederive.cli.output import print_json, print_table
     from rederive.racing.days import months
 

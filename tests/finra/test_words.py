@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from rederive.finra.commands import Asked
+from producers.finra.folder import Folder
+from producers.finra.folder import refused as folder_refused
+from producers.finra.notes import files
+from rederive.finra.commands import Asked, show_plan
 from schemas.errors import UsageError
+from schemas.plan import Plan
 from schemas.table import Mode
 
 
@@ -25,6 +29,7 @@ def test_a_request_says_everything_that_a_resumed_run_must_know(tmp_path: Path) 
         "calc_version": "v2",
         "input_capture": None,
         "file_date": "2025-12-29",
+        "take_newest": False,
         "force": True,
         "reject_zero_volume": False,
     }
@@ -51,6 +56,7 @@ def test_without_a_range_a_folder_is_taken_whole(tmp_path: Path) -> None:
         ({"input_capture": "x", "calc": ("rolling_6w",)}, "--input-capture is not for rolling_6w"),
         ({"source": Path("/nowhere/at/all")}, "does not exist"),
         ({"from_": "2025-01-01", "file_date": "2025-12-29"}, "--file-date is for files"),
+        ({"from_": "2025-01-01", "take_newest": True}, "--take-newest is for files"),
         ({"source": Path("/"), "input_capture": "x"}, "don't go together"),
         ({"source": Path("/"), "file_date": "12/29/2025"}, "is no date"),
     ],
@@ -59,3 +65,30 @@ def test_words_without_a_meaning_are_refused_before_anything_is_looked_at(words:
     with pytest.raises(UsageError) as raised:
         Asked(**words).request()
     assert told in str(raised.value)
+
+
+def test_a_dry_run_with_files_that_cannot_be_used_is_finished_with_errors(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = Asked(source=tmp_path).request()
+    head: dict[str, Any] = {
+        "domain": "finra",
+        "source": "files",
+        "mode": Mode.INSERT,
+        "derivation_version": 1,
+        "columns": (),
+    }
+    reason = "it has a header and no rows"
+    for refused in (0, 9):
+        found = Folder(refused=[(tmp_path / f"bad{n}.csv", reason) for n in range(refused)])
+        made = Plan(
+            **head,
+            request=request.describe(),
+            found=refused,
+            units=tuple(folder_refused(*one) for one in found.refused),
+            notes=tuple(files(found, [])),
+        )
+        for json in (False, True):
+            with caplog.at_level("INFO"):
+                assert show_plan(made, json=json) == int(refused > 0)
+    assert f"can't be used: bad8.csv: {reason}" in caplog.text
