@@ -1,6 +1,7 @@
 """What follows a capture's last unit, before it counts as complete: a domain's steps, and the checks of its rows."""
 
 import logging
+
 import psycopg
 
 from rederive import domains

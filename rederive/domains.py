@@ -68,6 +68,11 @@ def find(name: str) -> Domain:
     return domain
 
 
+def shipped() -> list[Domain]:
+    """The domains of this distribution, whose tables its migrations make."""
+    return [find(name) for name, one in _offered().items() if _is_shipped(one)]
+
+
 def usable() -> list[Domain]:
     """All domains that can be loaded; the others are said in the log."""
     found = []

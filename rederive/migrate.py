@@ -9,13 +9,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 import schemas.migrations
+from rederive import domains
 from rederive.database import CONNECT_SECONDS, connect, explained
 from schemas.errors import Failed
-from schemas.registry import DOMAINS
 from schemas.table import Mode
+from sinks.policies import make
 
-_ENGINE = ("captures", "units", "problems", "notes", "rate_limits", "racing_records")
-_SOURCES = ("market_event_metadata", "market_book_snapshots")
+_ENGINE = ("captures", "units", "problems", "origins")
 
 
 def _config() -> Config:
@@ -27,8 +27,9 @@ def _config() -> Config:
 def migrate(database_url: str, revision: str = "head") -> tuple[str | None, str | None]:
     """Run every missing migration up to `revision` in one transaction; return the revision (before, after).
 
-    Existing Betfair tables are adopted: missing columns are added, NOT NULL is dropped where the formulas may give
-    NULL, no value is touched. Failed with the mend when the database refuses, when tables that were to be adopted are
+    Then the tables of domains from elsewhere are made from their specs. Existing tables are adopted: missing columns
+    are added, NOT NULL is dropped where the formulas may give NULL, no value is touched. Failed with the mend when the
+    database refuses, when tables that were to be adopted are
     in a schema that only this user's search path names, and when a table that an earlier migration made is gone.
     """
     _check_place(database_url)
@@ -42,6 +43,9 @@ def migrate(database_url: str, revision: str = "head") -> tuple[str | None, str 
                 command.upgrade(config, revision)
                 after = _revision(connection)
                 _check_complete(connection, after)
+                for domain in domains.usable():
+                    if domain not in domains.shipped():
+                        make(raw, domain)
                 return before, after
         except sqlalchemy.exc.DBAPIError as error:
             raise error.orig if isinstance(error.orig, psycopg.Error) else error from None
@@ -51,7 +55,7 @@ def _check_place(database_url: str) -> None:
     """Failed when the user's search path leads to Betfair or racing tables that the program's doesn't lead to."""
     shown = """SELECT c.relname, n.nspname FROM unnest(%s::text[]) t, pg_class c, pg_namespace n
                 WHERE c.oid = to_regclass(t) AND n.oid = c.relnamespace AND n.nspname <> 'rederive'"""
-    names = [*_SOURCES, *(table.name for domain in DOMAINS.values() for table in domain.tables)]
+    names = [name for domain in domains.shipped() for name in (*domain.inputs, *(one.name for one in domain.tables))]
     with connect(database_url, application="rederive migrate") as connection, explained("the migration"):
         own: dict[str, str] = dict(connection.execute(shown, [names]).fetchall())
         path = connection.execute("SHOW search_path").fetchone()
@@ -71,8 +75,9 @@ def _check_place(database_url: str) -> None:
 
 def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> None:
     """Failed with the tables that the migrations have made and that are no longer there."""
-    names = [*_SOURCES, *(f"rederive.{name}" for name in _ENGINE)]
-    for table in (table for domain in DOMAINS.values() for table in domain.tables):
+    names = [f"rederive.{name}" for name in _ENGINE]
+    names += [name for domain in domains.shipped() for name in domain.inputs]
+    for table in (table for domain in domains.shipped() for table in domain.tables):
         names.append(table.name)
         if table.policy is not Mode.INSERT:
             names += [f"rederive.{table.name}_history", f"rederive.{table.name}_baseline"]

@@ -211,14 +211,14 @@ class Replayer:
             Run(self.settings, self.database_url, capture, opened, listener, agents)()
 
 
-def _say_problems(capture_id: str, problems: list[dict[str, Any]], dead: list[tuple[int, int, str, str]]) -> None:
+def _say_problems(capture_id: str, reasons: list[problems.Reason], dead: list[units.DeadCause]) -> None:
     """What went wrong, by cause: how often, the first records, why, and what can be done."""
-    for problem in problems[:_LISTED]:
-        first = " ".join(map(captures.said_key, problem["keys"]))
-        log.warning("%d × %s, first %s: %s", problem["count"], problem["reason"], first, problem["message"])
-    for units, rows, first, reason in dead[:_LISTED]:
-        log.error("%d dead units (%d rows), first %s: %s", units, rows, first, reason)
-    if more := len(problems[_LISTED:]) + len(dead[_LISTED:]):
+    for one in reasons[:_LISTED]:
+        first = " ".join(map(captures.said_key, one.keys))
+        log.warning("%d × %s, first %s: %s", one.count, one.reason, first, one.message)
+    for cause in dead[:_LISTED]:
+        log.error("%d dead units (%d rows), first %s: %s", cause.units, cause.rows, cause.range, cause.reason)
+    if more := len(reasons[_LISTED:]) + len(dead[_LISTED:]):
         log.warning("%d more causes: `rederive captures show %s`", more, capture_id)
     if dead:
         log.error(

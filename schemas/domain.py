@@ -45,7 +45,7 @@ class Domain:
         Sets of value columns that are recomputed together. One is `all`; no names mean every column of every table.
     steps, checks
         What follows a capture's last unit: SQL, and a function of a connection and a capture's id that checks what the
-        capture has stored and returns objects with a `status`.
+        capture has stored and counts the checks by status.
     kept, log_retention
         The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
     stages
@@ -57,11 +57,16 @@ class Domain:
         partition captures written. They go when the unit's rows do; without it they go with the whole run.
     journal
         A context manager of a capture, a folder and what connects; it gives a function that is told a run's progress.
+    show_plan
+        How a dry run prints a plan: a function of the plan and `json` that returns the exit code. Without it a dry run
+        computes and counts.
     commands, reports
         Modules that add to the command line: without any, `replay` and `plan` take the generic options. Functions of a
         connection that return rows (dicts), by the name that `rederive report` gives them.
     counts
         What the plan of a source counts, in words.
+    inputs
+        Further tables that the domain can't do without.
 
     """
 
@@ -79,9 +84,11 @@ class Domain:
     notes: Part = ""
     checks: Part = ""
     journal: Part = ""
+    show_plan: Part = ""
     commands: tuple[str, ...] = ()
     reports: Mapping[str, Part] = field(default_factory=dict)
     counts: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError when the domain has none."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from psycopg import Connection, sql
 
+from schemas.domain import Domain
 from schemas.outcome import Outcome, RowProblem, TableRows
-from schemas.table import Domain
 
 GONE = "gone"
 """The reason of such a row's skip."""

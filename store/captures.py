@@ -153,6 +153,7 @@ def listed(
     state: CaptureState | None = None,
     domain: str | None = None,
     since: datetime | None = None,
+    dry_run: bool | None = None,
 ) -> list[Listed]:
     """The newest captures first, of those that are asked for; `since` is aware, and when they were made."""
     return rows(
@@ -163,8 +164,9 @@ def listed(
             WHERE (%(id)s::text IS NULL OR c.capture_id = %(id)s) AND (%(state)s::text IS NULL OR c.state = %(state)s)
               AND (%(domain)s::text IS NULL OR c.domain = %(domain)s)
               AND (%(since)s::timestamptz IS NULL OR c.created_at >= %(since)s)
+              AND (%(dry_run)s::bool IS NULL OR c.dry_run = %(dry_run)s)
             ORDER BY c.number DESC LIMIT %(limit)s""",
-        {"id": capture_id, "state": state, "domain": domain, "since": since, "limit": limit},
+        {"id": capture_id, "state": state, "domain": domain, "since": since, "dry_run": dry_run, "limit": limit},
     )
 
 
@@ -176,6 +178,26 @@ def ids(connection: Connection) -> list[str]:
 def note_memory(connection: Connection, capture_id: str, memory: Mapping[str, Mapping[str, int]]) -> None:
     """Keep what the run's processes took of memory, in bytes by role."""
     connection.execute("UPDATE rederive.captures SET memory = %s WHERE capture_id = %s", [Jsonb(memory), capture_id])
+
+
+def memory(connection: Connection, capture_id: str) -> dict[str, dict[str, int]] | None:
+    """What was kept by `note_memory`."""
+    found: dict[str, dict[str, int]] | None = value(
+        connection, "SELECT memory FROM rederive.captures WHERE capture_id = %s", [capture_id]
+    )
+    return found
+
+
+def lasted(connection: Connection, capture_id: str) -> float:
+    """Seconds since the capture was made, until it was finished."""
+    return float(
+        value(
+            connection,
+            """SELECT extract(epoch FROM coalesce(finished_at, now()) - created_at)
+               FROM rederive.captures WHERE capture_id = %s""",
+            [capture_id],
+        )
+    )
 
 
 def unfinished(connection: Connection, domain: str) -> list[str]:

@@ -74,6 +74,19 @@ def is_known(connection: Connection, captures: Collection[str]) -> bool:
     return bool(value(connection, "SELECT EXISTS (SELECT FROM rederive.units WHERE writes && %s)", [sorted(captures)]))
 
 
+def taken_back(connection: Connection, captures: Collection[str]) -> int:
+    """How many of these captures units have written whose rows were taken out, and none whose rows are there."""
+    return int(
+        value(
+            connection,
+            """SELECT count(*) FROM unnest(%s::text[]) AS i(input)
+               WHERE EXISTS (SELECT FROM rederive.units WHERE writes @> ARRAY[input] AND state = 'removed')
+                 AND NOT EXISTS (SELECT FROM rederive.units WHERE writes @> ARRAY[input] AND state = 'applied')""",
+            [sorted(captures)],
+        )
+    )
+
+
 def remove(connection: Connection, units: Iterable[Written]) -> None:
     """Note that what the units wrote was taken out."""
     pairs = [(one.run, one.unit) for one in units]

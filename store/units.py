@@ -300,15 +300,28 @@ def _known(
     return Known(state=UnitState(state), reads=tuple(reads), writes=tuple(writes), **others)
 
 
+_OF_KNOWN = """capture_id, u.unit, u.key_range, u.locator, u.stage, u.reads, u.writes, u.state, u.rows, u.partition,
+    u.record_offset, u.updated, u.unchanged, u.skipped, u.errors"""
+
+
 def of_capture(connection: Connection, capture_id: str) -> list[Known]:
     """The units of a capture, in order."""
     return rows(
         connection,
         _known,
-        """SELECT capture_id, unit, key_range, locator, stage, reads, writes, state, rows, partition, record_offset,
-                  updated, unchanged, skipped, errors
-           FROM rederive.units WHERE capture_id = %s ORDER BY unit""",
+        f"SELECT {_OF_KNOWN} FROM rederive.units u WHERE capture_id = %s ORDER BY unit",
         [capture_id],
+    )
+
+
+def applied_between(connection: Connection, domain: str, field: str, low: str, high: str) -> list[Known]:
+    """The applied units of a domain, but for dry runs, with a locator's field (a text) from `low` to `high`."""
+    return rows(
+        connection,
+        _known,
+        f"""SELECT {_OF_KNOWN} FROM rederive.captures c JOIN rederive.units u USING (capture_id)
+            WHERE c.domain = %s AND NOT c.dry_run AND u.state = 'applied' AND u.locator ->> %s BETWEEN %s AND %s""",
+        [domain, field, low, high],
     )
 
 

@@ -11,16 +11,15 @@ from pathlib import Path
 import cyclopts
 import psycopg
 import pytest
+from schemas.registry import DOMAINS
 
 from producers.topics import partitions_of, watermarks
-from rederive import domains
 from rederive.__main__ import load_commands
 from rederive.cli.app import app
 from rederive.migrate import migrate
 from rederive.settings import PREFIX, Settings
 from schemas.finra.tables import VENUE_SHARE
 from schemas.lane import Lane, LaneName
-from schemas.registry import DOMAINS
 from tests.finra.stored import Run
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content
 from tests.program import ROOT, environment, last_object, rederive

@@ -33,7 +33,7 @@ def gather(connection: Connection, columns: Sequence[str]) -> bool:
         f"""CREATE TEMPORARY TABLE said_nothing AS
             SELECT id::int8 AS snapshot_id, u.capture_id, u.xmin AS written
             FROM trusted_captures JOIN rederive.units u USING (capture_id),
-                 jsonb_array_elements_text(u.picked -> 'ids') AS ids(id)
+                 jsonb_array_elements_text(u.locator -> 'ids') AS ids(id)
             WHERE u.state = 'applied' AND u.unchanged > 0
               AND NOT EXISTS (SELECT FROM {_HISTORY} h
                               WHERE h.snapshot_id = id::int8 AND h.capture_id = u.capture_id)

@@ -66,9 +66,10 @@ class SnapshotTable(Source[Snapshots]):
         left_out = self._count_left_out(request) if self._proven else 0
         notes = []
         if left_out:
+            version = self.domain.derivation_version
             notes.append(
-                f"{left_out:,} left out: version {self.domain.derivation_version} has computed them from these payloads, "
-                "what is NULL is NULL again (--all-rows takes them)"
+                f"{left_out:,} left out: version {version} has computed them from these payloads, what is NULL is NULL "
+                "again (--all-rows takes them)"
             )
         if not found:
             notes.append("nothing to do" if left_out else self._why_nothing(request))

@@ -8,13 +8,26 @@ from itertools import groupby
 from psycopg import Connection
 
 from producers.finra.history import History
-from producers.finra.picks import ROLLING_CALC, SUMMARY_CALC, Captured, Minter, Partition, Picked, Wanted, planned
+from producers.finra.locators import FinraLocator
+from producers.finra.picks import (
+    ROLLING_CALC,
+    SUMMARY_CALC,
+    Captured,
+    Minter,
+    Partition,
+    StageUnit,
+    Wanted,
+    planned,
+    stage_units,
+)
 from producers.finra.stored import captures_of, symbols
+from schemas.capture import UnitState
 from schemas.finra.partition import TIERS, WINDOW_WEEKS, window
 from schemas.finra.tables import ROLLING, SYMBOL_SUMMARY
 from schemas.finra.units import RawUnit, VolumeUnit
 from schemas.finra.versions import TIER_SPLIT, Stage
 from schemas.plan import PlannedUnit
+from store import units
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,9 @@ def renewed(partitions: Iterable[Partition]) -> set[Partition]:
     return {(week + timedelta(weeks=ahead), tier) for week, tier in partitions for ahead in range(WINDOW_WEEKS)}
 
 
-def follow_up(due: Due, wanted: Wanted, captures: Sequence[Captured], as_of: datetime, found: int = 0) -> PlannedUnit:
+def follow_up(
+    due: Due, wanted: Wanted, captures: Sequence[Captured], as_of: datetime, found: int = 0
+) -> PlannedUnit[FinraLocator]:
     """A due stage as a unit that writes these captures, one per tier; it reads about `found` symbols."""
     return planned(
         due.stage,
@@ -93,7 +108,7 @@ def follow_up(due: Due, wanted: Wanted, captures: Sequence[Captured], as_of: dat
         wanted=wanted,
         work=[due.work],
         inputs=due.inputs,
-        as_of=as_of.isoformat(),
+        as_of=as_of,
         found=found,
     )
 
@@ -112,7 +127,7 @@ class FromStored:
 
     def rows_of(
         self, raws: Mapping[Partition, str], volumes: Mapping[Partition, str], partitions: Iterable[Partition]
-    ) -> list[PlannedUnit]:
+    ) -> list[PlannedUnit[FinraLocator]]:
         """Units of stages 2 to 4, in the order of the partitions; `raws` and `volumes` are the captures to read."""
         units = []
         work = self._wanted.work & RawUnit.CAN
@@ -139,13 +154,15 @@ class FromStored:
             if self._wanted.force or not self._history.calculated(volumes, calc, versions[calc])
         )
 
-    def _unit(self, stage: str, partition: Partition, read: str, work: frozenset[str]) -> PlannedUnit:
+    def _unit(self, stage: str, partition: Partition, read: str, work: frozenset[str]) -> PlannedUnit[FinraLocator]:
         week, tier = partition
         captures = [self._minter.capture(partition)]
         found = self._history.rows(read)
         return planned(stage, week, [tier], captures, wanted=self._wanted, work=work, inputs=[read], found=found)
 
-    def follow_ups(self, partitions: Sequence[Partition], coming: Iterable[Partition]) -> list[PlannedUnit]:
+    def follow_ups(
+        self, partitions: Sequence[Partition], coming: Iterable[Partition]
+    ) -> list[PlannedUnit[FinraLocator]]:
         """Units of the stages behind them that can't change any more: none of theirs is among the `coming` ones."""
         coming = set(coming)
         later = renewed(coming) if ROLLING_CALC in self._wanted.work else coming
@@ -166,7 +183,7 @@ class FromStored:
                 self.passed.append(((one.week, one.tiers[0]), one.stage))
         return missing
 
-    def _follow_up(self, due: Due) -> PlannedUnit:
+    def _follow_up(self, due: Due) -> PlannedUnit[FinraLocator]:
         captures = [self._minter.capture((due.week, tier)) for tier in due.tiers]
         if self._symbols is None:
             self._symbols = symbols(self._connection)
@@ -174,37 +191,32 @@ class FromStored:
         return follow_up(due, self._wanted, captures, self._minter.planned_at, found=found)
 
 
-def follow_ups_of_run(connection: Connection, run: str, wanted: Wanted) -> Iterator[list[PlannedUnit]]:
+def follow_ups_of_run(connection: Connection, run: str, wanted: Wanted) -> Iterator[list[PlannedUnit[FinraLocator]]]:
     """What a run's applied units have made due and it has no unit for, by stage, a month at a time.
 
     First tier splits and rolling figures, in week order; once none of these is due, snapshots.
     """
-    units = [unit for unit in _units(connection, run) if unit.captures]
-    if not units:
+    found = [unit for unit in _units(connection, run) if unit.captures]
+    if not found:
         return
-    applied = [unit for unit in units if unit.state == "applied"]
-    as_of = max(capture.captured_at for unit in units for capture in unit.captures)
+    applied = [unit for unit in found if unit.state == "applied"]
+    as_of = max(capture.captured_at for unit in found for capture in unit.captures)
     fresh = _with_rows(connection, [unit for unit in applied if SUMMARY_CALC in unit.work])
     stages = FollowUps(connection, wanted, as_of)
-    due = _unplanned(stages.first({week for week, _ in fresh}, renewed(fresh)), units)
+    due = _unplanned(stages.first({week for week, _ in fresh}, renewed(fresh)), found)
     if not due:
         rolled = {partition for unit in applied if unit.stage == "rolling" for partition in unit.written}
-        due = _unplanned(stages.snapshots(fresh | rolled), units)
-    captures = _Captures(connection, units)
+        due = _unplanned(stages.snapshots(fresh | rolled), found)
+    captures = _Captures(connection, found)
     for _, month in groupby(due, key=lambda one: (one.week.year, one.week.month)):
         yield [follow_up(one, wanted, captures.of(one), as_of) for one in month]
 
 
-def _units(connection: Connection, run: str) -> Iterator[Picked]:
-    rows = connection.execute(
-        """SELECT picked, state, rows FROM rederive.units
-           WHERE capture_id = %s AND state <> 'removed' AND picked ? 'week' ORDER BY unit""",
-        [run],
-    )
-    return (Picked.of(*row) for row in rows)
+def _units(connection: Connection, run: str) -> list[StageUnit]:
+    return [unit for unit in stage_units(units.of_capture(connection, run)) if unit.state != UnitState.REMOVED]
 
 
-def _with_rows(connection: Connection, units: Sequence[Picked]) -> set[Partition]:
+def _with_rows(connection: Connection, units: Sequence[StageUnit]) -> set[Partition]:
     """The partitions of which the units have written summaries."""
     written = {one.capture_id for unit in units for one in unit.captures}
     weeks = sorted({unit.week for unit in units})
@@ -212,7 +224,7 @@ def _with_rows(connection: Connection, units: Sequence[Picked]) -> set[Partition
     return {partition for partition, captures in found.items() if any(one.capture_id in written for one in captures)}
 
 
-def _unplanned(due: Iterable[Due], units: Iterable[Picked]) -> list[Due]:
+def _unplanned(due: Iterable[Due], units: Iterable[StageUnit]) -> list[Due]:
     known = {(unit.stage, unit.week, unit.inputs) for unit in units}
     return [one for one in due if (one.stage, one.week, tuple(sorted(one.inputs))) not in known]
 
@@ -220,7 +232,7 @@ def _unplanned(due: Iterable[Due], units: Iterable[Picked]) -> list[Due]:
 class _Captures:
     """A run's captures for follow-ups: one per partition, and another where the stage has written that one before."""
 
-    def __init__(self, connection: Connection, units: Sequence[Picked]) -> None:
+    def __init__(self, connection: Connection, units: Sequence[StageUnit]) -> None:
         known: dict[Partition, Captured] = {}
         self._used: set[tuple[str, str]] = set()
         for unit in units:

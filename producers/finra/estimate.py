@@ -2,11 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
 
 from producers.finra.due import renewed
-from producers.finra.picks import ROLLING_CALC, Wanted
+from producers.finra.locators import FinraLocator, StageWork
+from producers.finra.picks import ROLLING_CALC, SUMMARY_CALC, Wanted
 from schemas.finra.versions import TIER_SPLIT, Stage
 from schemas.plan import Plan
 
@@ -33,42 +32,36 @@ class Estimate:
     months: tuple[tuple[str, int, int, int, int], ...]
 
 
-def estimate(plan: Plan) -> Estimate:
+def estimate(plan: Plan[FinraLocator]) -> Estimate:
     """What applying the plan would do. Later weeks' rolling figures are counted whether these weeks exist or not."""
     wanted = Wanted.of(plan.request)
-    picks = [unit.picked for unit in plan.units if unit.picked["captures"]]
-    fresh = {
-        (date.fromisoformat(picked["week"]), picked["tier"]) for picked in picks if "symbol_summary" in picked["work"]
-    }
+    planned = [(unit, unit.locator) for unit in plan.units if isinstance(unit.locator, StageWork)]
+    works = [work for _, work in planned]
+    fresh = {(work.week, work.tier) for work in works if SUMMARY_CALC in work.work}
     later = renewed(fresh) if ROLLING_CALC in wanted.work else fresh
     splits = len({week for week, _ in fresh}) if TIER_SPLIT in wanted.work else 0
     snapshots = len(later) if Stage.SNAPSHOT in wanted.work else 0
-    rows = sum(picked.get("found", 0) for picked in picks)
     # A follow-up reads a row per symbol, of which a file has fewer than rows: they are not counted.
-    results = sum(picked.get("found", 0) * len(picked["work"]) for picked in picks)
+    results = sum(work.found * len(work.work) for work in works)
     return Estimate(
-        weeks=tuple(sorted({picked["week"] for picked in picks})),
-        tiers=tuple(sorted({tier for picked in picks for tier in _tiers(picked)})),
+        weeks=tuple(sorted({str(work.week) for work in works})),
+        tiers=tuple(sorted({tier for work in works for tier in work.tiers})),
         versions=dict(wanted.versions),
-        captures=len({capture for picked in picks for capture in picked["captures"]}),
-        rows=rows,
+        captures=len({capture for unit, _ in planned for capture in unit.writes}),
+        rows=sum(work.found for work in works),
         results=results,
         seconds=round(results / RESULTS_A_SECOND),
-        refused=len(plan.units) - len(picks),
+        refused=len(plan.units) - len(works),
         follow_ups=splits + (len(later) if ROLLING_CALC in wanted.work else 0) + snapshots,
-        months=_months(picks),
+        months=_months([(unit.stage, work) for unit, work in planned]),
     )
 
 
-def _tiers(picked: dict[str, Any]) -> list[str]:
-    return picked.get("tiers") or [picked["tier"]]
-
-
-def _months(picks: list[dict[str, Any]]) -> tuple[tuple[str, int, int, int, int], ...]:
+def _months(works: list[tuple[str, StageWork]]) -> tuple[tuple[str, int, int, int, int], ...]:
     found = []
-    for month in sorted({picked["week"][:7] for picked in picks}):
-        own = [picked for picked in picks if picked["week"].startswith(month)]
-        stages = Counter(picked["stage"] == "file" for picked in own)
-        weeks = {picked["week"] for picked in own}
-        found.append((month, len(weeks), stages[True], stages[False], sum(one.get("found", 0) for one in own)))
+    for month in sorted({f"{work.week:%Y-%m}" for _, work in works}):
+        own = [(stage, work) for stage, work in works if f"{work.week:%Y-%m}" == month]
+        stages = Counter(stage == "file" for stage, _ in own)
+        weeks = {work.week for _, work in own}
+        found.append((month, len(weeks), stages[True], stages[False], sum(work.found for _, work in own)))
     return tuple(found)

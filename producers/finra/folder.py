@@ -10,7 +10,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from producers.finra.picks import Minter, Partition, Wanted, planned, within_calendar
+from producers.finra.locators import FileWork, FinraLocator, StageWork, Unusable
+from producers.finra.picks import Minter, Partition, Wanted, within_calendar
+from producers.finra.picks import planned as unit_of
 from schemas.errors import Failed, UsageError
 from schemas.finra.file import decode_file, first_update, read_header
 from schemas.finra.partition import TIERS, date_of_file, tier_of_file, tier_of_name, week_of_file
@@ -193,40 +195,42 @@ def fresh(files: Iterable[Checked], latest: Mapping[Partition, str | None]) -> t
     return new, same
 
 
-def file_unit(capture_id: str, picked: dict[str, Any], unit: FileUnit) -> FileUnit:
+def file_unit(capture_id: str, planned: PlannedUnit[Any], unit: FileUnit) -> FileUnit:
     """A file as a unit of a run: under the capture that was planned for it."""
-    work = frozenset(picked["work"])
+    said: StageWork = planned.locator
+    work = frozenset(said.work)
     return FileUnit.model_validate(
         {
             "file_name": unit.file_name,
             "content": unit.content,
-            "week_ending": picked["week"],
-            "tier": picked["tier"],
-            "captured_at": picked["captured_at"],
-            "capture_id": picked["captures"][0],
+            "week_ending": said.week,
+            "tier": said.tier,
+            "captured_at": said.captured_at,
+            "capture_id": planned.writes[0],
             "execution_id": capture_id,
-            "batch_id": picked["week"][:7],
-            "versions": picked["versions"],
+            "batch_id": f"{said.week:%Y-%m}",
+            "versions": said.versions,
             "calc": () if work == FileUnit.CAN else tuple(sorted(work)),
-            "reject_zero_volume": picked["reject_zero_volume"],
+            "reject_zero_volume": said.reject_zero_volume,
         }
     )
 
 
-def payload(capture_id: str, picked: dict[str, Any]) -> bytes:
+def payload(capture_id: str, planned: PlannedUnit[Any]) -> bytes:
     """The value of a file's unit; ValueError when the file has changed since it was planned, or can't be read."""
-    path = Path(picked["path"])
+    said: FileWork = planned.locator
+    path = Path(said.path)
     content = read(path)
-    if content.sha256 != picked["sha256"]:
+    if content.sha256 != said.sha256:
         raise ValueError("the file has changed since it was planned")
     unit = FileUnit.model_construct(file_name=path.name, content=content.text)
-    return file_unit(capture_id, picked, unit).encode()
+    return file_unit(capture_id, planned, unit).encode()
 
 
-def planned_file(checked: Checked, minter: Minter, wanted: Wanted) -> PlannedUnit:
+def planned_file(checked: Checked, minter: Minter, wanted: Wanted) -> PlannedUnit[FinraLocator]:
     """A file as a planned unit, with a capture of its own; it goes to the log."""
     one = checked.file
-    return planned(
+    return unit_of(
         "file",
         one.week,
         [one.tier],
@@ -235,14 +239,15 @@ def planned_file(checked: Checked, minter: Minter, wanted: Wanted) -> PlannedUni
         work=wanted.work & FileUnit.CAN,
         name=one.path.name,
         lane=LaneName.LOG,
+        locator=FileWork,
         path=str(one.path.absolute()),
         sha256=checked.sha256,
         found=checked.rows,
     )
 
 
-def refused(path: Path, reason: str) -> PlannedUnit:
+def refused(path: Path, reason: str) -> PlannedUnit[FinraLocator]:
     """A file that can't be used as a planned unit, so that the run says so and goes on."""
     name = path.name.encode("utf-8", "backslashreplace").decode()
-    picked = {"stage": "file", "refused": f"{name}: {reason}", "captures": [], "inputs": []}
-    return PlannedUnit(unit=0, key_range=f"file/{name}", picked=picked, rows=None)
+    why = Unusable(refused=f"{name}: {reason}")
+    return PlannedUnit(unit=0, key_range=f"file/{name}", locator=why, stage="file")

@@ -6,17 +6,16 @@ from datetime import date, datetime
 
 from psycopg import Connection
 
-from producers.finra.picks import Partition, Picked, Wanted
-from schemas.finra.tables import FINRA
+from producers.finra.picks import Partition, StageUnit, Wanted, of_weeks
 from schemas.finra.versions import Stage
 
 
 class History:
     """Applied units of weeks, as they count: not those of dry runs, not those that were rolled back."""
 
-    def __init__(self, units: Iterable[Picked]) -> None:
-        self._wrote: dict[str, list[Picked]] = defaultdict(list)
-        self._read: dict[str, list[Picked]] = defaultdict(list)
+    def __init__(self, units: Iterable[StageUnit]) -> None:
+        self._wrote: dict[str, list[StageUnit]] = defaultdict(list)
+        self._read: dict[str, list[StageUnit]] = defaultdict(list)
         self._made: set[tuple[object, ...]] = set()
         self._units = list(units)
         for unit in self._units:
@@ -29,13 +28,7 @@ class History:
     @classmethod
     def load(cls, connection: Connection, first: date, last: date) -> "History":
         """That of the weeks from `first` to `last`."""
-        rows = connection.execute(
-            """SELECT u.picked, u.state, u.rows FROM rederive.captures c JOIN rederive.units u USING (capture_id)
-               WHERE c.domain = %s AND NOT c.dry_run AND u.state = 'applied'
-                 AND u.picked ->> 'week' BETWEEN %s AND %s""",
-            [FINRA.name, first.isoformat(), last.isoformat()],
-        )
-        return cls(Picked.of(*row) for row in rows)
+        return cls(of_weeks(connection, first, last))
 
     def since(self, moment: datetime) -> set[Partition]:
         """The partitions that have captures later than a moment."""

@@ -1,33 +1,34 @@
 """FINRA's log as a source: files that arrived are derived again, each under a capture of its own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from typing import Any, Self
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 from psycopg import Connection
 
 from producers.finra import notes as told
 from producers.finra.folder import file_unit
+from producers.finra.locators import LoggedFile, StageWork, Unusable
 from producers.finra.picks import Captured, Minter, Wanted, planned, within_calendar
-from producers.finra.sources import FinraStored, sized
-from producers.log import LogSource
+from producers.finra.sources import FinraStored
+from producers.log import LogSource, Place
 from producers.source import Page, Refusal, Request, Services
 from schemas.capture import Capture
 from schemas.domain import Domain
 from schemas.finra.file import content_hash, first_update, read_header
-from schemas.finra.tables import FINRA
 from schemas.finra.units import Batch, FileUnit, decode
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlannedUnit
 from schemas.unit import Unit
+from schemas.wire import oversize
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """A record of the log: when it was sent, and the file it holds, or why it holds none."""
 
-    unit: PlannedUnit
+    unit: PlannedUnit[Place]
     sent: tuple[int, int, int]
     batch: Batch | None
     sha256: str = ""
@@ -39,20 +40,16 @@ class _Kept:
 class FinraLog(LogSource):
     """The log by send time. Files of one partition get one capture each, in the order in which they were sent."""
 
-    def __init__(self, connection: Connection, prefix: str, kafka: Mapping[str, str]) -> None:
-        super().__init__(FINRA, prefix, kafka)
-        self._connection = connection
-        self._stored = FinraStored(connection)
+    locator: ClassVar[Any] = LoggedFile | StageWork | Unusable
 
-    @classmethod
-    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - this log is FINRA's own
-        """With what is stored of its files."""
-        return cls(services.connection, services.prefix, services.kafka)
+    def __init__(self, domain: Domain, services: Services) -> None:
+        super().__init__(domain, services)
+        self._stored = FinraStored(domain, services)
 
-    def pages(self, request: Request) -> Iterator[Page]:
+    def pages(self, request: Request) -> Iterator[Page[Any]]:
         """A unit per record sent in [start, end), in the log's order."""
         wanted = Wanted.of(request.describe())
-        minter = Minter(self._connection, datetime.now(UTC))
+        minter = Minter(self.connection, datetime.now(UTC))
         pages = [[kept for unit in page.units if (kept := self._look(unit))] for page in super().pages(request)]
         captures: dict[int, Captured] = {}
         for kept in sorted((one for page in pages for one in page), key=lambda one: one.sent):
@@ -61,14 +58,14 @@ class FinraLog(LogSource):
         for page in pages:
             yield Page([_planned(kept, captures.get(kept.unit.unit), wanted) for kept in page], {})
 
-    def _look(self, unit: PlannedUnit) -> _Kept | None:
+    def _look(self, unit: PlannedUnit[Place]) -> _Kept | None:
         """What stands at a place of the log; None for nothing."""
-        partition, offset = unit.picked["partition"], unit.picked["offset"]
-        message = self._logs[LaneName.LOG].at(partition, offset)
+        place = unit.locator
+        message = self._logs[LaneName.LOG].at(place.partition, place.offset)
         if message is None:
             return None
         _, sent = message.timestamp()
-        order = (sent, partition, offset)
+        order = (sent, place.partition, place.offset)
         try:
             file = _file(message.value() or b"")
             batch = file.batch(lambda: first_update(file.content))
@@ -77,24 +74,25 @@ class FinraLog(LogSource):
             return _Kept(unit, order, None, problem=str(error))
         return _Kept(unit, order, batch, content_hash(file.content), _rows(file.content), file.reject_zero_volume)
 
-    def stale(self, plan: Plan) -> str | None:
+    def stale(self, plan: Plan[Any]) -> str | None:
         """Planned records that retention has dropped, or what has happened to the partitions since."""
-        return super().stale(plan) or told.stale(self._connection, plan)
+        return super().stale(plan) or told.stale(self.connection, plan)
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Any]) -> Unit | Refusal:
         """The record with its first line under the planned capture; the stages that follow read what is stored."""
-        if "refused" in unit.picked or "offset" not in unit.picked:
+        if not isinstance(unit.locator, LoggedFile):
             return self._stored.read(capture_id, columns, unit)
         read = super().read(capture_id, columns, unit)
         if isinstance(read, Refusal):
             return read
         try:
-            value = file_unit(capture_id, unit.picked, _file(read.value)).encode()
+            value = file_unit(capture_id, unit, _file(read.value)).encode()
         except ValueError as error:
             return Refusal(unit, f"{unit.key_range}: {error}")
-        return sized(unit, replace(read, value=value))
+        too_large = oversize(value, read.key)
+        return Refusal(unit, f"{unit.key_range}: {too_large}") if too_large else replace(read, value=value)
 
-    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
+    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit[Any]]]:
         """Tier splits, rolling figures and snapshots that the applied units have made due."""
         yield from self._stored.more(connection, capture)
 
@@ -114,22 +112,25 @@ def _rows(content: str) -> int:
         return 0
 
 
-def _planned(kept: _Kept, capture: Captured | None, wanted: Wanted) -> PlannedUnit:
-    """The unit with what FINRA's picks say of a file."""
-    place: dict[str, Any] = kept.unit.picked
+def _planned(kept: _Kept, capture: Captured | None, wanted: Wanted) -> PlannedUnit[Any]:
+    """The unit that derives the file again, or says why it can't."""
     if kept.batch is None or capture is None:
-        reason = f"{kept.unit.key_range}: {kept.problem}"
-        return kept.unit.model_copy(
-            update={"picked": {**place, "stage": "file", "refused": reason, "captures": [], "inputs": []}}
-        )
+        why = Unusable(refused=f"{kept.unit.key_range}: {kept.problem}")
+        return PlannedUnit(unit=kept.unit.unit, key_range=kept.unit.key_range, locator=why, stage="file")
     own = replace(wanted, reject_zero_volume=kept.reject_zero_volume)
-    week: date = kept.batch.week_ending
-    unit = planned("file", week, [kept.batch.tier], [capture], wanted=own, work=FileUnit.CAN, sha256=kept.sha256,
-                   found=kept.rows)  # fmt: skip
-    return unit.model_copy(
-        update={
-            "unit": kept.unit.unit,
-            "key_range": f"{unit.key_range}/{kept.unit.key_range}",
-            "picked": {**unit.picked, **place},
-        }
+    place = kept.unit.locator
+    unit = planned(
+        "file",
+        kept.batch.week_ending,
+        [kept.batch.tier],
+        [capture],
+        wanted=own,
+        work=FileUnit.CAN,
+        locator=LoggedFile,
+        sha256=kept.sha256,
+        found=kept.rows,
+        log=place.log,
+        partition=place.partition,
+        offset=place.offset,
     )
+    return unit.model_copy(update={"unit": kept.unit.unit, "key_range": f"{unit.key_range}/{kept.unit.key_range}"})

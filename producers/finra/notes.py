@@ -1,7 +1,7 @@
 """What a person should know of a plan for FINRA: missing weeks, what is passed over, files that can't be used."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ from psycopg import Connection
 
 from producers.finra import folder
 from producers.finra.history import History
+from producers.finra.locators import FileWork, StageWork
 from producers.finra.picks import Partition
 from producers.source import Request
 from schemas.errors import Failed
 from schemas.finra.partition import fridays
 from schemas.plan import Plan
+from store import lineage
 
 _LISTED = 12
 _WEEK = timedelta(weeks=1)
@@ -106,47 +108,32 @@ def nothing_stored(request: Request) -> Failed:
     )
 
 
-def stale(connection: Connection, plan: Plan) -> str | None:
+def stale(connection: Connection, plan: Plan[Any]) -> str | None:
     """Applied before, files changed, inputs gone, or partitions captured again since."""
-    picks = [unit.picked for unit in plan.units if unit.picked.get("captures")]
-    ids = {capture for picked in picks for capture in picked["captures"]}
-    if _exists(connection, ids):
-        return "it has been applied before: its captures exist"
-    for picked in picks:
-        if "path" in picked and (why := _changed(picked)):
-            return why
-    weeks = [date.fromisoformat(picked["week"]) for picked in picks]
-    if not weeks:
+    planned = [unit for unit in plan.units if isinstance(unit.locator, StageWork)]
+    works: list[StageWork] = [unit.locator for unit in planned]
+    if not works:
         return None
-    planned_at = min(datetime.fromisoformat(picked["captured_at"]) for picked in picks)
-    partitions = {(picked["week"], tier) for picked in picks for tier in picked.get("tiers") or [picked["tier"]]}
+    if lineage.is_known(connection, {capture for unit in planned for capture in unit.writes}):
+        return "it has been applied before: its captures exist"
+    for work in works:
+        if isinstance(work, FileWork) and (why := _changed(work)):
+            return why
+    planned_at = min(work.captured_at for work in works)
+    partitions = {(work.week, tier) for work in works for tier in work.tiers}
+    weeks = [week for week, _ in partitions]
     newer = History.load(connection, min(weeks), max(weeks)).since(planned_at)
-    if again := sorted({(str(week), tier) for week, tier in newer} & partitions):
-        return f"{len(again):,} partitions have been captured since, first {'/'.join(again[0])}"
-    return _gone(connection, picks)
+    if again := sorted(newer & partitions):
+        week, tier = again[0]
+        return f"{len(again):,} partitions have been captured since, first {week}/{tier}"
+    gone = lineage.taken_back(connection, {capture for unit in planned for capture in unit.reads})
+    return f"{gone:,} of the captures it reads have been rolled back" if gone else None
 
 
-def _changed(picked: dict[str, Any]) -> str | None:
-    path = Path(picked["path"])
+def _changed(work: FileWork) -> str | None:
+    path = Path(work.path)
     try:
-        same = folder.read(path).sha256 == picked["sha256"]
+        same = folder.read(path).sha256 == work.sha256
     except ValueError as error:
         return f"{path.name}: {error}"
     return None if same else f"{path.name} has changed"
-
-
-def _exists(connection: Connection, ids: Iterable[str]) -> bool:
-    row = connection.execute(
-        "SELECT EXISTS (SELECT FROM rederive.units WHERE picked -> 'captures' ?| %s)", [sorted(ids)]
-    ).fetchone()
-    return bool(row and row[0])
-
-
-def _gone(connection: Connection, picks: Sequence[dict[str, Any]]) -> str | None:
-    row = connection.execute(
-        """SELECT count(*) FROM unnest(%s::text[]) AS i(input)
-           WHERE EXISTS (SELECT FROM rederive.units WHERE picked -> 'captures' ? input AND state = 'removed')
-             AND NOT EXISTS (SELECT FROM rederive.units WHERE picked -> 'captures' ? input AND state = 'applied')""",
-        [sorted({capture for picked in picks for capture in picked["inputs"]})],
-    ).fetchone()
-    return f"{row[0]:,} of the captures it reads have been rolled back" if row and row[0] else None

@@ -1,8 +1,4 @@
-"""What FINRA's units freeze when they are planned: partition, work, captures to write and to read.
-
-A unit's `picked` holds `stage` (the kind of unit), `week`, `tier` (tier_split: `tiers`), `captures` (ids it writes),
-`inputs` (ids it reads), `captured_at`, `work`, `versions`, `reject_zero_volume`, and what its stage needs besides.
-"""
+"""What FINRA's runs plan: what is wanted, units of stages, and the captures that they write."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +6,16 @@ from datetime import date, datetime, timedelta
 from typing import Any, Self
 
 from psycopg import Connection
+from pydantic import TypeAdapter
 
+from producers.finra.locators import FileWork, FinraLocator, LoggedFile, StageWork
 from schemas.finra.partition import capture_id
+from schemas.finra.tables import FINRA
 from schemas.finra.units import FileUnit
 from schemas.finra.versions import CALCS, TIER_SPLIT, Stage, version_to_write, work_of
 from schemas.lane import LaneName
 from schemas.plan import PlannedUnit
+from store import lineage, units
 
 SUMMARY_CALC, ROLLING_CALC = "symbol_summary", "rolling_6w"
 
@@ -80,44 +80,40 @@ def planned(
     inputs: Iterable[str] = (),
     name: str = "",
     lane: LaneName = LaneName.REPLAY,
+    locator: type[StageWork] = StageWork,
     **more: object,
-) -> PlannedUnit:
+) -> PlannedUnit[FinraLocator]:
     """A unit of a stage; its number is given when it is added to a plan."""
-    asked = sorted(map(str, work))
+    asked = tuple(sorted(map(str, work)))
     place = f"{week}/{tiers[0] if stage != 'tier_split' else 'all'}/{stage}"
-    partition = {"tier": tiers[0]} if stage != "tier_split" else {"tiers": list(tiers), "minted": _minted(captures)}
+    said = {
+        "week": week,
+        "tiers": tuple(tiers),
+        "minted": tuple(one.captured_at for one in captures),
+        "work": asked,
+        "versions": {calc: wanted.versions[calc] for calc in asked if calc in wanted.versions},
+        "reject_zero_volume": wanted.reject_zero_volume,
+        **more,
+    }
     return PlannedUnit(
         unit=0,
         key_range=f"{place}/{name}" if name else place,
-        picked={
-            "stage": stage,
-            "week": week.isoformat(),
-            **partition,
-            "captures": [one.capture_id for one in captures],
-            "inputs": list(inputs),
-            "captured_at": max(one.captured_at for one in captures).isoformat(),
-            "work": asked,
-            "versions": {calc: wanted.versions[calc] for calc in asked if calc in wanted.versions},
-            "reject_zero_volume": wanted.reject_zero_volume,
-            **more,
-        },
-        rows=None,
+        locator=locator.model_validate(said),
         lane=lane,
+        stage=stage,
+        reads=tuple(inputs),
+        writes=tuple(one.capture_id for one in captures),
     )
 
 
-def _minted(captures: Sequence[Captured]) -> list[str]:
-    return [one.captured_at.isoformat() for one in captures]
-
-
-def numbered(first: int, units: Iterable[PlannedUnit]) -> list[PlannedUnit]:
+def numbered(first: int, units: Iterable[PlannedUnit[FinraLocator]]) -> list[PlannedUnit[FinraLocator]]:
     """The units with numbers from `first`."""
     return [unit.model_copy(update={"unit": number}) for number, unit in enumerate(units, start=first)]
 
 
 @dataclass(frozen=True, slots=True)
-class Picked:
-    """A unit's `picked`, with where the unit stands and the rows it has read."""
+class StageUnit:
+    """A unit of a stage as it stands: what it was planned to do, its state, and the rows it has read."""
 
     stage: str
     week: date
@@ -132,28 +128,42 @@ class Picked:
     rows: int
 
     @classmethod
-    def of(cls, picked: Mapping[str, Any], state: str, rows: int) -> Self:
-        """From the columns of `rederive.units`."""
-        tiers = tuple(picked.get("tiers") or (picked["tier"],))
-        minted = picked.get("minted") or [picked["captured_at"]] * len(picked["captures"])
+    def of(cls, unit: units.Known) -> Self | None:
+        """From a stored unit; None for one of which nothing can be made."""
+        work = _LOCATORS.validate_python(unit.locator)
+        if not isinstance(work, StageWork):
+            return None
         return cls(
-            stage=picked["stage"],
-            week=date.fromisoformat(picked["week"]),
-            tiers=tiers,
-            captures=tuple(map(Captured, picked["captures"], map(datetime.fromisoformat, minted))),
-            inputs=tuple(sorted(picked["inputs"])),
-            work=frozenset(picked["work"]),
-            versions=picked["versions"],
-            reject_zero_volume=picked["reject_zero_volume"],
-            sha256=picked.get("sha256"),
-            state=state,
-            rows=rows,
+            stage=unit.stage,
+            week=work.week,
+            tiers=work.tiers,
+            captures=tuple(map(Captured, unit.writes, work.minted)),
+            inputs=tuple(sorted(unit.reads)),
+            work=frozenset(work.work),
+            versions=work.versions,
+            reject_zero_volume=work.reject_zero_volume,
+            sha256=work.sha256 if isinstance(work, FileWork | LoggedFile) else None,
+            state=unit.state,
+            rows=unit.rows,
         )
 
     @property
     def written(self) -> dict[Partition, Captured]:
         """The capture that is written, by partition."""
         return {(self.week, tier): capture for tier, capture in zip(self.tiers, self.captures, strict=True)}
+
+
+_LOCATORS: TypeAdapter[FinraLocator] = TypeAdapter(FinraLocator)
+
+
+def stage_units(found: Iterable[units.Known]) -> list[StageUnit]:
+    """Stored units as units of stages, those of which nothing can be made left out."""
+    return [unit for one in found if (unit := StageUnit.of(one)) is not None]
+
+
+def of_weeks(connection: Connection, first: date, last: date) -> list[StageUnit]:
+    """The units of all runs whose rows of these weeks are stored."""
+    return stage_units(units.applied_between(connection, FINRA.name, "week", first.isoformat(), last.isoformat()))
 
 
 class Minter:
@@ -184,7 +194,4 @@ class Minter:
         return self._minted[partition]
 
     def _exists(self, drawn: str) -> bool:
-        row = self._connection.execute(
-            "SELECT EXISTS (SELECT FROM rederive.units WHERE picked -> 'captures' ? %s)", [drawn]
-        ).fetchone()
-        return bool(row and row[0])
+        return lineage.is_known(self._connection, [drawn])

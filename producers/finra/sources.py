@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, cast
 
 from psycopg import Connection
 
@@ -13,6 +13,7 @@ from producers.finra import folder
 from producers.finra import notes as told
 from producers.finra.due import FromStored, follow_ups_of_run
 from producers.finra.history import History
+from producers.finra.locators import FileWork, FinraLocator, StageWork, Unusable
 from producers.finra.picks import SUMMARY_CALC, Minter, Partition, Wanted, numbered
 from producers.finra.stored import (
     GoneError,
@@ -27,54 +28,41 @@ from schemas.domain import Domain
 from schemas.finra.partition import TIERS, fridays
 from schemas.finra.tables import FINRA, RAW, SYMBOL_SUMMARY, VENUE_VOLUME
 from schemas.lane import LaneName
-from schemas.plan import Plan, PlanHead, PlannedUnit
+from schemas.plan import Plan, PlannedUnit
 from schemas.unit import Unit
-from schemas.wire import RawHeaders, oversize
 
 log = logging.getLogger(__name__)
 
 
-class FinraStored(Source):
+class FinraStored(Source[FinraLocator]):
     """Stages 2 to 6 of weeks and tiers that are stored."""
 
-    name: str = "table"
+    name = "table"
+    locator: ClassVar[Any] = FinraLocator
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, domain: Domain, services: Services) -> None:
+        super().__init__(domain, services)
         self._notes: list[str] = []
         self._month = ""
 
-    @classmethod
-    def open(cls, domain: Domain, services: Services) -> Self:  # noqa: ARG003 - these tables are FINRA's own
-        """Over a connection."""
-        return cls(services.connection)
+    def span(self, request: Request) -> str:
+        """The days that the weeks end in."""
+        return request.days("of all weeks there are")
 
-    def head(self, request: Request) -> PlanHead:
-        """The plan's head before anything is found."""
-        return PlanHead(
-            domain=FINRA.name,
-            source="files" if self.name == "files" else "table",
-            mode=request.mode,
-            derivation_version=FINRA.derivation_version,
-            columns=request.columns,
-            request=request.describe(),
-            span=request.days("of all weeks there are"),
-        )
-
-    def pages(self, request: Request) -> Iterator[Page]:
+    def pages(self, request: Request) -> Iterator[Page[FinraLocator]]:
         """What is due of the weeks and tiers, a page a calendar month. Failed when nothing of them is stored."""
         wanted = Wanted.of(request.describe())
         first, last = days(request)
         tiers = request.keys or TIERS
         only: dict[str, Partition] | None = None
         if named := request.options.get("input_capture"):
-            only = captures_of_run(self._connection, str(named))
+            only = captures_of_run(self.connection, str(named))
             weeks = sorted({w for w, _ in only.values() if (not first or w >= first) and (not last or w <= last)})
         else:
-            weeks = _stored_weeks(self._connection, first, last)
-        raws = _newest(self._connection, RAW.name, weeks, tiers, only)
-        volumes = _newest(self._connection, VENUE_VOLUME.name, weeks, tiers, only)
-        summaries = captures_of(self._connection, SYMBOL_SUMMARY, weeks, tiers)
+            weeks = _stored_weeks(self.connection, first, last)
+        raws = _newest(self.connection, RAW.name, weeks, tiers, only)
+        volumes = _newest(self.connection, VENUE_VOLUME.name, weeks, tiers, only)
+        summaries = captures_of(self.connection, SYMBOL_SUMMARY, weeks, tiers)
         stored = sorted({*raws, *volumes, *(summaries if only is None else ())})
         if not stored:
             raise told.nothing_stored(request)
@@ -91,47 +79,56 @@ class FinraStored(Source):
 
     def _due(self, wanted: Wanted, weeks: Sequence[date]) -> FromStored:
         return FromStored(
-            self._connection,
+            self.connection,
             wanted,
-            Minter(self._connection, datetime.now(UTC)),
-            History.load(self._connection, weeks[0], weeks[-1]),
+            Minter(self.connection, datetime.now(UTC)),
+            History.load(self.connection, weeks[0], weeks[-1]),
         )
 
     def notes(self, request: Request, found: int) -> tuple[str, ...]:  # noqa: ARG002
         """What is missing, what is passed over and why, what can't be used."""
         return tuple(self._notes if found else [*self._notes, "nothing to do"])
 
-    def stale(self, plan: Plan) -> str | None:
+    def stale(self, plan: Plan[FinraLocator]) -> str | None:
         """Why the plan no longer fits what is stored."""
-        return told.stale(self._connection, plan)
+        return told.stale(self.connection, plan)
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> Unit | Refusal:
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[FinraLocator]) -> Unit | Refusal:
         """The unit with its file or its rows; refused when they have changed, are gone or too large."""
-        picked = unit.picked
-        if "refused" in picked:
-            return Refusal(unit, picked["refused"])
-        self._say_month(picked["week"][:7], picked["stage"])
+        work = unit.locator
+        if isinstance(work, Unusable):
+            return Refusal(unit, work.refused)
+        self._say_month(f"{work.week:%Y-%m}", unit.stage)
         try:
-            stored = picked["stage"] != "file"
-            value = payload(self._connection, capture_id, picked) if stored else folder.payload(capture_id, picked)
+            value = (
+                folder.payload(capture_id, unit)
+                if isinstance(work, FileWork)
+                else payload(self.connection, capture_id, cast("PlannedUnit[StageWork]", unit))
+            )
         except GoneError as error:
             return Refusal(unit, f"{unit.key_range}: what it was to read is gone: {error}")
         except ValueError as error:
             return Refusal(unit, f"{unit.key_range}: {error}")
-        return sized(unit, Unit(_headers(capture_id, columns, unit), *_keys(picked, unit.lane, value)))
+        return self.record(
+            capture_id,
+            columns,
+            unit,
+            value,
+            kind=f"{self.domain.name}.{unit.stage}",
+            key=f"{work.week}/{work.tier}".encode(),
+            observed=work.captured_at.isoformat(),
+            # On the log all files of a week and tier share a partition, so that they keep order.
+            partition=None if unit.lane is LaneName.REPLAY else _log_partition(work),
+        )
 
     def _say_month(self, month: str, stage: str) -> None:
         if self._month != f"{month} {stage}":
             self._month = f"{month} {stage}"
             log.info("%s: %s", month, stage.replace("_", " "))
 
-    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
+    def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit[FinraLocator]]]:
         """Tier splits, rolling figures and snapshots that the applied units have made due."""
-        row = connection.execute(
-            "SELECT request FROM rederive.captures WHERE capture_id = %s", [capture.capture_id]
-        ).fetchone()
-        if row is not None:
-            yield from follow_ups_of_run(connection, capture.capture_id, Wanted.of(row[0]))
+        yield from follow_ups_of_run(connection, capture.capture_id, Wanted.of(capture.request))
 
 
 class FinraFiles(FinraStored):
@@ -139,7 +136,7 @@ class FinraFiles(FinraStored):
 
     name = "files"
 
-    def pages(self, request: Request) -> Iterator[Page]:
+    def pages(self, request: Request) -> Iterator[Page[FinraLocator]]:
         """A unit per file with content that isn't the latest of its partition, then what is due of the others."""
         wanted = Wanted.of(request.describe())
         first, last = days(request)
@@ -151,15 +148,15 @@ class FinraFiles(FinraStored):
         )
         partitions = {(one.week, one.tier) for one in found.files}
         weeks = sorted({week for week, _ in partitions}) or [date.max]
-        minter = Minter(self._connection, datetime.now(UTC))
-        history = History.load(self._connection, weeks[0], weeks[-1])
-        raws = _newest(self._connection, RAW.name, weeks, TIERS)
-        volumes = _newest(self._connection, VENUE_VOLUME.name, weeks, TIERS)
+        minter = Minter(self.connection, datetime.now(UTC))
+        history = History.load(self.connection, weeks[0], weeks[-1])
+        raws = _newest(self.connection, RAW.name, weeks, TIERS)
+        volumes = _newest(self.connection, VENUE_VOLUME.name, weeks, TIERS)
         latest = {partition: history.sha256(raw) for partition, raw in raws.items()}
         new, same = (files, []) if wanted.force else folder.fresh(files, latest)
         units = [folder.refused(*one) for one in found.refused]
         units += [folder.planned_file(one, minter, wanted) for one in new]
-        due = FromStored(self._connection, wanted, minter, history)
+        due = FromStored(self.connection, wanted, minter, history)
         stored = sorted({one.partition for one in same})
         units += due.rows_of(raws, volumes, stored)
         units += due.follow_ups(stored, _coming(units))
@@ -178,52 +175,27 @@ def days(request: Request) -> tuple[date | None, date | None]:
     return request.start.date() if request.start else None, last
 
 
-def months(units: Iterable[PlannedUnit]) -> Iterator[Page]:
+def months(units: Iterable[PlannedUnit[FinraLocator]]) -> Iterator[Page[FinraLocator]]:
     """The units, numbered, a page a calendar month; what has no week stands first."""
     number = 0
 
-    def month_of(unit: PlannedUnit) -> str:
-        return str(unit.picked.get("week", ""))[:7]
+    def month_of(unit: PlannedUnit[FinraLocator]) -> str:
+        return f"{unit.locator.week:%Y-%m}" if isinstance(unit.locator, StageWork) else ""
 
     for _, month in groupby(sorted(units, key=month_of), key=month_of):
         page = numbered(number, month)
         number += len(page)
-        yield Page(page, {})
+        yield Page(page)
 
 
-def sized(planned_unit: PlannedUnit, unit: Unit) -> Unit | Refusal:
-    """The unit, or its refusal when it is too large for a record."""
-    too_large = oversize(unit.value, unit.key)
-    return Refusal(planned_unit, f"{planned_unit.key_range}: {too_large}") if too_large else unit
+def _log_partition(work: StageWork) -> int:
+    return work.week.toordinal() // 7 * len(TIERS) + TIERS.index(work.tier)
 
 
-def _headers(capture_id: str, columns: tuple[str, ...], unit: PlannedUnit) -> RawHeaders:
-    return RawHeaders(
-        kind=f"{FINRA.name}.{unit.picked['stage']}",
-        capture=capture_id,
-        unit=unit.unit,
-        columns=columns,
-        key_range=unit.key_range,
-        observed=unit.picked["captured_at"],
-    )
-
-
-def _keys(picked: dict[str, Any], lane: LaneName, value: bytes) -> tuple[bytes, bytes, int | None]:
-    """Key, value and Kafka partition: on the log all files of a week and tier share one, so that they keep order."""
-    tier = picked.get("tier", "all")
-    key = f"{picked['week']}/{tier}".encode()
-    if lane is LaneName.REPLAY:
-        return key, value, None
-    return key, value, date.fromisoformat(picked["week"]).toordinal() // 7 * len(TIERS) + TIERS.index(tier)
-
-
-def _coming(units: Iterable[PlannedUnit]) -> set[Partition]:
+def _coming(units: Iterable[PlannedUnit[FinraLocator]]) -> set[Partition]:
     """The partitions that get new summaries from these units."""
-    return {
-        (date.fromisoformat(unit.picked["week"]), unit.picked["tier"])
-        for unit in units
-        if SUMMARY_CALC in unit.picked.get("work", ())
-    }
+    works = [unit.locator for unit in units if isinstance(unit.locator, StageWork)]
+    return {(work.week, work.tier) for work in works if SUMMARY_CALC in work.work}
 
 
 def _stored_weeks(connection: Connection, first: date | None, last: date | None) -> list[date]:

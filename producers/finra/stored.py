@@ -7,12 +7,15 @@ from typing import Any
 
 from psycopg import Connection
 
+from producers.finra.locators import StageWork
 from producers.finra.picks import Captured, Partition
 from schemas.finra.partition import TIERS, WINDOW_WEEKS, partition_of, window
 from schemas.finra.tables import CORE_DOMAIN, LISTED_SYMBOLS, RAW, ROLLING, SYMBOL_SUMMARY, VENUE_VOLUME
 from schemas.finra.units import RawUnit, RollingFacts, RollingUnit, SnapshotUnit, TierCapture, TierSplitUnit, VolumeUnit
 from schemas.finra.versions import CALCS
+from schemas.plan import PlannedUnit
 from schemas.table import Table
+from store import units
 
 _CURRENT = {calc.table: f" AND calc_version = '{calc.current}'" for calc in CALCS.values()}
 _SUMMARIES = f"{SYMBOL_SUMMARY.name} WHERE calc_version = '{CALCS['symbol_summary'].current}'"
@@ -82,11 +85,9 @@ def symbols(connection: Connection) -> dict[Partition, int]:
 
 def captures_of_run(connection: Connection, capture_id: str) -> dict[str, Partition]:
     """The partitions' captures that an id stands for: itself, or those of a run."""
-    rows = connection.execute(
-        "SELECT jsonb_array_elements_text(picked -> 'captures') FROM rederive.units WHERE capture_id = %s", [capture_id]
-    )
+    written = [one for unit in units.of_capture(connection, capture_id) for one in unit.writes]
     found = {}
-    for one in (capture_id, *(each for (each,) in rows)):
+    for one in (capture_id, *written):
         try:
             found[one] = partition_of(one)
         except ValueError:
@@ -94,67 +95,71 @@ def captures_of_run(connection: Connection, capture_id: str) -> dict[str, Partit
     return found
 
 
-def payload(connection: Connection, run: str, picked: Mapping[str, Any]) -> bytes:
+Staged = PlannedUnit[StageWork]
+
+
+def payload(connection: Connection, run: str, unit: Staged) -> bytes:
     """The value of a unit of stored rows; GoneError when they are no longer there."""
-    head = {
-        "captured_at": picked["captured_at"],
+    work = unit.locator
+    head: dict[str, Any] = {
+        "captured_at": work.captured_at,
         "execution_id": run,
-        "batch_id": picked["week"][:7],
-        "versions": picked["versions"],
-        "week_ending": picked["week"],
+        "batch_id": f"{work.week:%Y-%m}",
+        "versions": work.versions,
+        "week_ending": work.week,
     }
-    if picked["stage"] == "tier_split":
-        return _tier_split(connection, picked, head)
-    head |= {"tier": picked["tier"], "capture_id": picked["captures"][0]}
-    match picked["stage"]:
+    if unit.stage == "tier_split":
+        return _tier_split(connection, unit, head)
+    head |= {"tier": work.tier, "capture_id": unit.writes[0]}
+    match unit.stage:
         case "raw":
-            return _raw(connection, picked, head)
+            return _raw(connection, unit, head)
         case "venue_volume":
-            return _volumes(connection, picked, head)
+            return _volumes(connection, unit, head)
         case "rolling":
-            return _rolling(connection, picked, head)
-    return _snapshot(connection, picked, head)
+            return _rolling(connection, unit, head)
+    return _snapshot(connection, unit, head)
 
 
-def _raw(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+def _raw(connection: Connection, unit: Staged, head: dict[str, Any]) -> bytes:
     rows, source_file = _found(
         connection,
         f"""SELECT {_lines(RawUnit.ROWS, "line_number")}, min(source_file) FROM {RAW.name}
             WHERE {_PARTITION} AND capture_id = %(input)s""",
-        {**_of(picked), "input": picked["inputs"][0]},
+        {**_of(unit), "input": unit.reads[0]},
     )
-    unit = RawUnit.model_validate(
+    raw = RawUnit.model_validate(
         {
             **head,
-            **_working(picked, RawUnit.CAN),
-            "input_capture_id": picked["inputs"][0],
+            **_working(unit, RawUnit.CAN),
+            "input_capture_id": unit.reads[0],
             "source_file": source_file,
-            "reject_zero_volume": picked["reject_zero_volume"],
+            "reject_zero_volume": unit.locator.reject_zero_volume,
         }
     )
-    return unit.pack([rows])
+    return raw.pack([rows])
 
 
-def _volumes(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+def _volumes(connection: Connection, unit: Staged, head: dict[str, Any]) -> bytes:
     (rows,) = _found(
         connection,
         f"""SELECT {_lines(VolumeUnit.ROWS, "symbol, mpid")} FROM {VENUE_VOLUME.name}
             WHERE {_PARTITION} AND capture_id = %(input)s""",
-        {**_of(picked), "input": picked["inputs"][0]},
+        {**_of(unit), "input": unit.reads[0]},
     )
-    work = _working(picked, VolumeUnit.CAN)
-    return VolumeUnit.model_validate({**head, **work, "input_capture_id": picked["inputs"][0]}).pack([rows])
+    work = _working(unit, VolumeUnit.CAN)
+    return VolumeUnit.model_validate({**head, **work, "input_capture_id": unit.reads[0]}).pack([rows])
 
 
-def _tier_split(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+def _tier_split(connection: Connection, unit: Staged, head: dict[str, Any]) -> bytes:
     rows, captures = _found(
         connection,
         f"""SELECT {_lines(TierSplitUnit.ROWS, "tier, symbol")}, array_agg(DISTINCT capture_id) FROM {_SUMMARIES}
             AND week_ending = %(week)s AND tier = ANY(%(tiers)s) AND capture_id = ANY(%(inputs)s)""",
-        {**_of(picked), "tiers": picked["tiers"], "inputs": picked["inputs"]},
+        {**_of(unit), "tiers": list(unit.locator.tiers), "inputs": list(unit.reads)},
     )
-    _check(captures, picked["inputs"])
-    named = zip(picked["tiers"], picked["captures"], picked["minted"], picked["inputs"], strict=True)
+    _check(captures, unit.reads)
+    named = zip(unit.locator.tiers, unit.writes, unit.locator.minted, unit.reads, strict=True)
     tiers = {
         tier: TierCapture.model_validate({"captured_at": at, "capture_id": capture, "input_capture_id": read})
         for tier, capture, at, read in named
@@ -162,7 +167,7 @@ def _tier_split(connection: Connection, picked: Mapping[str, Any], head: dict[st
     return TierSplitUnit.model_validate({**head, "tiers": tiers}).pack([rows])
 
 
-def _rolling(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
+def _rolling(connection: Connection, unit: Staged, head: dict[str, Any]) -> bytes:
     rows, captures, *facts, partial = _found(
         connection,
         f"""WITH latest AS MATERIALIZED (
@@ -178,9 +183,9 @@ def _rolling(connection: Connection, picked: Mapping[str, Any], head: dict[str, 
                    ARRAY(SELECT symbol FROM counts WHERE weeks < {WINDOW_WEEKS} ORDER BY symbol COLLATE "C"
                          LIMIT {LISTED_SYMBOLS})
             FROM latest""",
-        {**_of(picked), "weeks": list(window(date.fromisoformat(picked["week"]))), "inputs": picked["inputs"]},
+        {**_of(unit), "weeks": list(window(unit.locator.week)), "inputs": list(unit.reads)},
     )
-    _check(captures, picked["inputs"])
+    _check(captures, unit.reads)
     names = (
         "weeks",
         "symbols",
@@ -194,8 +199,8 @@ def _rolling(connection: Connection, picked: Mapping[str, Any], head: dict[str, 
     return RollingUnit.model_validate({**head, "facts": said}).pack([rows])
 
 
-def _snapshot(connection: Connection, picked: Mapping[str, Any], head: dict[str, Any]) -> bytes:
-    summaries, *rolled = picked["inputs"]
+def _snapshot(connection: Connection, unit: Staged, head: dict[str, Any]) -> bytes:
+    summaries, *rolled = unit.reads
     (rows,) = _found(
         connection,
         f"""SELECT {_lines(SnapshotUnit.ROWS, "symbol")}
@@ -203,7 +208,7 @@ def _snapshot(connection: Connection, picked: Mapping[str, Any], head: dict[str,
                   AND {_PARTITION} AND capture_id = %(input)s) s
             LEFT JOIN (SELECT {", ".join(_ROLLING_NAMES)} FROM {_ROLLED}
                        AND {_PARTITION} AND capture_id = ANY(%(rolled)s)) r USING (symbol)""",
-        {**_of(picked), "input": summaries, "rolled": rolled},
+        {**_of(unit), "input": summaries, "rolled": rolled},
     )
     return SnapshotUnit.model_validate({**head, "input_capture_id": summaries}).pack([rows])
 
@@ -213,13 +218,13 @@ def _lines(names: Sequence[str], order: str) -> str:
     return f"""string_agg(json_build_array({", ".join(names)})::text, E'\\n' ORDER BY {order})"""
 
 
-def _of(picked: Mapping[str, Any]) -> dict[str, Any]:
-    return {"week": picked["week"], "tier": picked.get("tier")}
+def _of(unit: Staged) -> dict[str, Any]:
+    return {"week": unit.locator.week, "tier": unit.locator.tier}
 
 
-def _working(picked: Mapping[str, Any], can: frozenset[str]) -> dict[str, Any]:
+def _working(unit: Staged, can: frozenset[str]) -> dict[str, Any]:
     """What is wanted of a unit that can do more than one thing."""
-    return {} if set(picked["work"]) == can else {"calc": tuple(picked["work"])}
+    return {} if set(unit.locator.work) == can else {"calc": unit.locator.work}
 
 
 def _found(connection: Connection, sql: str, parameters: Mapping[str, Any]) -> list[Any]:

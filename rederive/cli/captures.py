@@ -7,8 +7,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from rederive.cli.app import app
-from rederive.cli.running import Agents, BatchSize
-from schemas.lane import DomainName
+from rederive.cli.running import Agents, BatchSize, DomainName
 
 captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
 app.command(captures)

@@ -87,10 +87,11 @@ def _meeting(mode: str | None, domain: "Domain") -> "Mode":
 
 def _shown(domain: str) -> "Callable[..., int] | None":
     """How a domain prints a plan as its dry run, the same by every command; None where rows are counted."""
-    from rederive.finra import commands as finra
-    from rederive.racing import commands as racing
+    from rederive import domains
+    from schemas.domain import load
 
-    return {"finra": finra.show_plan, "racing": racing.show_plan}.get(domain)
+    part = domains.find(domain).show_plan
+    return load(part) if part else None
 
 
 @app.command

@@ -6,7 +6,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from rederive.cli.app import app
-from schemas.lane import DomainName
+from rederive.cli.running import DomainName
 
 topics = cyclopts.App(name="topics", help="A domain's topics in Kafka: replays make what they need by themselves.")
 app.command(topics)
@@ -16,7 +16,7 @@ _MOST = 256
 
 @topics.command
 def make(
-    domain: Annotated[DomainName, Parameter(help="Whose topics.")],
+    domain: DomainName,
     /,
     *,
     partitions: Annotated[
@@ -33,19 +33,20 @@ def make(
     Example: rederive topics make betfair --partitions 4
     """
     from producers.topics import ensure_topics, partitions_of
+    from rederive import domains
     from rederive.cli.output import print_json, print_table
     from rederive.endpoints import resolve
     from rederive.settings import Settings
     from schemas.lane import Lane, LaneName
-    from schemas.registry import DOMAINS
 
     settings = Settings()
     kafka = settings.at(resolve(settings)).kafka_config()
+    found = domains.find(domain)
     sizes: dict[str, int] = {}
-    for name in (*DOMAINS[domain].kept, LaneName.REPLAY):
+    for name in (*found.kept, LaneName.REPLAY):
         lane = Lane(domain, name, settings.topic_prefix)
-        ensure_topics(kafka, lane, partitions or settings.workers)
-        sizes |= {topic: len(partitions_of(kafka, topic)) for topic in lane.retention_ms()}
+        ensure_topics(kafka, lane, partitions or settings.workers, found.log_retention)
+        sizes |= {topic: len(partitions_of(kafka, topic)) for topic in lane.retention_ms(found.log_retention)}
     if json:
         print_json({"topics": sizes})
     else:

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -202,14 +202,14 @@ def plan_finra(*, asked: Asked | None = None) -> None:
     sys.stdout.write(made.model_dump_json() + "\n")
 
 
-def _plan(request: "Request", source: str) -> "Plan":
+def _plan(request: "Request", source: str) -> "Plan[Any]":
     from rederive.replayer import Replayer
     from rederive.settings import Settings
 
     return Replayer.of(Settings()).plan(request, source)
 
 
-def show_plan(made: "Plan", *, json: bool) -> int:
+def show_plan(made: "Plan[Any]", *, json: bool) -> int:
     """Print what a plan would do, with an estimate: FINRA's dry run."""
     from dataclasses import asdict
 

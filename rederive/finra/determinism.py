@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from psycopg import Connection, sql
 
-from producers.finra.picks import Captured, Picked
+from producers.finra.picks import Captured, StageUnit
 from schemas.finra.row_equality import INPUT_PREFIX
 from schemas.finra.tables import FINRA, RAW
 from schemas.finra.versions import CALCS
@@ -29,7 +29,7 @@ class Pair:
     earlier: Captured
 
 
-def pairs(units: Iterable[Picked], stored: Iterable[Picked]) -> list[Pair]:
+def pairs(units: Iterable[StageUnit], stored: Iterable[StageUnit]) -> list[Pair]:
     """For each capture that `units` wrote the newest earlier one, of those `stored`, that must hold the same rows."""
     same_input, writers = defaultdict(list), defaultdict(list)
     for unit in stored:
@@ -53,15 +53,15 @@ def pairs(units: Iterable[Picked], stored: Iterable[Picked]) -> list[Pair]:
     return found
 
 
-def _input(unit: Picked) -> tuple[object, ...]:
+def _input(unit: StageUnit) -> tuple[object, ...]:
     return unit.stage, unit.week, unit.tiers, unit.inputs, unit.sha256, unit.reject_zero_volume
 
 
-def _at(unit: Picked) -> tuple[object, ...]:
+def _at(unit: StageUnit) -> tuple[object, ...]:
     return tuple(capture.captured_at for capture in unit.captures)
 
 
-def _common(one: Picked, other: Picked) -> bool:
+def _common(one: StageUnit, other: StageUnit) -> bool:
     """Whether both computed something by the same version, or by the same stage that has none."""
     return bool(one.versions.items() & other.versions.items()) or bool((one.work & other.work) - CALCS.keys())
 

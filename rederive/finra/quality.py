@@ -8,7 +8,10 @@ from psycopg import Connection
 
 from rederive.finra.partitions import Partitions
 from rederive.finra.validation import validate
+from schemas.capture import UnitState
 from schemas.finra.tables import FINRA, REJECT_ALERT
+from store import captures, lineage, units
+from store.rows import value
 
 Health = Literal["healthy", "between", "unhealthy", "not judged"]
 
@@ -123,32 +126,19 @@ def _counts(connection: Connection, asked: Partitions) -> list[CheckCounts]:
 
 def _run(connection: Connection, capture: str | None) -> str | None:
     """The run that a capture is, or that wrote it; without one the newest."""
-    row = connection.execute(
-        """SELECT capture_id FROM rederive.captures c WHERE domain = %(domain)s AND NOT dry_run
-             AND (%(capture)s::text IS NULL OR capture_id = %(capture)s OR EXISTS (
-                 SELECT FROM rederive.units u WHERE u.capture_id = c.capture_id
-                   AND u.picked -> 'captures' ? %(capture)s))
-           ORDER BY number DESC LIMIT 1""",
-        {"domain": FINRA.name, "capture": capture},
-    ).fetchone()
-    return row[0] if row else None
+    if capture is None:
+        newest = captures.listed(connection, limit=1, domain=FINRA.name, dry_run=False)
+        return newest[0].capture_id if newest else None
+    return capture if captures.find(connection, capture) else lineage.run_of(connection, capture)
 
 
 def _figures(connection: Connection, run: str) -> list[Figure]:
-    row = connection.execute(
-        """SELECT extract(epoch FROM coalesce(c.finished_at, now()) - c.created_at)::float8, u.*,
-                  (SELECT count(*) FROM core_quality WHERE execution_id = c.capture_id AND status = 'FAIL'),
-                  c.memory
-           FROM rederive.captures c CROSS JOIN LATERAL (
-               SELECT coalesce(sum(rows), 0)::int8, count(*) FILTER (WHERE state = 'dead'),
-                      coalesce(sum(rows) FILTER (WHERE picked ->> 'stage' = ANY(%(files)s)), 0)::int8,
-                      coalesce(sum(skipped) FILTER (WHERE picked ->> 'stage' = ANY(%(files)s)), 0)::int8
-               FROM rederive.units WHERE capture_id = c.capture_id) u
-           WHERE c.capture_id = %(run)s""",
-        {"run": run, "files": list(_FILE_STAGES)},
-    ).fetchone()
-    assert row is not None
-    seconds, rows, dead, read, rejected, failures, memory = row
+    seconds, memory = captures.lasted(connection, run), captures.memory(connection, run)
+    of_run = units.of_capture(connection, run)
+    of_files = [unit for unit in of_run if unit.stage in _FILE_STAGES]
+    rows, dead = sum(unit.rows for unit in of_run), sum(unit.state is UnitState.DEAD for unit in of_run)
+    read, rejected = sum(unit.rows for unit in of_files), sum(unit.skipped for unit in of_files)
+    failures = value(connection, "SELECT count(*) FROM core_quality WHERE execution_id = %s AND status = 'FAIL'", [run])
     speed = rows / seconds if seconds > 0 else 0.0
     rate = rejected / read if read else 0.0
     # Where nothing was to be done there is no speed to judge.

@@ -1,16 +1,18 @@
 """What runs have written: their applied units, by run."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date
 from typing import Any
 
 from psycopg import Connection
 
-from producers.finra.picks import Picked
+from producers.finra.picks import StageUnit, of_weeks, stage_units
+from schemas.capture import UnitState
 from schemas.errors import Failed
 from schemas.finra.partition import partition_of
 from schemas.finra.tables import FINRA
+from store import captures, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Run:
     request: dict[str, Any]
     asked_on: date
     weeks: frozenset[date]
-    applied: tuple[Picked, ...]
+    applied: tuple[StageUnit, ...]
 
     @property
     def partitions(self) -> dict[str, tuple[date, str]]:
@@ -33,27 +35,19 @@ class Run:
 
 def find_run(connection: Connection, capture_id: str) -> Run:
     """A run of FINRA's; Failed when there is none of that id."""
-    row = connection.execute(
-        """SELECT dry_run, request, (created_at AT TIME ZONE 'UTC')::date FROM rederive.captures
-           WHERE capture_id = %s AND domain = %s""",
-        [capture_id, FINRA.name],
-    ).fetchone()
-    if row is None:
+    capture = captures.find(connection, capture_id)
+    if capture is None or capture.domain != FINRA.name:
         raise Failed(f"there is no run {capture_id} of {FINRA.name}", mend="`rederive captures list` shows all")
-    units = connection.execute(
-        "SELECT picked, state, rows FROM rederive.units WHERE capture_id = %s ORDER BY unit", [capture_id]
-    ).fetchall()
+    (listed,) = captures.listed(connection, limit=1, capture_id=capture_id)
+    planned = stage_units(units.of_capture(connection, capture_id))
     # A file that can't be used names no week.
-    weeks = frozenset(date.fromisoformat(picked["week"]) for picked, *_ in units if "week" in picked)
-    applied = tuple(Picked.of(*unit) for unit in units if unit[1] == "applied")
-    return Run(capture_id, row[0], row[1], row[2], weeks, applied)
+    weeks = frozenset(unit.week for unit in planned)
+    applied = tuple(unit for unit in planned if unit.state == UnitState.APPLIED)
+    made = listed.created_at.astimezone(UTC).date()
+    return Run(capture_id, capture.dry_run, dict(capture.request), made, weeks, applied)
 
 
-def stored_units(connection: Connection, weeks: Iterable[date]) -> list[Picked]:
+def stored_units(connection: Connection, weeks: Collection[date]) -> list[StageUnit]:
     """The units of all runs whose rows of these weeks are stored."""
-    rows = connection.execute(
-        """SELECT u.picked, u.state, u.rows FROM rederive.captures c JOIN rederive.units u USING (capture_id)
-           WHERE c.domain = %s AND NOT c.dry_run AND u.state = 'applied' AND u.picked ->> 'week' = ANY(%s)""",
-        [FINRA.name, [week.isoformat() for week in weeks]],
-    )
-    return [Picked.of(*row) for row in rows]
+    found = of_weeks(connection, min(weeks), max(weeks)) if weeks else []
+    return [unit for unit in found if unit.week in weeks]

@@ -95,6 +95,7 @@ BETFAIR = Domain(
     log_retention=timedelta(days=30),
     commands=("rederive.betfair.commands", "rederive.betfair.report_commands"),
     counts={"table": "rows needing backfill"},
+    inputs=("market_event_metadata", "market_book_snapshots"),
 )
 
 

@@ -272,7 +272,9 @@ FINRA = Domain(
         "table": "producers.finra.sources:FinraStored",
         "log": "producers.finra.log:FinraLog",
     },
-    checks="rederive.finra.validation:validate",
+    checks="rederive.finra.quality:checked",
+    show_plan="rederive.finra.commands:show_plan",
+    notes="schemas.finra.tables:noted",
     commands=("rederive.finra.commands", "rederive.finra.report_commands"),
     counts={"table": "stages to compute", "files": "files and stages to compute"},
     stages={
@@ -294,10 +296,12 @@ _NOTED = {
 }
 
 
-def manifest_keys(stage: str, captures: Iterable[str]) -> list[tuple[str, str, str]]:
-    """The keys of `core_manifest` that a unit of a stage writes for captures of partitions."""
+def noted(table: Table, stage: str, captures: Iterable[str]) -> list[tuple[str, str, str]]:
+    """The keys of `core_manifest` that a unit of a stage writes for captures of partitions; none of other tables."""
+    if table is not MANIFEST:
+        return []
     return [
-        (CORE_DOMAIN, partition_key(*partition_of(capture)), noted)
+        (CORE_DOMAIN, partition_key(*partition_of(capture)), reached)
         for capture in captures
-        for noted in _NOTED.get(stage, ())
+        for reached in _NOTED.get(stage, ())
     ]

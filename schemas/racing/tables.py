@@ -258,7 +258,9 @@ RACING = Domain(
     sources={"api": "producers.racing.days:RacingDays", "log": "producers.racing.days:RacingLog"},
     steps=tuple(_link(parents) for parents in ("ra_mst_sires", "ra_mst_dams", "ra_mst_damsires")),
     kept=(LaneName.LOG, LaneName.DETAIL),
+    show_plan="rederive.racing.commands:show_plan",
     journal="rederive.racing.journal:journal",
     commands=("rederive.racing.commands",),
     counts={"api": "answers to derive from"},
+    inputs=("rederive.rate_limits", "rederive.racing_records"),
 )

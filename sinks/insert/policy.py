@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from psycopg import Connection
 
 from schemas.table import Table
-from sinks.insert.insertion import insert
+from sinks.insert.insertion import insert, would_insert
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
 from store.rows import value
 
@@ -33,9 +33,9 @@ class Insert(Policy):
     def prepare(self, connection: Connection, table: Table) -> None:
         """Nothing."""
 
-    def write(self, connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:  # noqa: ARG002
+    def write(self, connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
         """Copy the rows."""
-        return insert(connection, table, blocks)
+        return (would_insert if writer.dry_run else insert)(connection, table, blocks)
 
     def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """The rows of the captures that the units have written."""

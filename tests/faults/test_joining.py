@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import ConsumerGroupState, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
+from rederive.outlets import Outlets
 
 import rederive.workers
 from producers.topics import ensure_topics
-from rederive.outlets import Outlets
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState
 from schemas.lane import Lane, LaneName

@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from rederive.after import follow
 
 from producers import ledger
-from rederive.after import follow
 from rederive.cli.app import app
 from rederive.finra.report_commands import versions
 from rederive.finra.validation import validate

@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from rederive.finra.rollback import roll_back
 
 from producers.finra.picks import Captured
 from producers.finra.stored import captures_of
-from rederive.finra.rollback import roll_back
 from samples.finra.files import HEADER
 from schemas.finra.partition import window
 from schemas.finra.tables import FINRA, ROLLING, SNAPSHOT, SYMBOL_SUMMARY, VENUE_SHARE

@@ -3,8 +3,9 @@
 import psycopg
 import pytest
 
+from schemas.domain import Domain
 from schemas.outcome import Outcome, TableRows
-from schemas.table import Column, Domain, Mode, Table
+from schemas.table import Column, Mode, Table
 from schemas.unit import Origin
 from sinks.apply import Result, apply
 from tests.sinks.made_tables import make_capture

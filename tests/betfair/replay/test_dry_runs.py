@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from schemas.registry import DOMAINS
 
 from producers import ledger
 from producers.source import Made
@@ -15,7 +16,6 @@ from rederive.settings import Settings
 from samples.racing.api import StandIn
 from schemas.lane import Lane
 from schemas.plan import Plan
-from schemas.registry import DOMAINS
 from tests.betfair.reports.made import START, derived, market, snapshot
 from tests.finra.runs import weeks, write
 from tests.program import rederive

@@ -4,9 +4,9 @@ import logging
 
 import psycopg
 import pytest
+import rederive.replay
 from psycopg import sql
 
-import rederive.replay
 from producers import ledger
 from producers.source import Request
 from rederive.replayer import Replayer
