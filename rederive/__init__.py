@@ -8,24 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from producers.log import LogSource as LogSource
+    from producers.log import Place as Place
     from producers.source import Page as Page
     from producers.source import Refusal as Refusal
     from producers.source import Request as Request
     from producers.source import Services as Services
     from producers.source import Source as Source
+    from producers.source import Split as Split
     from rederive.api import apply as apply
     from rederive.api import plan as plan
     from rederive.api import replay as replay
     from rederive.api import replay_topic as replay_topic
     from rederive.replayer import Report as Report
     from rederive.settings import Settings as Settings
+    from schemas.capture import Capture as Capture
+    from schemas.capture import Progress as Progress
     from schemas.domain import Domain as Domain
     from schemas.errors import Failed as Failed
     from schemas.errors import RederiveError as RederiveError
     from schemas.errors import UsageError as UsageError
+    from schemas.lane import LaneName as LaneName
     from schemas.outcome import Outcome as Outcome
     from schemas.outcome import RowProblem as RowProblem
     from schemas.outcome import TableRows as TableRows
+    from schemas.plan import Locator as Locator
     from schemas.plan import Plan as Plan
     from schemas.plan import PlanHead as PlanHead
     from schemas.plan import PlannedUnit as PlannedUnit
@@ -34,23 +40,29 @@ if TYPE_CHECKING:
     from schemas.table import Step as Step
     from schemas.table import Table as Table
     from schemas.unit import Unit as Unit
-    from schemas.wire import RawHeaders as RawHeaders
+    from store.units import Known as KnownUnit
+    from store.units import of_capture as units_of
 
 _PLACES = {
-    "producers.log": ("LogSource",),
-    "producers.source": ("Page", "Refusal", "Request", "Services", "Source"),
+    "producers.log": ("LogSource", "Place"),
+    "producers.source": ("Page", "Refusal", "Request", "Services", "Source", "Split"),
     "rederive.api": ("apply", "plan", "replay", "replay_topic"),
     "rederive.replayer": ("Report",),
     "rederive.settings": ("Settings",),
+    "schemas.capture": ("Capture", "Progress"),
     "schemas.domain": ("Domain",),
     "schemas.errors": ("Failed", "RederiveError", "UsageError"),
+    "schemas.lane": ("LaneName",),
     "schemas.outcome": ("Outcome", "RowProblem", "TableRows"),
-    "schemas.plan": ("Plan", "PlanHead", "PlannedUnit"),
+    "schemas.plan": ("Locator", "Plan", "PlanHead", "PlannedUnit"),
     "schemas.table": ("Column", "Mode", "Step", "Table"),
     "schemas.unit": ("Unit",),
-    "schemas.wire": ("RawHeaders",),
+    "store.units": ("Known", "of_capture"),
 }
-_HOMES = {name: module for module, names in _PLACES.items() for name in names}
+_CALLED = {"Known": "KnownUnit", "of_capture": "units_of"}
+"""Names that say enough beside their module, and too little here."""
+
+_HOMES = {_CALLED.get(name, name): (module, name) for module, names in _PLACES.items() for name in names}
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are said once, above
 
@@ -58,7 +70,8 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are said once, above
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name means
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    module, own = _HOMES[name]
+    return getattr(import_module(module), own)
 
 
 def __dir__() -> list[str]:

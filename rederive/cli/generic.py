@@ -44,6 +44,9 @@ class Selection:
         False
     )
     limit: Annotated[int | None, Parameter(validator=validators.Number(gte=1), help="At most so many rows.")] = None
+    option: Annotated[
+        tuple[str, ...], Parameter(name="--option", help="NAME=VALUE: the source's own words.", negative="")
+    ] = ()
     mode: Annotated[Mode | None, Parameter(help="How rows meet what is stored. Default: the first table's.")] = None
 
     def source_of(self, domain: Domain) -> str:
@@ -64,7 +67,17 @@ class Selection:
             keys=self.key,
             all_rows=self.all_rows,
             limit=self.limit,
+            options=_options(self.option),
         )
+
+
+def _options(words: tuple[str, ...]) -> dict[str, object]:
+    from schemas.errors import UsageError
+
+    pairs = [word.partition("=") for word in words]
+    if odd := [name for name, equals, _ in pairs if not name or not equals]:
+        raise UsageError(f"--option {odd[0]!r} has no value", mend="write NAME=VALUE, such as --option folder=readings")
+    return {name: value for name, _, value in pairs}
 
 
 def _columns(domain: Domain, words: str) -> tuple[str, ...]:
