@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from producers.source import Services as Services
     from producers.source import Source as Source
     from producers.source import Split as Split
+    from rederive.api import KnownUnit as KnownUnit
     from rederive.api import apply as apply
     from rederive.api import plan as plan
     from rederive.api import replay as replay
     from rederive.api import replay_topic as replay_topic
+    from rederive.api import units_of as units_of
     from rederive.replayer import Report as Report
     from rederive.settings import Settings as Settings
     from schemas.capture import Capture as Capture
@@ -40,13 +42,11 @@ if TYPE_CHECKING:
     from schemas.table import Step as Step
     from schemas.table import Table as Table
     from schemas.unit import Unit as Unit
-    from store.units import Known as KnownUnit
-    from store.units import of_capture as units_of
 
 _PLACES = {
     "producers.log": ("LogSource", "Place"),
     "producers.source": ("Page", "Refusal", "Request", "Services", "Source", "Split"),
-    "rederive.api": ("apply", "plan", "replay", "replay_topic"),
+    "rederive.api": ("KnownUnit", "apply", "plan", "replay", "replay_topic", "units_of"),
     "rederive.replayer": ("Report",),
     "rederive.settings": ("Settings",),
     "schemas.capture": ("Capture", "Progress"),
@@ -57,12 +57,8 @@ _PLACES = {
     "schemas.plan": ("Locator", "Plan", "PlanHead", "PlannedUnit"),
     "schemas.table": ("Column", "Mode", "Step", "Table"),
     "schemas.unit": ("Unit",),
-    "store.units": ("Known", "of_capture"),
 }
-_CALLED = {"Known": "KnownUnit", "of_capture": "units_of"}
-"""Names that say enough beside their module, and too little here."""
-
-_HOMES = {_CALLED.get(name, name): (module, name) for module, names in _PLACES.items() for name in names}
+_HOMES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are said once, above
 
@@ -70,8 +66,7 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are said once, above
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name means
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, own = _HOMES[name]
-    return getattr(import_module(module), own)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -13,6 +13,13 @@ from schemas.domain import LOG
 from schemas.errors import UsageError
 from schemas.plan import Plan
 from schemas.table import Mode
+from store import units
+
+KnownUnit = units.Known
+"""A unit of a capture as it stands: what it reads and writes, its state, its counts."""
+
+units_of = units.of_capture
+"""The units of a capture, in order."""
 
 Moment = date | datetime
 """A UTC day, or an aware time."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-
 from meters import BY_FILE, BY_TABLE, READINGS, TOTALS
+
 from rederive import Outcome, RowProblem, TableRows
 
 PENCE_PER_KWH = 28.0

@@ -122,7 +122,7 @@ class ReadingFiles(Source[DayFile | Month]):
         known = {unit.reads for unit in planned if unit.stage == "month"}
         days = {unit.key_range[:7] for unit in planned if unit.stage == "file" and unit.state == "applied"}
         observed = datetime.now(UTC)
-        due = []
+        due: list[PlannedUnit[DayFile | Month]] = []
         for month in sorted(days):
             newest = connection.execute(
                 """SELECT DISTINCT ON (start) capture_id FROM meter_totals
