@@ -25,6 +25,11 @@ LaneChoice = Literal["replay", "log", "detail"]
 WithParent = Annotated[bool, Parameter(negative="")]
 
 
+def _ends_at_once() -> None:
+    """Until it has begun, a worker leaves nothing behind: it needn't wait for a client's call to return."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _until_stopped(*, with_parent: bool) -> threading.Event:
     """Set on SIGTERM and Ctrl+C; with a parent on SIGTERM or its death, because Ctrl+C is the parent's to handle."""
     stop = threading.Event()
@@ -58,6 +63,7 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
         Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
+    _ends_at_once()
     from processors.registry import PROCESSORS
     from processors.runtime import AgentConfig, run_agent
     from rederive.endpoints import resolve
@@ -95,6 +101,7 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
         Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
+    _ends_at_once()
     import psycopg
 
     from rederive.database import place
