@@ -20,7 +20,9 @@ from rederive import captures
 from rederive.database import connect
 from rederive.finra.week import week
 from rederive.migrate import migrate
+from rederive.replay import Replayer
 from rederive.run import TakenOverError, _Steps
+from rederive.settings import Settings
 from schemas.capture import Capture
 from schemas.errors import Failed
 from schemas.finra import FINRA
@@ -28,13 +30,16 @@ from schemas.plan import PlannedUnit
 from schemas.unit import Origin, Unit
 from sinks.apply import Result, apply
 from sinks.merge import prepare
-from tests.finra.runs import Walk, asked, weeks, write
+from tests.finra.runs import Walk, asked, plan, weeks, write
 from tests.finra.test_runs import everything
 from tests.wait import until
 
 pytestmark = pytest.mark.services
 
 WEEKS = weeks(3)
+Beside = Callable[[Callable[[psycopg.Connection], Any]], "Future[Any]"]
+"""Does something with a connection of its own, beside the test."""
+
 _RAW = "SELECT DISTINCT capture_id FROM finra_otc_transparency_raw WHERE execution_id = %s ORDER BY 1"
 
 
@@ -162,7 +167,7 @@ def in_the_way(connection: psycopg.Connection, event: str, waiting: int = 1) -> 
 
 
 @pytest.fixture
-def beside(database_url: str) -> Iterator[Callable[[Callable[[psycopg.Connection], Any]], "Future[Any]"]]:
+def beside(database_url: str) -> Iterator[Beside]:
     """Does something with a connection of its own, beside the test."""
 
     def act(what: Callable[[psycopg.Connection], Any]) -> Any:
@@ -174,10 +179,15 @@ def beside(database_url: str) -> Iterator[Callable[[Callable[[psycopg.Connection
 
 
 def test_what_is_planned_on_is_not_taken_back(
-    database_url: str, runs: tuple[str, str], beside: Callable[[Callable[[psycopg.Connection], Any]], "Future[Any]"]
+    database_url: str,
+    tmp_path: Path,
+    runs: tuple[str, str],
+    beside: Beside,
 ) -> None:
     _, run = runs
     again = asked(None, force=True)
+    own = Settings(home=tmp_path / "home", database_url=database_url, kafka_bootstrap="127.0.0.1:1")
+    replayer = Replayer(own, database_url)
 
     def roll_back(connection: psycopg.Connection) -> Any:
         return dict(captures.rollback(connection, run))
@@ -199,6 +209,7 @@ def test_what_is_planned_on_is_not_taken_back(
             refused.result(30)
         assert everything(connection) == before
         assert captures.find(connection, run).state == "complete"
+        made = plan(connection, again)
         walk.answer(*reading(walk, raw))
         captures.cancel(connection, walk.run)
 
@@ -208,10 +219,13 @@ def test_what_is_planned_on_is_not_taken_back(
             in_the_way(connection, "transactionid")
             late = beside(lambda other: Walk(other, again).units())
             resumed = beside(lambda other: captures.reopen(other, walk.run, dead=False))
-            in_the_way(connection, "advisory", 2)
+            applied = beside(lambda _: replayer.mint(made, dry_run=False, reason=""))
+            in_the_way(connection, "advisory", 3)
         assert done.result(30)["finra_otc_transparency_raw"].deleted > 0
         assert late.result(30)
         assert all(raw not in unit.picked["inputs"] for unit in late.result(30))
+        with pytest.raises(Failed, match=r"the plan is stale, nothing was sent\n  why: .* rolled back"):
+            applied.result(30)
         # One unit of it was taken back, what others were to read is gone; it comes to its end all the same.
         assert resumed.result(30).state == "running"
         assert [unit.unit for unit in walk.units("removed")] == [unit.unit for unit in reading(walk, raw)]
@@ -242,9 +256,7 @@ class _Pausing(Source):
         yield from pages
 
 
-def test_units_that_are_added_meanwhile_are_taken_back_too(
-    database_url: str, tmp_path: Path, beside: Callable[[Callable[[psycopg.Connection], Any]], "Future[Any]"]
-) -> None:
+def test_units_that_are_added_meanwhile_are_taken_back_too(database_url: str, tmp_path: Path, beside: Beside) -> None:
     migrate(database_url)
     write(tmp_path / "weekly", WEEKS)
     with connect(database_url, application="tests") as connection:

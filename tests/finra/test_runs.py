@@ -108,8 +108,8 @@ def test_a_restated_week_renews_what_follows_and_is_rolled_back(
     assert row is not None
     rederive(settings, "captures", "rollback", row[0], "--yes")
     assert everything(connection) == before, "one partition's capture, with what was derived from it"
-    again = rederive(settings, "captures", "rollback", row[0], "--yes").stdout
-    assert again == f"{row[0]} is rolled back already, there is nothing more to take back\n"
+    twice = rederive(settings, "captures", "rollback", row[0], "--yes").stdout
+    assert twice == f"{row[0]} is rolled back already, there is nothing more to take back\n"
     told = last_object(rederive(settings, "captures", "rollback", row[0], "--json").stdout)
     assert told == {"capture_id": row[0], "state": "rolled-back", "tables": {}}
     missing = rederive(settings, "captures", "rollback", f"{row[0]}0", "--yes", code=1).stderr
