@@ -81,7 +81,7 @@ class Demo:
         self._type("apply", str(plan), "--reason", "demo")
         self._type("report null-audit --columns l1,l3,risk", "--against", before, "--fillable")
         self._say(
-            "the same again: what is NULL now was computed as NULL (the sample has no lay ladders), and is not asked again"
+            "the same again: what is NULL was computed as NULL (the sample has no lay ladders), it is not asked again"
         )
         self._type("replay betfair --json")
         self._check(url)
