@@ -33,10 +33,11 @@ class Gathered:
         self.rows, self.outcome = rows, outcome
         self.masters = Masters(rows)
         self.put = {table: rows.putter(table) for table in rows.columns}
+        self._listed: set[str] = set()
 
     def field_size(self, race_id: str) -> int | None:
-        """Distinct runners of a race so far; None without any: that says nothing."""
-        return len(self.rows.runners.get(race_id, ())) or None
+        """Distinct runners of a race so far, 0 for an empty list; None where no list of runners came."""
+        return len(self.rows.runners.get(race_id, ())) if race_id in self._listed else None
 
     def races(self, line: Line, name: str) -> Iterator[dict[str, Any]]:
         """The races of an answer; ValueError when it has no list of that name."""
@@ -58,6 +59,7 @@ class Gathered:
             if found is not None:
                 problems.append(f"runners is {shown(found)}, not a list")
             return
+        self._listed.add(race_id)
         for runner in found:
             if type(runner) is dict:
                 yield runner

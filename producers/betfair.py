@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from psycopg import Connection
 
+from producers.betfair_computed import found_nothing, gather
 from producers.source import Page, Refusal, Request, Source
 from schemas.betfair import BETFAIR, METRICS_TABLE
 from schemas.errors import Failed
@@ -30,6 +31,7 @@ class SnapshotTable(Source):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._proven = False
 
     def head(self, request: Request) -> PlanHead:
         """The plan's head before anything is found."""
@@ -45,6 +47,7 @@ class SnapshotTable(Source):
     def pages(self, request: Request) -> Iterator[Page]:
         """The rows to recompute now, in units of at most 128 rows and about 256 KiB."""
         self._check_markets(request.keys)
+        self._proven = not request.all_rows and gather(self._connection, request.columns)
         number = 0
         for places in self._picked(request):
             units: list[PlannedUnit] = []
@@ -61,8 +64,26 @@ class SnapshotTable(Source):
             yield Page(units, self._count_nulls(request, units))
 
     def notes(self, request: Request, found: int) -> tuple[str, ...]:
-        """Why there is nothing to do, if so."""
-        return () if found else (self._why_nothing(request),)
+        """What is left out, and why there is nothing to do, if so."""
+        left_out = self._count_left_out(request) if self._proven else 0
+        notes = []
+        if left_out:
+            notes.append(
+                f"{left_out:,} left out: version {BETFAIR.derivation_version} has computed them from these payloads, "
+                "what is NULL is NULL again (--all-rows takes them)"
+            )
+        if not found:
+            notes.append("nothing to do" if left_out else self._why_nothing(request))
+        return tuple(notes)
+
+    def _count_left_out(self, request: Request) -> int:
+        row = self._connection.execute(
+            f"""SELECT count(*) FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
+                WHERE {_where(request)} AND {found_nothing(request.columns)}""",
+            _parameters(request),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def _why_nothing(self, request: Request) -> str:
         row = self._connection.execute(
@@ -101,6 +122,7 @@ class SnapshotTable(Source):
     def _picked(self, request: Request) -> Iterator[list[tuple[_Place, int]]]:
         """Pages of (place, size in bytes, about) in (snapshot_at, snapshot_id) order."""
         after: _Place | None = None
+        unproven = f" AND NOT {found_nothing(request.columns)}" if self._proven else ""
         total = 0
         while True:
             wanted = PAGE_ROWS if request.limit is None else min(PAGE_ROWS, request.limit - total)
@@ -109,7 +131,7 @@ class SnapshotTable(Source):
             page = self._connection.execute(
                 f"""SELECT s.snapshot_at, s.snapshot_id, pg_column_size(s.raw_payload)
                     FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
-                    WHERE {_where(request)}{_AFTER if after else ""}
+                    WHERE {_where(request)}{unproven}{_AFTER if after else ""}
                     ORDER BY s.snapshot_at, s.snapshot_id LIMIT %(wanted)s""",
                 {
                     **_parameters(request),

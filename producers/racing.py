@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from producers import ledger
 from producers.log import LogSource
+from producers.racing_api import DayFailed
 from producers.racing_fetch import Connect, Fetched, Fetcher
 from producers.racing_ledger import Place, RacingLedger
 from producers.sender import Delivered
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 DAY_KINDS = ("racecards", "results")
 CALL_SECONDS = 0.5
 _MORE_UNITS = 1_000
+_SAME_REFUSALS = 5
 
 
 class RacingDays(Source):
@@ -37,6 +39,8 @@ class RacingDays(Source):
         self._fetcher: Fetcher | None = None
         self._fetched: dict[int, Fetched] = {}
         self._to_fetch = self._to_read = 0
+        self._answered = False
+        self._refusals: list[int] = []
 
     def close(self) -> None:
         """Give up what is being fetched, leave the broker."""
@@ -126,8 +130,10 @@ class RacingDays(Source):
         fetched = self._fetcher.take(unit, [one for one in upcoming if "fetch" in one.picked])
         if fetched is None:
             return None
-        if isinstance(fetched, str):
-            return Refusal(unit, fetched)
+        if isinstance(fetched, DayFailed):
+            self._count_refusal(fetched, capture_id)
+            return Refusal(unit, str(fetched))
+        self._answered = True
         if len(fetched.value) + ENVELOPE_BYTES > MAX_RECORD_BYTES:
             return Refusal(
                 unit,
@@ -146,6 +152,22 @@ class RacingDays(Source):
         # A day's card and result share a partition.
         day = fetched.answer.day
         return Unit(headers, unit.key_range.split("/")[0].encode(), fetched.value, day.toordinal() if day else None)
+
+    def _count_refusal(self, failed: DayFailed, capture_id: str) -> None:
+        """Failed when the API has refused everything so far in the same way: it is not the days, and asking is vain."""
+        if self._answered or failed.status is None or not 400 <= failed.status < 500:
+            self._refusals = []
+            return
+        if self._refusals and self._refusals[0] != failed.status:
+            self._refusals = []
+        self._refusals.append(failed.status)
+        if len(self._refusals) == _SAME_REFUSALS:
+            raise Failed(
+                f"the first {_SAME_REFUSALS} answers were all refused with status {failed.status}: nothing more is "
+                "asked for",
+                why=f"{failed.what}: {failed.why}" if failed.why else failed.what,
+                mend=f"mend the cause, then `rederive captures retry {capture_id}` asks for all of them again",
+            )
 
     def _catch_up(self) -> None:
         """Index what an earlier run of the capture has sent, and died before it noted that: reports count it."""

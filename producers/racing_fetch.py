@@ -52,7 +52,7 @@ class Fetcher:
             # Daemons: nobody waits at the end for a server that doesn't answer, which a pool's threads make one do.
             threading.Thread(target=self._serve, name=f"fetch {number}", daemon=True).start()
 
-    def take(self, unit: PlannedUnit, upcoming: Sequence[PlannedUnit]) -> Fetched | str | None:
+    def take(self, unit: PlannedUnit, upcoming: Sequence[PlannedUnit]) -> Fetched | DayFailed | None:
         """The unit's answer, or why there is none; None when it hasn't come in 0.2 s: ask again.
 
         The upcoming ones are asked for meanwhile. Failed when nothing more can be had at all.
@@ -67,7 +67,7 @@ class Fetcher:
         try:
             return self._futures.pop(unit.unit).result()
         except DayFailed as error:
-            return str(error)
+            return error
 
     def close(self) -> None:
         """End the waits of the threads; what they were fetching is dropped, whenever it comes."""

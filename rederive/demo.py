@@ -80,7 +80,9 @@ class Demo:
         self._plan(plan)
         self._type("apply", str(plan), "--reason", "demo")
         self._type("report null-audit --columns l1,l3,risk", "--against", before, "--fillable")
-        self._say("the same again: what is NULL now has no payload to fill it from (the sample has no lay ladders)")
+        self._say(
+            "the same again: what is NULL was computed as NULL (the sample has no lay ladders), it is not asked again"
+        )
         self._type("replay betfair --json")
         self._check(url)
         self._type("report ladder-availability --limit 500")

@@ -236,7 +236,7 @@ def _link(parents: str) -> Step:
 
 RACING = Domain(
     name="racing",
-    derivation_version=1,
+    derivation_version=2,
     tables=(
         BOOKMAKERS_TABLE,
         REGIONS_TABLE,

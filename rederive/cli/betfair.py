@@ -68,8 +68,8 @@ def replay_betfair(
     """Recompute market_derived_metrics from the snapshots' raw_payload.
 
     Picks rows with a NULL among the columns in scope (a snapshot without a derived row counts as all NULL), oldest
-    first, and fills what is NULL. Stored values stay, 0.0 too. Safe beside running ingestion; Ctrl+C at any time, then
-    `rederive captures resume ID`.
+    first, and fills what is NULL; what the current formulas have computed as NULL is left out. Stored values stay, 0.0
+    too. Safe beside running ingestion; Ctrl+C at any time, then `rederive captures resume ID`.
 
     Example: rederive replay betfair --from 2026-02-06 --to 2026-02-13 --columns tier-a
     """

@@ -172,7 +172,7 @@ def replay_finra(
 
     Everything is written under a new capture, nothing is overwritten. What has been computed of the same input is
     passed over. Stages that follow, tier splits, rolling figures and snapshots, are computed as they become due. Ctrl+C
-    at any time, then `rederive captures resume ID`.
+    at any time, then `rederive captures resume ID`. A dry run with files that can't be used names them, and exits 1.
 
     Example: rederive replay finra --source weekly/ --from 2025-01-01 --to 2025-12-31
     """
@@ -209,9 +209,10 @@ def _show_plan(made: "Plan", *, json: bool) -> int:
     from rederive.cli.output import print_json, print_table, stdout
 
     found = estimate(made)
+    code = int(found.refused > 0)
     if json:
         print_json({**asdict(found), "notes": list(made.notes), "request": made.request})
-        return 0
+        return code
     say_plan(made)
     print_table("What a replay would do", ["month", "weeks", "files", "stored stages", "rows"], found.months)
     stdout.print()
@@ -228,4 +229,4 @@ def _show_plan(made: "Plan", *, json: bool) -> int:
     }
     for name, value in said.items():
         stdout.print(f"{name:26}{value}", markup=False)
-    return 0
+    return code

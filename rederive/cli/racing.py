@@ -218,21 +218,21 @@ def _plan(request: "Request") -> "Plan":
 
 def _run(request: "Request", reason: str, workers: int | None, *, json: bool) -> int:
     replayer = _replayer()
-    _check_access(replayer, request)
+    _check_asking(replayer, request)
     capture, head = replayer.mint(request, "api", dry_run=False, reason=reason)
     return run(replayer, capture, 500, workers, json=json, head=head)
 
 
-def _check_access(replayer: "Replayer", request: "Request") -> None:
-    """Failed when something is to be asked for and the credentials are missing: before a capture is made."""
+def _check_asking(replayer: "Replayer", request: "Request") -> None:
+    """Before a capture is made, if something is to be asked for: Failed without credentials, UsageError for regions."""
     from producers.racing_settings import RacingSettings
-    from schemas.errors import Failed
+    from rederive.database import connect
+    from rederive.racing.regions import check_regions
 
-    try:
-        RacingSettings()
-    except Failed:
-        if any("fetch" in unit.picked for unit in replayer.plan(request, "api").units):
-            raise
+    if not any("fetch" in unit.picked for unit in replayer.plan(request, "api").units):
+        return
+    RacingSettings()
+    check_regions(request.keys, lambda: connect(replayer.database_url, application="rederive regions"))
 
 
 def _show_plan(made: "Plan", *, json: bool) -> int:

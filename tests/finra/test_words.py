@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from rederive.cli.finra import Asked
+from producers.finra_folder import Folder
+from producers.finra_folder import refused as folder_refused
+from producers.finra_notes import files
+from rederive.cli.finra import Asked, _show_plan
 from schemas.errors import UsageError
+from schemas.plan import Plan
 from schemas.table import Mode
 
 
@@ -59,3 +63,30 @@ def test_words_without_a_meaning_are_refused_before_anything_is_looked_at(words:
     with pytest.raises(UsageError) as raised:
         Asked(**words).request()
     assert told in str(raised.value)
+
+
+def test_a_dry_run_with_files_that_cannot_be_used_is_finished_with_errors(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = Asked(source=tmp_path).request()
+    head: dict[str, Any] = {
+        "domain": "finra",
+        "source": "files",
+        "mode": Mode.INSERT,
+        "derivation_version": 1,
+        "columns": (),
+    }
+    reason = "it has a header and no rows"
+    for refused in (0, 9):
+        found = Folder(refused=[(tmp_path / f"bad{n}.csv", reason) for n in range(refused)])
+        made = Plan(
+            **head,
+            request=request.describe(),
+            found=refused,
+            units=tuple(folder_refused(*one) for one in found.refused),
+            notes=tuple(files(found, [])),
+        )
+        for json in (False, True):
+            with caplog.at_level("INFO"):
+                assert _show_plan(made, json=json) == int(refused > 0)
+    assert f"can't be used: bad8.csv: {reason}" in caplog.text

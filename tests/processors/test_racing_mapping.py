@@ -243,14 +243,14 @@ def test_both_horses_of_a_dead_heat_have_won_and_the_first_tells_the_time() -> N
     assert race["winning_time"] == "1:45.25"
 
 
-def test_the_field_is_who_ran_and_nobody_is_unknown() -> None:
+def test_the_field_is_who_ran_none_where_the_list_is_empty_unknown_without_a_list() -> None:
     given = one_race("results")
     given["results"][0]["runners"] *= 2
     given["results"][0]["runners"].append({"horse": "Who"})
     assert rows(process(line("results", given), ()), "ra_races")[0]["field_size"] == 1
-    nobody: list[dict[str, Any]] = [{"runners": []}, {"runners": None}]
-    for race in nobody:
-        assert row(line("results", one_race("results", race=race)), "ra_races")["field_size"] is None
+    for kind in ("racecards", "results"):
+        for runners, size in (([], 0), ([{"horse": "Who"}], 0), (None, None), ("junk", None)):
+            assert row(line(kind, one_race(kind, race={"runners": runners})), "ra_races")["field_size"] == size
 
 
 def test_flags_and_odds_are_kept_as_they_are() -> None:

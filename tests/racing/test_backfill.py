@@ -135,6 +135,29 @@ def test_missing_credentials_are_said_before_anything_is_made(
     rederive(settings, "replay", "racing", *RANGE, "--dry-run")
 
 
+def test_what_is_wrong_with_every_day_is_asked_for_once_or_a_few_times(
+    settings: Settings, database: psycopg.Connection, api: StandIn
+) -> None:
+    done = rederive(settings, "replay", "racing", *RANGE, "--regions", "gb", "zz", code=2)
+    assert "unknown zz" in done.stderr
+    assert "fr (France)" in done.stderr
+    assert ["/courses/regions" in request.target for request in api.requests] == [True]
+    assert database.execute("SELECT count(*) FROM rederive.captures").fetchone() == (0,)
+
+    # The list can't be had, and every day is refused.
+    api.faults.add(Fault("500", path="/courses/regions", times=None))
+    asked = len(api.requests)
+    words = ("replay", "racing", "--from", "2024-05-01", "--to", "2024-05-31", "--skip-masters", "--regions", "zz")
+    done = rederive(settings, *words, code=1)
+    assert "the regions zz can't be checked, going on" in done.stderr
+    assert "the first 5 answers were all refused with status 422" in done.stderr
+    assert len(api.requests) - asked <= 1 + 5 + 1, "the regions, five days, one ahead"
+    (capture,) = [row[0] for row in database.execute("SELECT capture_id FROM rederive.captures")]
+    assert f"rederive captures retry {capture}" in done.stderr
+    row = database.execute("SELECT count(*) FROM rederive.units WHERE state = 'planned'").fetchone()
+    assert row == (58,), "31 days of cards and results, four of them refused"
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_in_the_middle_asks_for_the_day_in_flight_again_at_most(
     settings: Settings, database: psycopg.Connection, api: StandIn, how: signal.Signals

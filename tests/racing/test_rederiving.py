@@ -32,7 +32,8 @@ def replaced(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
 NEWER = """
 import dataclasses
 import schemas.racing
-schemas.racing.RACING = dataclasses.replace(schemas.racing.RACING, derivation_version=2)
+racing = schemas.racing.RACING
+schemas.racing.RACING = dataclasses.replace(racing, derivation_version=racing.derivation_version + 1)
 """
 
 SWAPPED = """
