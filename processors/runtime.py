@@ -34,6 +34,8 @@ _TAKE_UNITS = 4
 _TAKE_SECONDS = 0.02
 _STOP_SECONDS = 20.0
 _FULL_BUFFER_SECONDS = 0.005
+# A topic that the broker doesn't know yet is looked for again this often; the library's own is five minutes.
+_METADATA_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,14 @@ class AgentConfig:
     kafka: Mapping[str, str]
     folder: Path
     commit_seconds: float = 1.0
+    session_seconds: float = 6.0
 
 
 def run_agent(config: AgentConfig, process: Process, stop: threading.Event) -> int:
-    """Run one agent until `stop` is set; return the exit code. Blocks."""
+    """Run one agent until `stop` is set; return the exit code. Blocks.
+
+    An agent that is still joining its group ends at once: it has read nothing, and the others' answer may take long.
+    """
     return asyncio.run(_run(config, process, stop))
 
 
@@ -60,13 +66,19 @@ async def _run(config: AgentConfig, process: Process, stop: threading.Event) -> 
     app = make_app(config)
     add_agent(app, config.lane, process)
     loop = asyncio.get_running_loop()
+    stopped = asyncio.ensure_future(loop.run_in_executor(None, stop.wait))
+    started = asyncio.ensure_future(app.start())
+    await asyncio.wait([stopped, started], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
+    if not started.done():
+        log.info("agent %s stops before it has joined", config.member)
+        logging.shutdown()
+        os._exit(0)
     try:
-        await app.start()
+        started.result()
     except BaseException:
         # An app that has begun to start may not end by itself.
         log.critical("the agent can't start", exc_info=True)
         _leave(EXIT_BATCH_FAILED)
-    stopped = asyncio.ensure_future(loop.run_in_executor(None, stop.wait))
     # Everything imported so far lives as long as the process; scanning it again and again costs more than the work.
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
@@ -101,7 +113,8 @@ def make_app(config: AgentConfig) -> faust.App:
         processing_guarantee="at_least_once",
         consumer_group_instance_id=config.member,
         consumer_auto_offset_reset="earliest",
-        broker_session_timeout=6.0,
+        consumer_metadata_max_age_ms=_METADATA_MS,
+        broker_session_timeout=config.session_seconds,
         broker_heartbeat_interval=0.5,
         broker_commit_interval=config.commit_seconds,
         broker_commit_every=100,
@@ -115,12 +128,28 @@ def make_app(config: AgentConfig) -> faust.App:
     )
 
 
+class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
+    """faust's thread of a consumer, which leaves its group when it stops in order.
+
+    A static member doesn't by itself: those that join after it would wait until its session is over.
+    """
+
+    async def on_thread_stop(self) -> None:
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        if coordinator is not None:
+            coordinator._group_instance_id = None
+        await super().on_thread_stop()
+
+
 class _Consumer(aiokafka.Consumer):
     """faust's consumer, awake again as soon as its buffer has room.
 
     When the buffers of all its partitions are full, faust's own sleeps for a whole second. The small buffer that keeps
     memory flat is empty long before.
     """
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ANN401
         while self.flow_active and self._buffered_partitions and not self._get_active_partitions():

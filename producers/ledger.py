@@ -1,6 +1,6 @@
 """The producer's side of captures: minting them with their plan, and the states of units on their way out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 from psycopg import Connection, Cursor
@@ -28,9 +28,18 @@ def hold(connection: Connection, domain: str, *, alone: bool = False) -> None:
 
 
 def mint(
-    connection: Connection, planning: Planning, *, who: str, reason: str, dry_run: bool
+    connection: Connection,
+    planning: Planning,
+    *,
+    who: str,
+    reason: str,
+    dry_run: bool,
+    ready: Callable[[Sequence[LaneName]], object] = lambda _: None,
 ) -> tuple[Capture, PlanHead]:
-    """Make a capture and freeze its plan, page by page: all of it is there, or nothing."""
+    """Make a capture and freeze its plan, page by page: all of it is there, or nothing.
+
+    `ready` is told the lanes of its units at the end; when it raises, there is no capture.
+    """
     head = planning.head
     with connection.transaction(), connection.cursor() as cursor:
         hold(connection, head.domain)
@@ -61,6 +70,7 @@ def mint(
         cursor.execute(
             "UPDATE rederive.captures SET digest = %s WHERE capture_id = %s", [planning.digest, capture.capture_id]
         )
+        ready(list(lanes(connection, capture.capture_id)))
     return capture, planning.head
 
 
@@ -91,13 +101,14 @@ def append(connection: Connection, capture_id: str, units: Sequence[PlannedUnit]
         _add(cursor, capture_id, numbered)
 
 
-def lanes(connection: Connection, capture_id: str) -> list[LaneName]:
-    """The lanes on which units of the capture are, or will be, without an outcome."""
+def lanes(connection: Connection, capture_id: str) -> dict[LaneName, int]:
+    """The lanes on which units of the capture are without an outcome, each with how many."""
     rows = connection.execute(
-        "SELECT DISTINCT lane FROM rederive.units WHERE capture_id = %s AND state IN ('planned', 'sent') ORDER BY lane",
+        """SELECT lane, count(*) FROM rederive.units WHERE capture_id = %s AND state IN ('planned', 'sent')
+           GROUP BY lane ORDER BY lane""",
         [capture_id],
     )
-    return [LaneName(lane) for (lane,) in rows]
+    return {LaneName(lane): count for lane, count in rows}
 
 
 def find(connection: Connection, capture_id: str) -> Capture | None:

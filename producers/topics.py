@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
     NewPartitions,
     NewTopic,
     ResourceType,
+    TopicMetadata,
 )
 
 from schemas.errors import Failed
@@ -47,10 +48,7 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int) -> str:
     partition of their raw record. Failed when the broker doesn't answer or refuses.
     """
     admin = AdminClient({**kafka, "socket.timeout.ms": 10_000})
-    try:
-        present = admin.list_topics(timeout=_SECONDS).topics
-    except KafkaException as error:
-        raise unreachable(kafka, error.args[0]) from error
+    present = _topics(kafka, admin)
     wanted = lane.retention_ms()
     counts = [len(present[name].partitions) for name in (lane.raw, lane.derived) if name in present]
     most = max([partitions, *counts])
@@ -73,6 +71,18 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int) -> str:
     for name in (lane.derived, lane.raw):
         found = _settled(admin, name, most)
     return found
+
+
+def check_reachable(kafka: Mapping[str, str]) -> None:
+    """Failed when the broker doesn't answer."""
+    _topics(kafka, AdminClient(dict(kafka)))
+
+
+def _topics(kafka: Mapping[str, str], admin: AdminClient) -> Mapping[str, TopicMetadata]:
+    try:
+        return admin.list_topics(timeout=_SECONDS).topics
+    except KafkaException as error:
+        raise unreachable(kafka, error.args[0]) from error
 
 
 class _NotSettledError(Exception):

@@ -95,9 +95,7 @@ def _set_up_logs() -> None:
         from rederive.settings import Settings
 
         level = Settings().log_level
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logs.formatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logs.to_stderr()
     for name in logs.OURS:
         logging.getLogger(name).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
 

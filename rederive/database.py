@@ -17,8 +17,9 @@ from schemas.errors import Failed
 
 CONNECT_SECONDS = 10
 _SET_URL = "set REDERIVE_DATABASE_URL to postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_SCHEMA = "public"
 _START = "start Postgres (`rederive local start`), or " + _SET_URL
-_MIGRATE = "run `rederive migrate`"
+_MIGRATE = "run `rederive migrate`: it makes what is missing, or says why it can't"
 
 # libpq gives no SQLSTATE for a connection that never came to be, only text.
 _REFUSALS: tuple[tuple[str, str, str], ...] = (
@@ -47,6 +48,7 @@ _MENDS: dict[str, str] = {
     "42704": _MIGRATE,
     "42883": _MIGRATE,
     "42P01": _MIGRATE,
+    "42P07": "rename it, or move it to another schema, when it isn't the one that is meant; then try again",
     "53100": "free disk space on the server",
     "53300": "stop what holds the connections, or raise max_connections",
     "55P03": "something else holds the lock: try again when it has ended",
@@ -63,18 +65,24 @@ def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.C
     """
     where = place(url)
     try:
-        given = conninfo_to_dict(url)
-        return psycopg.connect(
-            make_conninfo(
-                url,
-                application_name=application,
-                connect_timeout=given.get("connect_timeout") or CONNECT_SECONDS,
-                options=f"{given.get('options') or ''} -c TimeZone=UTC".strip(),
-            ),
-            autocommit=autocommit,
-        )
+        return psycopg.connect(connection_string(url, application), autocommit=autocommit)
     except psycopg.Error as error:
         raise _refused(error, where) from error
+
+
+def connection_string(url: str, application: str) -> str:
+    """`url` as every connection of the program uses it: named, patient for 10 s, in UTC, with tables in `public`.
+
+    What a user or a database has as its search path doesn't matter: one user's tables must be every user's. A
+    `search_path` in the options of the URL itself does count.
+    """
+    given = conninfo_to_dict(url)
+    return make_conninfo(
+        url,
+        application_name=application,
+        connect_timeout=given.get("connect_timeout") or CONNECT_SECONDS,
+        options=f"-c search_path={_SCHEMA} {given.get('options') or ''} -c TimeZone=UTC",
+    )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Logs: `YYYY-MM-DD HH:MM:SS [LEVEL] text` in UTC, on stderr and in a file per run under REDERIVE_HOME/logs."""
 
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -32,19 +33,39 @@ def run_log(home: Path, capture_id: str) -> Path:
     return folder(home) / f"{capture_id}.log"
 
 
+def to_stderr() -> None:
+    """Show a person the program's own lines and what a library calls an error.
+
+    A library's warning names what nobody but its author knows; what matters of it is a line of ours. It goes to the log
+    of a run (`also_to`) and, with `libraries_too`, to stderr.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter())
+    handler.addFilter(_matters)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def libraries_too() -> None:
+    """Show libraries' warnings as well: a worker's stderr is the log of its run."""
+    for handler in logging.getLogger().handlers:
+        handler.removeFilter(_matters)
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or record.name.split(".", 1)[0] in OURS
+
+
 def also_to(path: Path) -> logging.Handler:
-    """Write the program's own log lines to `path` too."""
+    """Write all log lines, libraries' warnings included, to `path` too."""
     handler = logging.FileHandler(path)
     handler.setFormatter(formatter())
-    for name in OURS:
-        logging.getLogger(name).addHandler(handler)
+    logging.getLogger().addHandler(handler)
     return handler
 
 
 def no_longer_to(handler: logging.Handler) -> None:
     """Undo `also_to`."""
-    for name in OURS:
-        logging.getLogger(name).removeHandler(handler)
+    logging.getLogger().removeHandler(handler)
     handler.close()
 
 

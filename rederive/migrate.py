@@ -9,7 +9,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 import schemas.migrations
-from rederive.database import connect, explained
+from rederive.database import CONNECT_SECONDS, connect, explained
+from schemas.errors import Failed
+from schemas.registry import DOMAINS
+from schemas.table import Mode
+
+_ENGINE = ("captures", "units", "problems", "notes", "rate_limits", "racing_records")
+_SOURCES = ("market_event_metadata", "market_book_snapshots")
 
 
 def _config() -> Config:
@@ -22,8 +28,10 @@ def migrate(database_url: str) -> tuple[str | None, str | None]:
     """Run every missing migration in one transaction; return the revision (before, after).
 
     Existing Betfair tables are adopted: missing columns are added, NOT NULL is dropped where the formulas may give
-    NULL, no value is touched. Failed with the mend when the database refuses.
+    NULL, no value is touched. Failed with the mend when the database refuses, when tables that were to be adopted are
+    in a schema that only this user's search path names, and when a table that an earlier migration made is gone.
     """
+    _check_place(database_url)
     with connect(database_url, application="rederive migrate", autocommit=False) as raw, explained("the migration"):
         engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: raw, poolclass=sqlalchemy.StaticPool)
         try:
@@ -32,9 +40,51 @@ def migrate(database_url: str) -> tuple[str | None, str | None]:
                 config = _config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-                return before, _revision(connection)
+                after = _revision(connection)
+                _check_complete(connection, after)
+                return before, after
         except sqlalchemy.exc.DBAPIError as error:
             raise error.orig if isinstance(error.orig, psycopg.Error) else error from None
+
+
+def _check_place(database_url: str) -> None:
+    """Failed when the user's search path leads to Betfair or racing tables that the program's doesn't lead to."""
+    shown = """SELECT c.relname, n.nspname FROM unnest(%s::text[]) t, pg_class c, pg_namespace n
+                WHERE c.oid = to_regclass(t) AND n.oid = c.relnamespace AND n.nspname <> 'rederive'"""
+    names = [*_SOURCES, *(table.name for domain in DOMAINS.values() for table in domain.tables)]
+    with connect(database_url, application="rederive migrate") as connection, explained("the migration"):
+        own: dict[str, str] = dict(connection.execute(shown, [names]).fetchall())
+        path = connection.execute("SHOW search_path").fetchone()
+    with psycopg.connect(database_url, autocommit=True, connect_timeout=CONNECT_SECONDS) as users:
+        there: dict[str, str] = dict(users.execute(shown, [names]).fetchall())
+    astray = {name: schema for name, schema in there.items() if name not in own}
+    if astray:
+        assert path is not None
+        name, schema = next(iter(astray.items()))
+        raise Failed(
+            f"{len(astray)} tables are in schema {schema}, {name} for one",
+            why=f"this user's search path leads there; the program looks in {path[0]}, whoever the user is",
+            mend=f"ALTER TABLE {schema}.{name} SET SCHEMA public, and so on; "
+            f"or end REDERIVE_DATABASE_URL with ?options=-csearch_path%3D{schema}",
+        )
+
+
+def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> None:
+    """Failed with the tables that the migrations have made and that are no longer there."""
+    names = [*_SOURCES, *(f"rederive.{name}" for name in _ENGINE)]
+    for table in (table for domain in DOMAINS.values() for table in domain.tables):
+        names.append(table.name)
+        if table.policy is not Mode.INSERT:
+            names += [f"rederive.{table.name}_history", f"rederive.{table.name}_baseline"]
+    query = sqlalchemy.text("SELECT t FROM unnest(CAST(:names AS text[])) t WHERE to_regclass(t) IS NULL")
+    gone = [row[0] for row in connection.execute(query, {"names": names})]
+    if gone:
+        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+        raise Failed(
+            f"the database is at {revision}, but lacks {', '.join(gone[:3])}{more}",
+            why="dropped, renamed or moved to another schema since a migration made it",
+            mend="put it back: rename or move it, or restore it from a backup; or begin with an empty database",
+        )
 
 
 def _revision(connection: sqlalchemy.Connection) -> str | None:

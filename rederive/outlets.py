@@ -40,9 +40,13 @@ class Outlets:
         for workers in [workers for _, workers in self._open.values()]:
             workers.stop()
 
-    def open(self, connection: psycopg.Connection, name: LaneName) -> None:
-        """Make the lane ready: topics, a producer, workers. Does nothing for one that is."""
+    def open(self, connection: psycopg.Connection, name: LaneName, units: int) -> None:
+        """Make the lane ready for so many units: topics, a producer, workers. One that is gets more agents at most."""
+        # What comes from an API comes slowly: one agent has time enough for it.
+        fed_by_api = self.capture.source == "api" and name is not LaneName.REPLAY
+        agents = min(1 if fed_by_api else self.agents, units)
         if name in self._open:
+            self._open[name][1].grow(agents)
             return
         lane = Lane(self.capture.domain, name, self.settings.topic_prefix)
         kafka = self.settings.kafka_config()
@@ -50,10 +54,8 @@ class Outlets:
         kept = watermarks(kafka, lane.raw)
         if lost := ledger.set_topic(connection, self.capture.capture_id, lane, topic_id, kept):
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
-        # What comes from an API comes slowly: one agent has time enough for it.
-        fed_by_api = self.capture.source == "api" and name is not LaneName.REPLAY
         log_file = run_log(self.settings.home, self.capture.capture_id)
-        workers = Workers(self.settings, lane, 1 if fed_by_api else self.agents, log_file)
+        workers = Workers(self.settings, lane, agents, log_file)
         self._open[name] = (Sender(kafka, lane.raw, sorted(kept)), workers)
         workers.start()
 

@@ -1,16 +1,19 @@
 """Replays: say what will be done, do it, say what was done. Every command that runs a capture ends up here."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
+import stamina
 
 from producers import ledger
 from producers.registry import Where, open_source
 from producers.source import Finding, Made, Request, Source, make_plan
+from producers.topics import check_reachable, ensure_topics
 from rederive import captures
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
@@ -21,10 +24,19 @@ from rederive.run import Listener, Run
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Failed, UsageError
+from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
 from schemas.registry import DOMAINS
+from sinks.consumer import passes
 
 log = logging.getLogger(__name__)
+
+
+_REPORT_SECONDS = 60.0
+
+
+def _database_away(error: Exception) -> bool:
+    return isinstance(error, Failed) and isinstance(error.__cause__, psycopg.Error) and passes(error.__cause__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +116,37 @@ class Replayer:
         where = Where(connection, another, self.settings.kafka_config(), self.settings.topic_prefix)
         return open_source(domain, source, where)
 
-    def mint(self, asked: Request | Plan, source: str = "", *, dry_run: bool, reason: str) -> tuple[Capture, PlanHead]:
+    def mint(
+        self, asked: Request | Plan, source: str = "", *, dry_run: bool, reason: str, agents: int | None = None
+    ) -> tuple[Capture, PlanHead]:
         """Freeze what a request means now, or a plan that was made before, under a new capture.
 
-        Failed when the plan no longer fits what is stored.
+        Failed, and no capture made, when the plan no longer fits what is stored, or when Kafka doesn't answer or
+        doesn't give the topics that so many agents need.
         """
+
+        def ready(lanes: Sequence[LaneName]) -> None:
+            for name in lanes:
+                lane = Lane(asked.domain, name, self.settings.topic_prefix)
+                ensure_topics(kafka, lane, agents or self.settings.workers)
+
+        kafka = self.settings.kafka_config()
+        # Planning may take long: what it would be in vain without is looked at before.
+        check_reachable(kafka)
         with self.connected("plan") as connection:
+            mint = partial(ledger.mint, connection, who=captures.who(), reason=reason, dry_run=dry_run, ready=ready)
             for other in captures.said_unfinished(connection, asked.domain):
                 log.warning("%s", other)
             named = asked.source if isinstance(asked, Plan) else source
             with closing(self._source(connection, asked.domain, named)) as opened:
-                if isinstance(asked, Plan):
-                    return self._mint_made(connection, opened, asked, dry_run=dry_run, reason=reason)
-                planning = Finding(opened, asked)
-                return ledger.mint(connection, planning, who=captures.who(), reason=reason, dry_run=dry_run)
-
-    def _mint_made(
-        self, connection: psycopg.Connection, source: Source, plan: Plan, *, dry_run: bool, reason: str
-    ) -> tuple[Capture, PlanHead]:
-        with connection.transaction():
-            # What it reads must not be taken back between looking at it and its being frozen.
-            ledger.hold(connection, plan.domain)
-            if why := source.stale(plan):
-                raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
-            return ledger.mint(connection, Made(plan), who=captures.who(), reason=reason, dry_run=dry_run)
+                if not isinstance(asked, Plan):
+                    return mint(Finding(opened, asked))
+                with connection.transaction():
+                    # What it reads must not be taken back between looking at it and its being frozen.
+                    ledger.hold(connection, asked.domain)
+                    if why := opened.stale(asked):
+                        raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
+                    return mint(Made(asked))
 
     def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
         """Run a capture until it is complete, and report."""
@@ -137,9 +156,7 @@ class Replayer:
                 log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
                 with self._journal(capture, listener) as journaled:
                     self._run(capture, journaled, agents or self.settings.workers)
-            with self.connected("report") as connection:
-                progress = ledger.progress(connection, capture.capture_id)
-                problems = captures.problems(connection, capture.capture_id)
+            progress, problems = self._outcome(capture.capture_id)
             for problem in problems:
                 log.warning(
                     "%d × %s, first %s: %s",
@@ -154,6 +171,25 @@ class Replayer:
             )
         finally:
             no_longer_to(handler)
+
+    def _outcome(self, capture_id: str) -> tuple[Progress, list[dict[str, Any]]]:
+        """What a complete capture has done; a database that is away now is waited for."""
+        try:
+            for attempt in stamina.retry_context(
+                on=_database_away, attempts=None, timeout=_REPORT_SECONDS, wait_max=2.0
+            ):
+                with attempt:
+                    if attempt.num == 2:
+                        log.warning("the work is done, the database went away before the report: trying again")
+                    with self.connected("report") as connection:
+                        return ledger.progress(connection, capture_id), captures.problems(connection, capture_id)
+        except Failed as error:
+            raise Failed(
+                f"{capture_id} is complete, but what it did can't be read: {error.what}",
+                why=error.why,
+                mend=f"see `rederive captures show {capture_id}` when the database is back",
+            ) from error
+        raise AssertionError("unreachable")
 
     @contextmanager
     def _journal(self, capture: Capture, listener: Listener) -> Iterator[Listener]:

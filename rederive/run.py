@@ -17,7 +17,7 @@ from producers.sender import Delivered
 from producers.source import Refusal, Source
 from rederive import captures
 from rederive.after import follow
-from rederive.database import failure
+from rederive.database import connection_string, failure
 from rederive.outlets import Outlets
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
@@ -71,7 +71,7 @@ class Run:
         if not delivered:
             return
         try:
-            with psycopg.connect(self.database_url, autocommit=True, connect_timeout=5) as connection:
+            with self._connect() as connection:
                 ledger.mark_sent(connection, self.capture.capture_id, delivered)
         except psycopg.Error as error:
             log.warning("the last deliveries are not noted and will be sent again: %s", error)
@@ -108,10 +108,7 @@ class Run:
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
         """A connection that holds the capture: nobody else may run it meanwhile."""
-        name = f"rederive replay {self.capture.capture_id}"
-        with psycopg.connect(
-            self.database_url, autocommit=True, connect_timeout=10, application_name=name
-        ) as connection:
+        with self._connect() as connection:
             if not self._locked(connection):
                 raise TakenOverError(
                     f"{self.capture.capture_id} is being run by another process",
@@ -119,6 +116,10 @@ class Run:
                     mend="watch it with `rederive captures show " + self.capture.capture_id + "`",
                 )
             yield connection
+
+    def _connect(self) -> psycopg.Connection:
+        name = f"rederive replay {self.capture.capture_id}"
+        return psycopg.connect(connection_string(self.database_url, name), autocommit=True)
 
     def _locked(self, connection: psycopg.Connection) -> bool:
         """Lock the capture; a session that has just gone may hold it a moment longer."""
@@ -158,8 +159,8 @@ class _Steps:
         self._open_lanes(connection)
 
     def _open_lanes(self, connection: psycopg.Connection) -> None:
-        for name in ledger.lanes(connection, self.capture.capture_id):
-            self.outlets.open(connection, name)
+        for name, units in ledger.lanes(connection, self.capture.capture_id).items():
+            self.outlets.open(connection, name, units)
 
     def advance(self) -> bool:
         """Send some, count sometimes; whether something has moved.

@@ -16,6 +16,7 @@ from schemas.unit import MAX_RECORD_BYTES
 PREFIX = "REDERIVE_"
 TOML_FILE = "rederive.toml"
 
+_WORKERS_A_CORE, _FEW_WORKERS, _MOST_WORKERS = 4, 8, 64
 _LEGAL_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 
@@ -26,6 +27,18 @@ class Endpoints:
 
     kafka_bootstrap: str
     database_url: str = field(repr=False)
+
+
+def too_many_workers(workers: int) -> str:
+    """Why a run can't have so many agents; empty when it can."""
+    cores = len(os.sched_getaffinity(0))
+    most = min(max(_WORKERS_A_CORE * cores, _FEW_WORKERS), _MOST_WORKERS)
+    if workers <= most:
+        return ""
+    return (
+        f"at most {most}, for {cores} cores: an agent fills a core and takes 150 MB, "
+        "and the broker keeps files for a partition each, for good"
+    )
 
 
 class Settings(BaseSettings):
@@ -44,7 +57,7 @@ class Settings(BaseSettings):
     kafka_ssl_ca_location: Path | None = None
     database_url: SecretStr | None = None
     topic_prefix: str = ""
-    workers: int = Field(default=2, ge=1, le=256)
+    workers: int = Field(default=2, ge=1)
     batch_rows: int = Field(default=5000, ge=1, le=1_000_000)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     maven_repository: str | None = None
@@ -76,6 +89,13 @@ class Settings(BaseSettings):
     def _absolute_home(cls, home: Path) -> Path:
         # services and workers may run in other folders
         return home.expanduser().absolute()
+
+    @field_validator("workers", mode="after")
+    @classmethod
+    def _bounded_workers(cls, workers: int) -> int:
+        if why := too_many_workers(workers):
+            raise ValueError(why)
+        return workers
 
     @field_validator("log_level", "kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
     @classmethod

@@ -43,10 +43,8 @@ class Status:
 
 def look(settings: Settings) -> Status:
     """How everything is; starts nothing, and what doesn't answer is said, not raised."""
-    embedded = local.endpoints(settings)
-    bootstrap = settings.kafka_bootstrap or (embedded.kafka_bootstrap if embedded else None)
-    url = settings.database_url.get_secret_value() if settings.database_url else None
-    url = url or (embedded.database_url if embedded else None)
+    bootstrap = settings.kafka_bootstrap or local.running_kafka(settings)
+    url = settings.database_url.get_secret_value() if settings.database_url else local.running_database(settings)
     lag: list[tuple[str, int, int]] | None = None
     if bootstrap:
         named = settings.model_copy(update={"kafka_bootstrap": bootstrap})

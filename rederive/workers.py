@@ -64,12 +64,16 @@ class Workers:
         try:
             wanted: list[Role] = [*["agent"] * self.agents, *["sink"] * self.sinks]  # type: ignore[list-item]
             for role in wanted:
-                worker = self._take_slot(role)
-                self._workers.append(worker)
-                self._start(worker)
+                self._add(role)
         except BaseException:
             self.stop()
             raise
+
+    def grow(self, agents: int) -> None:
+        """Start what is missing of so many agents; none is stopped."""
+        while self.agents < agents:
+            self._add("agent")
+            self.agents += 1
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -107,6 +111,11 @@ class Workers:
                 worker.process.stdout.close()
             worker.slot.close()
         self._workers.clear()
+
+    def _add(self, role: Role) -> None:
+        worker = self._take_slot(role)
+        self._workers.append(worker)
+        self._start(worker)
 
     def _buried(self, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

@@ -185,7 +185,7 @@ class Sink:
     def _apply(self, capture_id: str, results: list[Result]) -> Applied:
         """Apply with patience: what passes by itself is tried again, what needs a person stops the sink."""
         for attempt in stamina.retry_context(
-            on=_passes, attempts=None, timeout=_CONNECT_ATTEMPT_SECONDS, wait_initial=0.05, wait_max=10.0
+            on=passes, attempts=None, timeout=_CONNECT_ATTEMPT_SECONDS, wait_initial=0.05, wait_max=10.0
         ):
             with attempt:
                 try:
@@ -193,7 +193,9 @@ class Sink:
                 except psycopg.Error as error:
                     if self._connection is not None and self._connection.broken:
                         self._connection = None
-                    if _passes(error):
+                    if passes(error):
+                        if attempt.num == 1:
+                            log.warning("rows of %s wait for the database: %s", capture_id, error)
                         raise
                     raise Failed(
                         f"rows of {capture_id} can't be written",
@@ -247,7 +249,7 @@ class Sink:
             )
 
 
-def _passes(error: Exception) -> bool:
+def passes(error: Exception) -> bool:
     """Whether trying again may help: the connection is gone, or the SQLSTATE's class is 40, 08, 53 or 57."""
     if not isinstance(error, psycopg.Error):
         return False

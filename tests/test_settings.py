@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from rederive.__main__ import run
 from rederive.endpoints import resolve
 from rederive.settings import Endpoints, Settings
 from schemas.errors import UsageError
@@ -53,6 +54,26 @@ def test_a_bad_variable_is_named_and_its_value_kept_secret(
     with pytest.raises(UsageError, match=said) as caught:
         Settings()
     assert "hunter2" not in str(caught.value)
+
+
+def test_more_agents_than_the_machine_has_use_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)))
+    assert Settings(workers=16).workers == 16
+    with pytest.raises(UsageError, match="settings") as caught:
+        Settings(workers=17)
+    assert "at most 16, for 4 cores" in caught.value.why
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(1000)))
+    with pytest.raises(UsageError):
+        Settings(workers=65)
+
+    # No command gets as far as services.
+    monkeypatch.setenv("REDERIVE_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("REDERIVE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
+    for words in (["replay", "betfair"], ["replay-topic", "racing"], ["gaps", "racing"], ["captures", "resume", "x"]):
+        assert run([*words, "--workers", "9999"]) == 2
+        assert "at most 64" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "said"), [("wrokers = 3", "wrokers"), ("workers = ", "rederive.toml")])

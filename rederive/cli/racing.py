@@ -219,7 +219,7 @@ def _plan(request: "Request") -> "Plan":
 def _run(request: "Request", reason: str, workers: int | None, *, json: bool) -> int:
     replayer = _replayer()
     _check_asking(replayer, request)
-    capture, head = replayer.mint(request, "api", dry_run=False, reason=reason)
+    capture, head = replayer.mint(request, "api", dry_run=False, reason=reason, agents=workers)
     return run(replayer, capture, 500, workers, json=json, head=head)
 
 

@@ -106,5 +106,5 @@ def apply(
         raise UsageError(f"{file} is no plan", why=why, mend="`rederive plan betfair > plan.json` makes one") from None
     replayer = Replayer.of(Settings())
     replayer.check(made)
-    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason)
+    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=workers)
     return run(replayer, capture, batch_size, workers, json=json, head=head)

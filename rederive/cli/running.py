@@ -20,9 +20,23 @@ To = Annotated[str | None, Parameter(name="--to", help="Last UTC day, included; 
 BatchSize = Annotated[
     int, Parameter(validator=validators.Number(gte=1), help="Rows a progress line, where there is no bar.")
 ]
+
+
+def _bounded(_: object, workers: int | None) -> None:
+    if workers is not None:
+        from rederive.settings import too_many_workers
+
+        if why := too_many_workers(workers):
+            raise ValueError(why)
+
+
 Agents = Annotated[
     int | None,
-    Parameter(name="--workers", validator=validators.Number(gte=1), help="Agents. Default: REDERIVE_WORKERS."),
+    Parameter(
+        name="--workers",
+        validator=(validators.Number(gte=1), _bounded),
+        help="Agents, at most 4 a core. Default: REDERIVE_WORKERS.",
+    ),
 ]
 Reason = Annotated[str, Parameter(help="Why, for the record.")]
 
@@ -124,7 +138,7 @@ def plan_and_run(
     from rederive.settings import Settings
 
     replayer = Replayer.of(Settings())
-    capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason)
+    capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason, agents=agents)
     return run(replayer, capture, batch_size, agents, json=json, head=head)
 
 

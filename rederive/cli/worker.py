@@ -67,6 +67,7 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
     from processors.registry import PROCESSORS
     from processors.runtime import AgentConfig, run_agent
     from rederive.endpoints import resolve
+    from rederive.logs import libraries_too
     from rederive.settings import Settings
     from schemas.lane import Lane, LaneName
 
@@ -80,6 +81,7 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
         kafka,
         settings.home / "run" / "faust",
     )
+    libraries_too()
     # faust names the loggers of its services after the module that defines them: ours among them.
     _quiet("faust", "aiokafka", "mode", "processors.runtime")
     return run_agent(config, PROCESSORS[domain].process, _until_stopped(with_parent=with_parent))
@@ -104,14 +106,16 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
     _ends_at_once()
     import psycopg
 
-    from rederive.database import place
+    from rederive.database import connection_string, place
     from rederive.endpoints import resolve
+    from rederive.logs import libraries_too
     from rederive.settings import Settings
     from rederive.workers import BEGIN_AGAIN, NEEDS_A_PERSON
     from schemas.lane import Lane, LaneName
     from schemas.registry import DOMAINS
     from sinks.consumer import ConsumerLostError, Sink, SinkConfig
 
+    libraries_too()
     settings = Settings()
     endpoints = resolve(settings)
     # A URL that can't be read is refused here, before anything could quote it.
@@ -123,7 +127,7 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
         member=_grown_up(member, kafka, where.derived),
         kafka=kafka,
         connect=lambda: psycopg.connect(
-            endpoints.database_url, autocommit=True, connect_timeout=10, application_name=f"rederive sink {member}"
+            connection_string(endpoints.database_url, f"rederive sink {member}"), autocommit=True
         ),
         batch_rows=settings.batch_rows,
     )

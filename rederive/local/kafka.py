@@ -225,16 +225,25 @@ def _java() -> Path:
     return Path(JAVA)
 
 
+_TOO_MANY_PARTITIONS = (
+    "delete topics that have far more partitions than you have cores, but never racing.log, racing.detail or finra.log"
+)
+
+
 def _died(said: str, log_file: Path) -> Failed:
     if "No space left on device" in said:
         mend = "make room on the disk, then start again"
+    elif "Too many open files" in said:
+        mend = f"let a process open more files (`ulimit -n 65536`), then start again; {_TOO_MANY_PARTITIONS}"
+    elif "Map failed" in said:
+        mend = f"let it map more files (`sysctl -w vm.max_map_count=1048576`), then start again; {_TOO_MANY_PARTITIONS}"
     elif "OutOfMemoryError" in said or "Cannot allocate memory" in said:
         mend = "free memory (Kafka takes up to 700 MB), then start again"
     elif "Permission denied" in said or "AccessDenied" in said:
         mend = "give the home folder back to this user, or set REDERIVE_HOME to another one"
     else:
         mend = f"read {log_file}; a running Kafka can be named in REDERIVE_KAFKA_BOOTSTRAP instead"
-    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("\tat ")]
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith(("\t", "WARNING: "))]
     return Failed("the embedded Kafka did not start", why="\n       ".join(lines[-12:]) or "it said nothing", mend=mend)
 
 

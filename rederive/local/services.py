@@ -108,6 +108,13 @@ def running_database(settings: Settings) -> str | None:
     return postgres.url(state) if postgres.find(state) and postgres.answers(state) else None
 
 
+def running_kafka(settings: Settings) -> str | None:
+    """The bootstrap address of the embedded Kafka, None unless it answers. Starts nothing."""
+    home = Home(settings.home)
+    kafka, state = Kafka(home), home.load()
+    return f"127.0.0.1:{state.kafka_port}" if kafka.find(state) and kafka.answers(state) else None
+
+
 def endpoints(settings: Settings) -> Endpoints | None:
     """Where the embedded services answer, None unless both do. Starts nothing."""
     if any(one.state != "running" for one in status(settings)):

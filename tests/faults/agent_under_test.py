@@ -21,7 +21,7 @@ NEVER = "never"
 
 
 def main() -> int:
-    harm, at, bootstrap, prefix, folder = sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]
+    harm, at, bootstrap, prefix, folder, name, session = sys.argv[1], int(sys.argv[2]), *sys.argv[3:8]
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 
     def process(value: bytes, columns: Sequence[str]) -> Outcome:  # noqa: ARG001
@@ -38,7 +38,10 @@ def main() -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     lane = Lane("betfair", LaneName.REPLAY, prefix)
-    config = AgentConfig(lane, f"{prefix}agent", {"bootstrap.servers": bootstrap}, Path(folder), commit_seconds=0.05)
+    kafka = {"bootstrap.servers": bootstrap}
+    config = AgentConfig(
+        lane, f"{prefix}{name}", kafka, Path(folder), commit_seconds=0.05, session_seconds=float(session)
+    )
     return run_agent(config, process, stop)
 
 

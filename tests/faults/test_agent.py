@@ -21,8 +21,11 @@ RECORDS = 200
 REPEATS = 3
 
 
-def agent(settings: Settings, harm: str, at: int) -> subprocess.Popen[bytes]:
+def agent(
+    settings: Settings, harm: str, at: int, name: str = "agent", session_seconds: float = 6.0
+) -> subprocess.Popen[bytes]:
     words = [harm, str(at), str(settings.kafka_bootstrap), settings.topic_prefix, str(settings.home)]
+    words += [name, str(session_seconds)]
     return subprocess.Popen(
         [sys.executable, "-m", "tests.faults.agent_under_test", *words],
         cwd=ROOT,

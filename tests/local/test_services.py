@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -19,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from rederive.local import start, status
+from rederive.local.kafka import _died
 from rederive.settings import Settings
 from tests.services import ROOT
 from tests.wait import until
@@ -267,6 +269,38 @@ def test_stop_asks_while_a_capture_is_being_run(other: Place) -> None:
     with psycopg.connect(other.endpoints()[1], application_name=f"rederive replay {capture}"):
         assert other.run("stop", "--yes").returncode == 0
     assert other.run("status").returncode == 1
+
+
+def test_a_broker_that_may_not_open_its_files(other: Place) -> None:
+    other.start()
+    other.run("stop")
+    done = subprocess.run(
+        [sys.executable, "-c", "from rederive import local, settings; local.start_kafka(settings.Settings())"],
+        env=other.environment,
+        cwd=ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Too many open files" in done.stderr
+    assert "ulimit -n" in done.stderr
+    assert "never racing.log" in done.stderr
+    other.start()
+
+
+@pytest.mark.parametrize(
+    ("said", "mend"),
+    [
+        ("java.io.IOException: Map failed\nCaused by: java.lang.OutOfMemoryError: Map failed", "vm.max_map_count"),
+        ("java.io.IOException: Too many open files", "ulimit -n"),
+        ("java.lang.OutOfMemoryError: Java heap space", "free memory"),
+        ("java.nio.file.AccessDeniedException: /data/meta.properties", "give the home folder back"),
+    ],
+)
+def test_why_a_broker_did_not_start(said: str, mend: str) -> None:
+    assert mend in _died(said, Path("kafka.log")).mend
 
 
 def test_who_starts_them_without_saying_so_is_told(other: Place) -> None:

@@ -13,11 +13,13 @@ from pydantic import SecretStr
 from rederive import local
 from rederive.migrate import migrate
 from rederive.settings import Settings
+from rederive.status import look
 from schemas.betfair import SCOPES
-from tests.program import last_object
+from tests.program import last_object, workers
 from tests.replay.midway import held, running
 from tests.replay.stored import counts, nulls, scalar
 from tests.reports.made import many
+from tests.wait import until
 
 pytestmark = pytest.mark.services
 
@@ -86,12 +88,21 @@ def test_the_broker_is_killed_midway(own: Own) -> None:
     with held(own.url, HELD) as row, running(own.settings, *words) as run:
         row.reached()
         own.end("kafka", signal.SIGKILL)
+        assert [state for _, state, _ in look(own.services).services] == ["away", "running"]
         row.release()
         own.back()
         found = _finished(run)
     assert (found["processed"], *counts(found)) == (ROWS, ROWS, 0, 0)
     with psycopg.connect(own.url) as connection:
         assert nulls(connection, SCOPES["l1"]) == (0, 0, 0)
+
+
+def test_the_broker_is_restarted_while_agents_join(own: Own) -> None:
+    with running(own.settings, "replay", "betfair", "--all-rows", "--dry-run", "--workers", "2", "--json") as run:
+        until(lambda: len(workers(run, "agent")) == 2, 60, "no agents are started")
+        own.end("kafka", signal.SIGTERM)
+        own.back()
+        assert _finished(run)["processed"] == ROWS
 
 
 def test_postgres_is_restarted_midway(own: Own) -> None:

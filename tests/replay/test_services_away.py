@@ -1,0 +1,109 @@
+"""A service that is away before a run begins, or when it has just ended."""
+
+import logging
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import rederive.replay
+from producers import ledger
+from producers.source import Request
+from rederive.replay import Replayer
+from rederive.settings import Endpoints, Settings
+from schemas.betfair import SCOPES
+from schemas.capture import Capture
+from schemas.errors import Failed
+from schemas.table import Mode
+from tests.program import rederive as command
+from tests.program import start
+from tests.replay.stored import scalar
+from tests.reports.made import many
+
+pytestmark = pytest.mark.services
+
+REQUEST = Request("betfair", Mode.FILL, SCOPES["l1"])
+
+
+def captures(connection: psycopg.Connection) -> int:
+    return int(scalar(connection, "SELECT count(*) FROM rederive.captures"))
+
+
+def test_no_capture_is_made_without_a_broker(settings: Settings, connection: psycopg.Connection) -> None:
+    many(connection, 10, 10, SCOPES["l1"])
+    away = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    plan = settings.home.parent / "plan.json"
+    plan.write_text(command(settings, "plan", "betfair", "--columns", "l1").stdout)
+    runs = [start(away, *words) for words in (("replay", "betfair", "--columns", "l1"), ("apply", str(plan)))]
+    for run in runs:
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 1, said
+        assert "Kafka at 127.0.0.1:1 does not answer" in said
+        assert "resume" not in said
+    assert captures(connection) == 0
+
+
+def test_no_capture_is_made_without_topics(
+    settings: Settings, connection: psycopg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise Failed("topic betfair.replay can't be made")
+
+    many(connection, 10, 10, SCOPES["l1"])
+    monkeypatch.setattr(rederive.replay, "ensure_topics", refused)
+    with pytest.raises(Failed, match="can't be made"):
+        Replayer(settings, database_url).mint(REQUEST, "table", dry_run=False, reason="")
+    assert captures(connection) == 0
+
+
+@pytest.fixture
+def complete(settings: Settings, connection: psycopg.Connection, database_url: str) -> Capture:
+    """A capture that has just become complete."""
+    Replayer(settings, database_url).mint(REQUEST, "table", dry_run=False, reason="")
+    connection.execute("UPDATE rederive.captures SET state = 'complete'")
+    found = ledger.find(connection, str(scalar(connection, "SELECT capture_id FROM rederive.captures")))
+    assert found is not None
+    return found
+
+
+class Closed(logging.Handler):
+    """The database takes no connection until a line of the log says that it is tried again."""
+
+    def __init__(self, database_url: str, maintenance_url: str) -> None:
+        super().__init__()
+        self._admin = psycopg.connect(maintenance_url, autocommit=True)
+        self._name = sql.Identifier(database_url.rpartition("/")[2].partition("?")[0])
+        self.allow(allowed=False)
+
+    def allow(self, *, allowed: bool) -> None:
+        words = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        self._admin.execute(words.format(self._name, sql.SQL("true" if allowed else "false")))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "trying again" in record.getMessage():
+            self.allow(allowed=True)
+
+
+def test_the_report_waits_for_the_database(
+    settings: Settings,
+    database_url: str,
+    complete: Capture,
+    endpoints: Endpoints,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replayer = Replayer(settings, database_url)
+    closed = Closed(database_url, endpoints.database_url)
+    logger = logging.getLogger("rederive.replay")
+    logger.addHandler(closed)
+    try:
+        assert replayer.run(complete, lambda _: None).exit_code == 0
+
+        closed.allow(allowed=False)
+        logger.removeHandler(closed)
+        monkeypatch.setattr(rederive.replay, "_REPORT_SECONDS", 0.5)
+        with pytest.raises(Failed, match="is complete, but what it did can't be read") as caught:
+            replayer.run(complete, lambda _: None)
+        assert f"captures show {complete.capture_id}" in caught.value.mend
+    finally:
+        logger.removeHandler(closed)
+        closed.allow(allowed=True)
