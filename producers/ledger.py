@@ -109,9 +109,11 @@ def progress(connection: Connection, capture_id: str) -> Progress:
                   count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'planned'),
                   coalesce(sum(rows), 0)::int8,
                   coalesce(sum(updated), 0)::int8, coalesce(sum(unchanged), 0)::int8, coalesce(sum(skipped), 0)::int8,
-                  coalesce(sum(errors), 0)::int8
-           FROM rederive.units WHERE capture_id = %s""",
-        [capture_id],
+                  coalesce(sum(errors), 0)::int8,
+                  CASE WHEN (SELECT mode FROM rederive.captures WHERE capture_id = %(id)s) = %(insert)s
+                       THEN coalesce(sum(rows) FILTER (WHERE state IN ('applied', 'dead')), 0)::int8 END
+           FROM rederive.units WHERE capture_id = %(id)s""",
+        {"id": capture_id, "insert": Mode.INSERT},
     ).fetchone()
     assert row is not None
     return Progress(*row)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from psycopg import Connection
 
 from rederive.finra.partitions import Partitions
+from rederive.finra.validation import validate
 from schemas.finra import FINRA, REJECT_ALERT
 
 Health = Literal["healthy", "between", "unhealthy"]
@@ -69,6 +70,20 @@ def quality(connection: Connection, asked: Partitions) -> Quality:
     run = _run(connection, asked.capture)
     failures = check_rows(connection, asked, status="FAIL", limit=LATEST_FAILURES)
     return Quality(_counts(connection, asked), failures, run, _figures(connection, run) if run else [])
+
+
+def checked(connection: Connection, run: str) -> dict[str, int]:
+    """Check what a run has stored, and count all its checks by status: those that its units made with their rows too.
+
+    The same checks as `quality` shows of this run.
+    """
+    validate(connection, run)
+    counts = _counts(connection, Partitions(capture=run))
+    return {
+        "PASS": sum(one.passed for one in counts),
+        "WARN": sum(one.warned for one in counts),
+        "FAIL": sum(one.failed for one in counts),
+    }
 
 
 def check_rows(
