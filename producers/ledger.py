@@ -1,6 +1,6 @@
 """The producer's side of captures: minting them with their plan, and the states of units on their way out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 from psycopg import Connection, Cursor
@@ -117,6 +117,11 @@ def progress(connection: Connection, capture_id: str) -> Progress:
     ).fetchone()
     assert row is not None
     return Progress(*row)
+
+
+def note_memory(connection: Connection, capture_id: str, memory: Mapping[str, Mapping[str, int]]) -> None:
+    """Keep what the run's processes took of memory, in bytes by role."""
+    connection.execute("UPDATE rederive.captures SET memory = %s WHERE capture_id = %s", [Jsonb(memory), capture_id])
 
 
 def planned(connection: Connection, capture_id: str, after: int, limit: int) -> list[PlannedUnit]:

@@ -17,6 +17,7 @@ from producers.sender import Delivered
 from producers.source import Refusal, Source
 from rederive.after import follow
 from rederive.database import failure
+from rederive.memory import Memory
 from rederive.outlets import Outlets
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
@@ -147,6 +148,7 @@ class _Steps:
         self._done_before: int | None = None
         self._all_sent = self._awaited = False
         self._looked = 0.0
+        self._memory = Memory()
 
     def begin(self, connection: psycopg.Connection, source: Source) -> None:
         """Begin, or go on with a new connection."""
@@ -237,9 +239,12 @@ class _Steps:
         if self._done_before is None:
             self._done_before = self.progress.units_done
         self._looked = time.monotonic()
+        self._memory.look(self.outlets.processes())
         self.listener(self.progress)
         if self.progress.complete and not self._more(connection):
             follow(connection, self.capture)
+            self._memory.look(self.outlets.processes(), last=True)
+            ledger.note_memory(connection, self.capture.capture_id, self._memory.describe())
             self.complete = ledger.finish(connection, self.capture.capture_id)
         if not self.complete:
             found = ledger.find(connection, self.capture.capture_id)

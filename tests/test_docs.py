@@ -115,8 +115,13 @@ def _commands_below(node: cyclopts.App, words: tuple[str, ...] = ()) -> Iterator
             yield from _commands_below(node[name], (*words, name))
 
 
-_OF_PAGES: dict[tuple[str, ...], str] = {("replay", "racing"): "racing", ("plan", "racing"): "racing", ("gaps", "racing"): "racing",
-             ("replay", "finra"): "finra", ("plan", "finra"): "finra"}  # fmt: skip
+_OF_PAGES: dict[tuple[str, ...], str] = {
+    ("replay", "racing"): "racing",
+    ("plan", "racing"): "racing",
+    ("gaps", "racing"): "racing",
+    ("replay", "finra"): "finra",
+    ("plan", "finra"): "finra",
+}
 """Commands whose options stand on the page of their domain."""
 
 

@@ -385,3 +385,21 @@ def test_no_line_of_a_week_or_of_quality_is_wider_than_a_terminal(
         lines = capsys.readouterr().out.splitlines()
         assert max(map(len, lines)) <= 120, max(lines, key=len)
         assert any(capture in line for line in lines)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("seconds", "half", "health"),
+    [(60, 190, "healthy"), (60, 150, "between"), (60, 100, "unhealthy"), (59, 100, "not judged")],
+)
+def test_memory_is_reported_as_it_was_measured(
+    store: psycopg.Connection, said: Any, seconds: int, half: int, health: str
+) -> None:
+    made = Run.made(store)
+    made.ingest(content(EXAMPLE_A), WEEK, "OTC", AT)
+    store.execute("UPDATE rederive.captures SET finished_at = created_at + %s * interval '1 second'", [seconds])
+    measured = {"agent": {"half": half * 1_000_000, "peak": 200_000_000}, "sink": {"half": 90, "peak": 90}}
+    ledger.note_memory(store, made.capture_id, measured)
+    figures = {one["name"]: (one["value"], one["health"]) for one in said("report", "quality")["figures"]}
+    assert figures["peak memory of a process, MB"] == (200.0, "not judged")
+    assert figures["growth of memory in the second half"] == (200 / half - 1, health)
