@@ -1,6 +1,6 @@
 """The producer's side of captures: minting them with their plan, and the states of units on their way out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 from psycopg import Connection, Cursor
@@ -140,12 +140,19 @@ def progress(connection: Connection, capture_id: str) -> Progress:
                   count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'planned'),
                   coalesce(sum(rows), 0)::int8,
                   coalesce(sum(updated), 0)::int8, coalesce(sum(unchanged), 0)::int8, coalesce(sum(skipped), 0)::int8,
-                  coalesce(sum(errors), 0)::int8
-           FROM rederive.units WHERE capture_id = %s""",
-        [capture_id],
+                  coalesce(sum(errors), 0)::int8,
+                  CASE WHEN (SELECT mode FROM rederive.captures WHERE capture_id = %(id)s) = %(insert)s
+                       THEN coalesce(sum(rows) FILTER (WHERE state IN ('applied', 'dead')), 0)::int8 END
+           FROM rederive.units WHERE capture_id = %(id)s""",
+        {"id": capture_id, "insert": Mode.INSERT},
     ).fetchone()
     assert row is not None
     return Progress(*row)
+
+
+def note_memory(connection: Connection, capture_id: str, memory: Mapping[str, Mapping[str, int]]) -> None:
+    """Keep what the run's processes took of memory, in bytes by role."""
+    connection.execute("UPDATE rederive.captures SET memory = %s WHERE capture_id = %s", [Jsonb(memory), capture_id])
 
 
 def planned(connection: Connection, capture_id: str, after: int, limit: int) -> list[PlannedUnit]:

@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "compute",
     "local",
+    "topics",
     "worker",
 )
 """The modules of rederive.cli that hold commands: imported always, so they import what is heavy only when they run."""

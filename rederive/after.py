@@ -1,21 +1,19 @@
 """What follows a capture's last unit, before it counts as complete: a domain's steps, and the checks of its rows."""
 
 import logging
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import psycopg
 
-from rederive.finra.validation import validate
+from rederive.finra.quality import checked
 from schemas.capture import Capture
 from schemas.registry import DOMAINS
 from sinks.steps import run_steps
 
 log = logging.getLogger(__name__)
 
-CHECKS: dict[str, Callable[[psycopg.Connection, str], list[Any]]] = {"finra": validate}
-"""By domain: check what a capture has stored, and keep the results."""
+CHECKS: dict[str, Callable[[psycopg.Connection, str], Mapping[str, int]]] = {"finra": checked}
+"""By domain: check what a capture has stored, keep the results, and count all of the capture's by status."""
 
 
 def follow(connection: psycopg.Connection, capture: Capture) -> None:
@@ -24,5 +22,8 @@ def follow(connection: psycopg.Connection, capture: Capture) -> None:
         return
     run_steps(connection, DOMAINS[capture.domain])
     if checks := CHECKS.get(capture.domain):
-        found = Counter(check.status for check in checks(connection, capture.capture_id))
-        log.info("checks: %s", ", ".join(f"{count} {status}" for status, count in sorted(found.items())) or "none")
+        found = checks(connection, capture.capture_id)
+        said = ", ".join(f"{count} {status}" for status, count in found.items() if count) or "none"
+        if found["FAIL"]:
+            said += f" (`rederive report quality --capture {capture.capture_id}` lists them)"
+        log.log(logging.WARNING if found["FAIL"] else logging.INFO, "checks: %s", said)

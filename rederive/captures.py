@@ -1,5 +1,6 @@
 """What people do with captures: look at them, cancel, take up again, roll back."""
 
+import difflib
 import getpass
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from psycopg import Connection
 from producers import ledger
 from rederive.finra import rollback as finra_rollback
 from schemas.capture import Capture, CaptureState
-from schemas.errors import Failed
+from schemas.errors import Failed, UsageError
 from schemas.finra import FINRA
 from schemas.finra_partition import DOMAIN_NAME
 from schemas.registry import DOMAINS
@@ -59,23 +60,76 @@ def who() -> str:
         return "unknown"
 
 
+LATEST = "latest"
+"""The newest capture; `latest:DOMAIN` is the newest of a domain."""
+
+_NEAR = 3
+
+
 def find(connection: Connection, capture_id: str) -> Capture:
     """The capture; Failed with near ones when there is none of that id."""
     capture = ledger.find(connection, capture_id)
     if capture is None:
-        newest = [one.capture_id for one in listed(connection, limit=3)]
-        raise Failed(
-            f"there is no capture {capture_id}",
-            why=f"the newest are {', '.join(newest)}" if newest else "none has been made yet",
-            mend="`rederive captures list` shows all",
-        )
+        raise _unknown(connection, capture_id)
     return capture
 
 
+def named(connection: Connection, word: str) -> str:
+    """The id of the run, or of the partition's capture, that a person's word names.
+
+    The word is an id, or `latest`, or `latest:DOMAIN`. Failed with near ones when there is none.
+    """
+    name, _, domain = word.partition(":")
+    if name == LATEST:
+        if domain and domain not in DOMAINS:
+            raise UsageError(f"there is no domain {domain!r}", why=f"there are {', '.join(DOMAINS)}")
+        if newest := listed(connection, limit=1, domain=domain or None):
+            return newest[0].capture_id
+        raise Failed(f"there is no {word} capture", why=f"no capture{f' of {domain}' if domain else ''} has been made")
+    if not _exists(connection, word):
+        raise _unknown(connection, word)
+    return word
+
+
+def _exists(connection: Connection, capture_id: str) -> bool:
+    if not is_partition(capture_id):
+        return ledger.find(connection, capture_id) is not None
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM rederive.units WHERE picked -> 'captures' ? %s)", [capture_id]
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _unknown(connection: Connection, capture_id: str) -> Failed:
+    """The message for an id that nothing has, with those that are near it, else the newest."""
+    if is_partition(capture_id):
+        rows = connection.execute(
+            """SELECT DISTINCT one FROM rederive.units, jsonb_array_elements_text(picked -> 'captures') one
+               WHERE jsonb_typeof(picked -> 'captures') = 'array'"""
+        )
+        mend = "`rederive report week` lists the captures of a week"
+    else:
+        rows = connection.execute("SELECT capture_id FROM rederive.captures ORDER BY number DESC")
+        mend = "`rederive captures list` shows all"
+    ids = [row[0] for row in rows]
+    near = difflib.get_close_matches(capture_id, ids, _NEAR, 0.8)
+    why = "none has been made yet"
+    if near or ids:
+        newest = [one.capture_id for one in listed(connection, limit=_NEAR)]
+        why = f"near it are {', '.join(near)}" if near else f"the newest are {', '.join(newest)}"
+    return Failed(f"there is no capture {capture_id}", why=why, mend=mend)
+
+
 def listed(
-    connection: Connection, *, limit: int, capture_id: str | None = None, state: CaptureState | None = None
+    connection: Connection,
+    *,
+    limit: int,
+    capture_id: str | None = None,
+    state: CaptureState | None = None,
+    domain: str | None = None,
+    since: datetime | None = None,
 ) -> list[Listed]:
-    """The newest captures first."""
+    """The newest captures first, of those that are asked for; `since` is aware, and when they were made."""
     rows = connection.execute(
         """SELECT c.capture_id, c.state, c.mode, c.dry_run, c.created_at, c.finished_at, c.who, c.reason, u.*
            FROM rederive.captures c CROSS JOIN LATERAL (
@@ -85,8 +139,10 @@ def listed(
                       coalesce(sum(skipped), 0)::int8, coalesce(sum(errors), 0)::int8
                FROM rederive.units WHERE capture_id = c.capture_id) u
            WHERE (%(id)s::text IS NULL OR c.capture_id = %(id)s) AND (%(state)s::text IS NULL OR c.state = %(state)s)
+             AND (%(domain)s::text IS NULL OR c.domain = %(domain)s)
+             AND (%(since)s::timestamptz IS NULL OR c.created_at >= %(since)s)
            ORDER BY c.number DESC LIMIT %(limit)s""",
-        {"id": capture_id, "state": state, "limit": limit},
+        {"id": capture_id, "state": state, "domain": domain, "since": since, "limit": limit},
     )
     return [Listed(*row) for row in rows]
 

@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from schemas.errors import Failed
@@ -69,20 +69,48 @@ def no_longer_to(handler: logging.Handler) -> None:
     handler.close()
 
 
-def newest(home: Path) -> Path:
-    """The log written last; Failed when there is none."""
-    found = sorted(folder(home).glob("*.log"), key=lambda path: path.stat().st_mtime)
+def newest(home: Path, domain: str = "") -> Path:
+    """The log written last, of the captures of a domain or of all; Failed when there is none."""
+    found = sorted(_all(home, domain), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise Failed(f"no logs in {folder(home)}", mend="a replay writes one: `rederive replay betfair`")
+        of = f" of {domain}" if domain else ""
+        raise Failed(
+            f"no logs{of} in {folder(home)}", mend=f"a replay writes one: `rederive replay {domain or 'betfair'}`"
+        )
     return found[-1]
 
 
-def lines(path: Path, *, follow: bool, last: int) -> Iterator[str]:
-    """The last lines of a log, and with `follow` whatever is added, until the caller stops asking."""
-    with path.open(errors="replace") as file:
-        yield from deque(file, maxlen=last)
-        while follow:
-            if line := file.readline():
-                yield line
+def _all(home: Path, domain: str = "") -> list[Path]:
+    return list(folder(home).glob(f"{domain}-*.log" if domain else "*.log"))
+
+
+def lines(
+    home: Path, which: Callable[[], Path], *, follow: bool, last: int, opened: Callable[[Path], None]
+) -> Iterator[str]:
+    """The last lines of the log that `which` names, and with `follow` whatever is added, until the caller stops asking.
+
+    When `which` comes to name another log, that is followed: from its start, or from where it stood when this began.
+    `opened` is told each log before its lines come.
+    """
+    seen = {path: path.stat().st_size for path in _all(home)} if follow else {}
+    path = which()
+    first = True
+    while True:
+        opened(path)
+        with path.open(errors="replace") as file:
+            if first:
+                yield from deque(file, maxlen=last)
+                first = False
             else:
-                time.sleep(0.2)
+                file.seek(seen.get(path, 0))
+            while follow:
+                if line := file.readline():
+                    yield line
+                elif (other := which()) != path:
+                    seen[path] = file.tell()
+                    path = other
+                    break
+                else:
+                    time.sleep(0.2)
+        if not follow:
+            return

@@ -1,8 +1,9 @@
 """Where a run's units go: per lane in use its topic, a producer to it, and the workers that answer."""
 
 import logging
+import os
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, get_args
 
 import psycopg
 from confluent_kafka import KafkaException
@@ -12,7 +13,7 @@ from producers.sender import Delivered, Sender
 from producers.topics import behind, ensure_topics, watermarks
 from rederive.logs import run_log
 from rederive.settings import Settings
-from rederive.workers import Workers
+from rederive.workers import Role, Workers
 from schemas.capture import Capture
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
@@ -58,6 +59,12 @@ class Outlets:
         workers = Workers(self.settings, lane, agents, log_file)
         self._open[name] = (Sender(kafka, lane.raw, sorted(kept)), workers)
         workers.start()
+
+    def processes(self) -> dict[str, list[int]]:
+        """Process ids of the run by role; the producer is this process."""
+        workers = [workers for _, workers in self._open.values()]
+        of_workers = {role: [pid for one in workers for pid in one.pids(role)] for role in get_args(Role)}
+        return {"producer": [os.getpid()], **of_workers}
 
     def check(self) -> None:
         """Start workers again that have died. Failed when only a person can mend it."""

@@ -22,10 +22,13 @@ def counts(progress: capture.Progress) -> str:
     # Of what is fetched or stands on a log nobody knows the rows before.
     known = progress.rows > progress.processed or progress.complete
     units = "" if known else f"{progress.units_done}/{progress.units} units, "
-    return f"{units}{progress.processed}/{total} processed, {_outcomes(progress)}"
+    done = "processed" if progress.read is None else "rows read"
+    return f"{units}{progress.processed}/{total} {done}, {_outcomes(progress)}"
 
 
 def _outcomes(progress: capture.Progress) -> str:
+    if progress.read is not None:
+        return f"{progress.updated} new rows, {progress.skipped} rejected, {progress.errors} errors"
     unchanged = f", {progress.unchanged} unchanged" if progress.unchanged else ""
     return f"{progress.updated} updated{unchanged}, {progress.skipped} skipped, {progress.errors} errors"
 

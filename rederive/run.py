@@ -18,6 +18,7 @@ from producers.source import Refusal, Source
 from rederive import captures
 from rederive.after import follow
 from rederive.database import connection_string, failure
+from rederive.memory import Memory
 from rederive.outlets import Outlets
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
@@ -150,6 +151,7 @@ class _Steps:
         self._done_before: int | None = None
         self._all_sent = self._awaited = False
         self._looked = 0.0
+        self._memory = Memory()
 
     def begin(self, connection: psycopg.Connection, source: Source) -> None:
         """Begin, or go on with a new connection."""
@@ -240,10 +242,13 @@ class _Steps:
         if self._done_before is None:
             self._done_before = self.progress.units_done
         self._looked = time.monotonic()
+        self._memory.look(self.outlets.processes())
         self.listener(self.progress)
         self.complete = self._ended(connection)
         if self.progress.complete and not self.complete and not self._more(connection):
             follow(connection, self.capture)
+            self._memory.look(self.outlets.processes(), last=True)
+            ledger.note_memory(connection, self.capture.capture_id, self._memory.describe())
             self.complete = ledger.finish(connection, self.capture.capture_id)
         return self.progress.units_done > before.units_done
 

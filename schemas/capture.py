@@ -51,7 +51,11 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A capture's counts, summed over its units. Rows: processed = updated + unchanged + skipped + errors."""
+    """A capture's counts, summed over its units. Rows: processed = updated + unchanged + skipped + errors.
+
+    Of a capture that inserts, `updated` are the new rows, and `read` the source rows that its units have read: one may
+    give several rows, or many give one. `read` is None for all others.
+    """
 
     units: int
     units_done: int
@@ -62,10 +66,13 @@ class Progress:
     unchanged: int
     skipped: int
     errors: int
+    read: int | None = None
 
     @property
     def processed(self) -> int:
-        """Rows that have an outcome."""
+        """Source rows that have an outcome."""
+        if self.read is not None:
+            return self.read
         return self.updated + self.unchanged + self.skipped + self.errors
 
     @property

@@ -4,8 +4,9 @@ import hashlib
 from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from schemas.errors import UsageError
 from schemas.lane import LaneName
 from schemas.table import Mode
 
@@ -90,3 +91,48 @@ class Digest:
         whole = self._hash.copy()
         whole.update(orjson.dumps(head.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS))
         return whole.hexdigest()
+
+
+FORMAT = 1
+"""The format of plans that this program writes and reads."""
+
+_MAKE_ONE = "`rederive plan betfair > plan.json` makes one"
+
+
+def read_plan(text: str, name: str) -> Plan:
+    """The plan that the text of the file `name` is. UsageError says why it is none."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        cut = text.strip() and error.pos >= len(text.rstrip()) - 1
+        why = "it is empty" if not text.strip() else f"it is no JSON: {error.msg}, line {error.lineno}"
+        if cut:
+            why = f"it ends in the middle, at line {error.lineno}, column {error.colno}: a part of it is missing"
+        raise UsageError(f"{name} is no plan", why=why, mend=_MAKE_ONE) from None
+    if not isinstance(found, dict):
+        kind = {list: "a list", str: "a text", type(None): "null"}.get(type(found), f"a {type(found).__name__}")
+        raise UsageError(f"{name} is no plan", why=f"a plan is one JSON object, this is {kind}", mend=_MAKE_ONE)
+    written = found.get("format", FORMAT)
+    if isinstance(written, int) and written > FORMAT:
+        raise UsageError(
+            f"{name} is a plan of format {written}",
+            why=f"a newer version wrote it: this one reads format {FORMAT}",
+            mend="apply it with the version that made it, or make it again with this one",
+        )
+    try:
+        return Plan.model_validate_json(text)
+    except ValidationError as error:
+        raise UsageError(f"{name} is no plan", why=_wrong(error), mend=_MAKE_ONE) from None
+
+
+def _wrong(error: ValidationError) -> str:
+    """What a plan lacks, else the first field that can't be, by its path."""
+    missing = [_path(one["loc"]) for one in error.errors() if one["type"] == "missing"]
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    first = error.errors()[0]
+    return f"its field {_path(first['loc'])}: {first['msg']}"
+
+
+def _path(where: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, where))

@@ -84,6 +84,7 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
         known = notes.lock(connection, capture_id, [result.origin for result in results])
         fresh = _first_of_each_unit(connection, capture_id, [r for r in results if r.origin not in known])
         alive = [result for result in fresh if result.outcome.dead is None]
+        inserts = writer.mode is Mode.INSERT
         changed: Counter[int] = Counter()
         for table in domain.tables:
             blocks = [
@@ -93,13 +94,15 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
                 if block.table == table.name
             ]
             try:
-                changed += _write(connection, table, blocks, writer)
+                written = _write(connection, table, blocks, writer)
             except _UNFIT as error:
                 raise _UnreadableError(f"{type(error).__name__}: {error}") from error
+            if not inserts or (table.policy is Mode.INSERT and not table.audit):
+                changed += written
         dead = {result.origin for result in results if result.outcome.dead is not None}
         notes.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
-        _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)])
-        _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None])
+        _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
+        _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
         return Applied(applied=len(fresh), repeated=len(results) - len(fresh))
 
 
@@ -155,8 +158,11 @@ def _first_of_each_unit(connection: Connection, capture_id: str, results: list[R
     return first
 
 
-def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]]) -> None:
-    """Write units' outcomes and their rows' problems."""
+def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]], *, inserts: bool) -> None:
+    """Write units' outcomes and their rows' problems.
+
+    Of a capture that inserts, `updated` are the new rows, however many were read for them, and none is `unchanged`.
+    """
     planned = [(r, updated) for r, updated in settled if r.unit is not None]
     if not planned:
         return
@@ -166,8 +172,9 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
         outcome = result.outcome
         dead = outcome.dead is not None
         skipped, errors = (0, 0) if dead else (len(outcome.skips), len(outcome.errors))
+        answered = 0 if dead else max(outcome.read - skipped - errors, 0)
         # Where a source row gives several rows it counts once.
-        updated = min(changed, max(outcome.read - skipped - errors, 0))
+        updated = changed if inserts else min(changed, answered)
         units.append(
             {
                 "unit": result.unit,
@@ -176,6 +183,7 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
                 "record_offset": result.origin.offset,
                 "read": outcome.read,
                 "updated": updated,
+                "unchanged": 0 if inserts else answered - updated,
                 "skipped": skipped,
                 "errors": errors,
                 "failure": outcome.dead,
@@ -193,11 +201,9 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
                updated = v.updated, skipped = v.skipped,
                rows = CASE WHEN u.rows = 0 THEN v.read ELSE u.rows END,
                errors = CASE WHEN v.state = 'dead' THEN greatest(u.rows, v.read, 1) ELSE v.errors END,
-               unchanged = CASE WHEN v.state = 'dead' THEN 0
-                                ELSE greatest(v.read - v.updated - v.skipped - v.errors, 0) END,
-               failure = v.failure
+               unchanged = v.unchanged, failure = v.failure
            FROM jsonb_to_recordset(%s::jsonb) AS v(unit int, state text, partition int, record_offset int8, read int,
-               updated int, skipped int, errors int, failure text)
+               updated int, unchanged int, skipped int, errors int, failure text)
            WHERE u.capture_id = %s AND u.unit = v.unit AND u.state <> 'applied'""",
         [orjson.dumps(units).decode(), capture_id],
     )

@@ -1,14 +1,17 @@
 """A capture as text, and what is said where there is none, without services."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from rederive import __main__ as program
 from rederive.cli.capture_text import asked, facts
 from rederive.local import has_database
+from rederive.migrate import migrate
 from rederive.settings import Settings
 
 SHOWN: dict[str, Any] = {
@@ -81,3 +84,58 @@ def test_nothing_is_started_to_look_into_a_database_that_never_was(
     assert "do:  `rederive migrate`" in said
     assert not has_database(Settings())
     assert not (tmp_path / "home").exists()
+
+
+@pytest.fixture
+def three(database_url: str, monkeypatch: pytest.MonkeyPatch) -> psycopg.Connection:
+    """Three captures, a day apart."""
+    migrate(database_url)
+    monkeypatch.setenv("REDERIVE_DATABASE_URL", database_url)
+    connection = psycopg.connect(database_url, autocommit=True)
+    for number, domain, state in ((1, "betfair", "complete"), (2, "racing", "running"), (3, "betfair", "cancelled")):
+        connection.execute(
+            """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
+                   request, digest, who, state, created_at)
+               VALUES (%s, %s, %s, 'table', 'fill', 1, '{}', '{"start": null, "end": null}', '', 'tests', %s,
+                       %s::timestamptz)""",
+            [f"{domain}-2026020{number}-{number}", number, domain, state, f"2026-02-0{number} 12:00+00"],
+        )
+    return connection
+
+
+@pytest.mark.services
+def test_captures_are_asked_for_by_domain_state_and_day_and_the_latest_by_name(
+    three: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listed(*words: str) -> list[int]:
+        assert program.run(["captures", "list", "--json", *words]) == 0
+        return [int(one["capture_id"].rpartition("-")[2]) for one in json.loads(capsys.readouterr().out)]
+
+    with three:
+        assert listed() == [3, 2, 1]
+        assert listed("--domain", "betfair") == [3, 1]
+        assert listed("--state", "running") == [2]
+        assert listed("--since", "2026-02-02") == [3, 2]
+        assert listed("--since", "2026-02-02T12:00:01+00:00") == [3]
+        assert listed("--domain", "betfair", "--limit", "1") == [3]
+        assert listed("--domain", "finra") == []
+        for word, meant in (
+            ("latest", "betfair-20260203-3"), ("latest:racing", "racing-20260202-2"),
+            ("betfair-20260201-1", "betfair-20260201-1"),
+        ):  # fmt: skip
+            assert program.run(["captures", "show", word, "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["capture_id"] == meant
+        assert program.run(["captures", "cancel", "latest:racing"]) == 0
+        assert "racing-20260202-2 is cancelled" in capsys.readouterr().out
+        assert program.run(["captures", "rollback", "latest", "--yes"]) == 0
+        assert "betfair-20260203-3" in capsys.readouterr().out
+        assert listed("--state", "rolled-back") == [3]
+
+        assert program.run(["captures", "show", "betfair-20260203-4"]) == 1
+        assert "near it are betfair-20260203-3" in capsys.readouterr().err
+        assert program.run(["captures", "show", "latest:finra"]) == 1
+        assert "no capture of finra has been made" in capsys.readouterr().err
+        assert program.run(["captures", "show", "latest:football"]) == 2
+        assert "there are betfair, racing, finra" in capsys.readouterr().err
+        assert program.run(["captures", "list", "--domain", "finra"]) == 0
+        assert capsys.readouterr().out == "no capture is of what is asked for\n"

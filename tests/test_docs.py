@@ -3,16 +3,27 @@
 import importlib
 import re
 import shlex
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import cyclopts
+import psycopg
 import pytest
 
+from producers.topics import partitions_of, watermarks
 from rederive.__main__ import COMMANDS
 from rederive.cli.app import app
+from rederive.migrate import migrate
 from rederive.settings import PREFIX, Settings
-from tests.program import ROOT
+from schemas.finra import VENUE_SHARE
+from schemas.lane import Lane, LaneName
+from schemas.registry import DOMAINS
+from tests.finra.stored import Run
+from tests.finra.texts import AT, EXAMPLE_A, WEEK, content
+from tests.program import ROOT, environment, last_object, rederive
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 _OPERATORS = {"|", "||", "&", "&&", ";", "<", ">", ">>", "<(", "(", ")"}
@@ -95,6 +106,109 @@ def test_every_command_is_documented() -> None:
             for part in app[name].resolved_commands():
                 if not part.startswith("-"):
                     assert re.search(rf"rederive {name} {part}\b|`{part}`", said), f"rederive {name} {part}"
+
+
+def _commands_below(node: cyclopts.App, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], cyclopts.App]]:
+    for name in node.resolved_commands():
+        if not name.startswith("-"):
+            yield (*words, name), node[name]
+            yield from _commands_below(node[name], (*words, name))
+
+
+_OF_PAGES: dict[tuple[str, ...], str] = {
+    ("replay", "racing"): "racing",
+    ("plan", "racing"): "racing",
+    ("gaps", "racing"): "racing",
+    ("replay", "finra"): "finra",
+    ("plan", "finra"): "finra",
+}
+"""Commands whose options stand on the page of their domain."""
+
+
+def test_every_option_is_documented() -> None:
+    for words, command in _commands_below(app):
+        if command.default_command is None:
+            continue
+        name = _OF_PAGES.get(words, "commands")
+        page = (ROOT / f"docs/{name}.md").read_text()
+        if name == "commands":
+            head = next(
+                (found for found in re.findall(r"^## (.+)$", page, re.MULTILINE)
+                 if f"rederive {words[0]}" in found
+                 and (words[0] != "replay" or found.endswith(words[-1]))), None,
+            )  # fmt: skip
+            assert head is not None, f"no section has rederive {' '.join(words)}"
+            page = page.split(f"## {head}\n")[1].split("\n## ")[0]
+        for argument in command.assemble_argument_collection(parse_docstring=False):
+            long = [one for one in argument.names if one.startswith("--") and not one.startswith("--no-")]
+            if long and not argument.field_info.is_positional:
+                assert long[0] in page, f"rederive {' '.join(words)} {long[0]} is not in docs/{name}.md"
+
+
+def test_the_readme_names_each_command_once() -> None:
+    table = (ROOT / "README.md").read_text().split("## Commands")[1].split("## ")[0]
+    named = [words for cell in re.findall(r"^\| `(rederive [^`]+)`", table, re.MULTILINE)
+             if (words := command_words(cell))]  # fmt: skip
+    commands = [" ".join(words[: 1 + (app[words[0]].default_command is None)]) for words in named]
+    assert sorted(set(commands)) == sorted(commands)
+    assert {words[0] for words in named} == {name for name in app.resolved_commands() if not name.startswith("-")}
+
+
+def test_backup_and_retention_name_the_topics_of_every_domain() -> None:
+    operations = (ROOT / "docs/operations.md").read_text()
+    records = (ROOT / "docs/records.md").read_text()
+    retention, backup = (operations.split(f"## {name}\n")[1].split("\n## ")[0] for name in ("Retention", "Backup"))
+    for domain in DOMAINS.values():
+        for lane in [Lane(domain.name, name) for name in domain.kept]:
+            for section in (retention, backup):
+                assert f"`{lane.raw}`" in section, lane.raw
+                assert f"`{lane.dlq}`" in section, lane.dlq
+            assert f"<p>{lane.raw}`" in records
+    for name in DOMAINS:
+        assert f"`{name}`" in operations.split("## More machines\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.services
+def test_the_example_producer_says_what_is_not_delivered(settings: Settings) -> None:
+    page = (ROOT / "docs/records.md").read_text()
+    (code,) = [block for block in re.findall(r"(?:^(?: {4}.*)?\n)+", page, re.MULTILINE) if "Producer({" in block]
+    log = Lane("betfair", LaneName.LOG, settings.topic_prefix).raw
+    script = textwrap.dedent(code[code.index("    import json") :]).replace('"betfair.log"', f'"{log}"')
+
+    def send() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", script], env=environment(settings), capture_output=True, text=True, timeout=90,
+            check=False,
+        )  # fmt: skip
+
+    missing = send()
+    assert missing.returncode == 1
+    assert f"{log}: record 900001 is not delivered" in missing.stderr
+
+    made = last_object(rederive(settings, "topics", "make", "betfair", "--partitions", "2", "--json").stdout)
+    topics = made["topics"]
+    assert isinstance(topics, dict)
+    assert topics[log] == 2
+    assert topics == {name: len(partitions_of(settings.kafka_config(), name)) for name in topics}
+    there = send()
+    assert (there.returncode, there.stderr) == (0, "")
+    assert sum(high for _, high in watermarks(settings.kafka_config(), log).values()) == 1
+
+
+@pytest.mark.services
+def test_the_playbook_s_sql_as_it_is_shown_works(database_url: str) -> None:
+    page = (ROOT / "docs/finra.md").read_text()
+    statements = re.findall(r"^ {4}(SELECT [^;]+);", page.split("## Coming from")[1], re.MULTILINE)
+    migrate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        good = Run.made(connection).ingest(content(EXAMPLE_A), WEEK, "OTC", AT)
+        bad = Run.made(connection).ingest(content(EXAMPLE_A), WEEK, "OTC", AT.replace(hour=23))
+        connection.execute(
+            f"UPDATE {VENUE_SHARE.name} SET market_share_pct = 2 * market_share_pct WHERE capture_id = %s", [bad]
+        )
+        counts, shares = [connection.execute(statement).fetchall() for statement in statements]
+    assert counts == [(bad, 4), (good, 4)]
+    assert [row[1:3] for row in shares] == [("OTC", bad)]
 
 
 @pytest.mark.parametrize("line", ["replay betfair --nonsense", "captures nonsense", "report spot-check --limit 0"])

@@ -19,3 +19,12 @@ def test_the_bar_names_every_outcome_that_the_last_line_names() -> None:
     said = "100 updated, 150 unchanged, 6 skipped, 0 errors"
     assert said in screen.getvalue()
     assert counts(HALF) == f"256/512 processed, {said}"
+
+
+def test_of_a_capture_that_inserts_what_is_read_and_what_is_new_are_two_counts() -> None:
+    done = Progress(
+        units=1, units_done=1, units_dead=0, units_waiting=0, rows=1429, updated=14, unchanged=0, skipped=0, errors=0,
+        read=1429,
+    )  # fmt: skip
+    assert counts(done) == "1429/1429 rows read, 14 new rows, 0 rejected, 0 errors"
+    assert done.processed == 1429

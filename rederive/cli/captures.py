@@ -1,38 +1,57 @@
 """`rederive captures`: what ran, what became of it, and what can be done with it now."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter, validators
 
 from rederive.cli.app import app
 from rederive.cli.running import Agents, BatchSize
+from schemas.lane import DomainName
 
 captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
 app.command(captures)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="JSON on stdout instead of text.")]
-CaptureId = Annotated[str, Parameter(help="As `rederive captures list` shows it, such as betfair-20260213-7.")]
+CaptureId = Annotated[
+    str,
+    Parameter(help="As `rederive captures list` shows it, such as betfair-20260213-7; or latest, or latest:DOMAIN."),
+]
+State = Literal["running", "complete", "cancelled", "rolling-back", "rolled-back"]
 
 
 @captures.command(name="list")
 def list_captures(
     *,
+    domain: Annotated[DomainName | None, Parameter(help="Only captures of this domain.")] = None,
+    state: Annotated[State | None, Parameter(help="Only captures that stand so.")] = None,
+    since: Annotated[str | None, Parameter(help="Only captures made since this UTC day (2026-02-06), or time.")] = None,
     limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="The newest so many.")] = 20,
     json: Json = False,
 ) -> None:
-    """List captures, the newest first, with their counts."""
+    """List captures, the newest first, with their counts.
+
+    Example: rederive captures list --domain finra --state complete --since 2026-02-06
+    """
     from dataclasses import asdict
 
     from rederive import captures as ledger
-    from rederive.cli.output import print_json, print_table
+    from rederive.cli.output import print_json, print_table, stdout
+    from rederive.cli.running import moment
     from rederive.database import opened
+    from schemas.capture import CaptureState
 
+    made_since = moment(since, "--since", end=False)
+    stands = CaptureState(state) if state else None
     with opened("the list of captures") as connection:
-        found = ledger.listed(connection, limit=limit)
+        found = ledger.listed(connection, limit=limit, domain=domain, state=stands, since=made_since)
     if json:
         print_json([asdict(one) for one in found])
+        return
+    if not found:
+        asked = domain or state or since
+        stdout.print("no capture is of what is asked for" if asked else "no capture has been made yet")
         return
     print_table(
         "Captures",
@@ -58,7 +77,7 @@ def show(capture: CaptureId, /, *, json: Json = False) -> None:
     from rederive.database import opened
 
     with opened("looking at the capture") as connection:
-        found = ledger.shown(connection, capture)
+        found = ledger.shown(connection, ledger.named(connection, capture))
     if json:
         print_json(found)
         return
@@ -100,6 +119,7 @@ def cancel(capture: CaptureId, /, *, json: Json = False) -> None:
     from rederive.database import opened
 
     with opened("cancelling") as connection:
+        capture = ledger.named(connection, capture)
         given_up = ledger.cancel(connection, capture)
     if json:
         print_json({"capture_id": capture, "state": "cancelled", "units_given_up": given_up})
@@ -127,6 +147,7 @@ def rollback(
     from sinks.rollback import Taken
 
     with opened("the rollback") as connection:
+        capture = ledger.named(connection, capture)
         nothing = ledger.nothing_to_take_back(connection, capture)
         if nothing and not json:
             stdout.print(nothing)
@@ -144,7 +165,7 @@ def rollback(
             if not sys.stdin.isatty():
                 raise UsageError("a rollback changes rows", mend="say --yes, or look first with --dry-run")
             print_table(f"Rollback of {capture}", *_rollback_table(expected))
-            if not confirmed("go on?"):
+            if not confirmed(f"roll back {capture}?"):
                 return 1
         done = dict.fromkeys(expected, Taken())
         try:
@@ -185,6 +206,7 @@ def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool
     from rederive.settings import Settings
 
     with opened("the capture") as connection:
+        capture = ledger.named(connection, capture)
         ledger.check_free(connection, capture)
         found = ledger.reopen(connection, capture, dead=dead)
     replayer = Replayer.of(Settings())

@@ -9,6 +9,9 @@ from rederive.cli.app import app
 from rederive.cli.report import Json, report
 
 if TYPE_CHECKING:
+    import psycopg
+
+    from rederive.finra.partitions import Partitions
     from schemas.finra_versions import Calc
 
 versions = cyclopts.App(name="versions", help="Versions of FINRA's calculations: which there are, and how they differ.")
@@ -17,7 +20,9 @@ app.command(versions)
 CalcName = Annotated[str, Parameter(help="A calculation, such as venue_share.")]
 Week = Annotated[str | None, Parameter(help="Only this week, by its Friday, such as 2025-12-26.")]
 Tier = Annotated[str | None, Parameter(help="Only this tier, such as OTC.")]
-Capture = Annotated[str | None, Parameter(help="Only this capture: a run's id, or one partition's.")]
+Capture = Annotated[
+    str | None, Parameter(help="Only this capture: a run's id, or one partition's; latest is FINRA's newest run.")
+]
 
 
 @versions.command(name="list")
@@ -76,7 +81,8 @@ def compare(
     week: Week = None,
     tier: Tier = None,
     capture: Annotated[
-        str | None, Parameter(help="Only rows of this capture, or computed from it: a run's id, or one partition's.")
+        str | None,
+        Parameter(help="Only rows of this capture, or computed from it: a run's id, or one partition's, or latest."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -99,8 +105,22 @@ def compare(
         raise UsageError(f"{entry.name} is a reserved name: nothing computes it")
     asked = Partitions.asked(week, tier, capture)
     with opened("the comparison") as connection:
+        asked = _of_known_capture(connection, asked)
         found = stored.compare(connection, entry, *pair, asked)
     print_json(asdict(found)) if json else show_comparison(found)
+
+
+def _of_known_capture(connection: "psycopg.Connection", asked: "Partitions") -> "Partitions":
+    """What is asked for, its capture by its id; Failed when FINRA has none of that name."""
+    from dataclasses import replace
+
+    from rederive.captures import LATEST, named
+    from schemas.finra import FINRA
+
+    if asked.capture is None:
+        return asked
+    word = f"{LATEST}:{FINRA.name}" if asked.capture == LATEST else asked.capture
+    return replace(asked, capture=named(connection, word))
 
 
 def _known(calc: str) -> "Calc":
@@ -137,6 +157,7 @@ def quality(*, week: Week = None, tier: Tier = None, capture: Capture = None, js
 
     asked = Partitions.asked(week, tier, capture)
     with opened("the quality report") as connection:
+        asked = _of_known_capture(connection, asked)
         found = stored.quality(connection, asked)
     print_json(asdict(found)) if json else show_quality(found)
 
@@ -161,6 +182,7 @@ def rejects(
 
     asked = Partitions.asked(week, tier, capture)
     with opened("the report on rejects") as connection:
+        asked = _of_known_capture(connection, asked)
         found = stored.rejects(connection, asked, examples=examples)
     print_json([asdict(one) for one in found]) if json else show_rejects(found)
 

@@ -1,13 +1,18 @@
 """FINRA's reports as tables for a person."""
 
+import json
+import textwrap
 from collections.abc import Sequence
 
 from rederive.cli.output import print_table, stdout
 from rederive.finra.quality import CheckRow, Quality
 from rederive.finra.rejects import Reason
 from rederive.finra.versions import Comparison
-from rederive.finra.week import Week
+from rederive.finra.week import Week, WeekCapture
 from rederive.reports.figures import clock, count
+
+_WIDTH = 100
+"""Sentences are wrapped to it; no line of a report is longer than 120."""
 
 _WHOLE = 1_000
 """From here on figures are shown without decimals."""
@@ -80,15 +85,19 @@ def show_quality(found: Quality) -> None:
 
 
 def _checks(title: str, rows: Sequence[CheckRow]) -> None:
-    print_table(
-        title,
-        ["made (UTC)", "capture", "partition", "check", "status", "message"],
-        [
-            (clock(row.created_at), row.capture_id, row.partition_key, row.check_name, row.status, row.message)
-            for row in rows
-        ],
-        left=tuple(range(6)),
-    )
+    """Two lines a check: which and of what, then what it says."""
+    stdout.print(title, style="bold", markup=False)
+    for row in rows:
+        made = clock(row.created_at)
+        stdout.print(f"{row.status:6}{row.check_name:26}{row.capture_id}  {made}", markup=False)
+        partition = " ".join(map(str, json.loads(row.partition_key).values()))
+        _sentence(f"{partition}: {row.message}" if partition else row.message)
+
+
+def _sentence(text: str) -> None:
+    """Indented, wrapped between words."""
+    for line in textwrap.wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6, break_long_words=False):
+        stdout.print(line, markup=False)
 
 
 def show_rejects(found: Sequence[Reason]) -> None:
@@ -114,18 +123,11 @@ def show_week(found: Week) -> None:
     if not found.captures:
         stdout.print(f"nothing is stored of the week that ends on {found.week_ending}")
         return
-    print_table(
-        f"Captures of the week that ends on {found.week_ending}",
-        ["capture", "captured (UTC)", "run", "read", "rows", "stages", "latest of"],
-        [
-            (
-                one.capture_id, clock(one.captured_at), one.run, one.input_capture_id, count(one.rows),
-                ", ".join(one.stages), "all of them" if one.latest == one.stages else ", ".join(one.latest) or "none",
-            )
-            for one in found.captures
-        ],
-        left=(0, 1, 2, 3, 5, 6),
-    )  # fmt: skip
+    stdout.print(f"Captures of the week that ends on {found.week_ending}", style="bold", markup=False)
+    for one in found.captures:
+        stdout.print(one.capture_id, markup=False)
+        for said in _facts(one):
+            _sentence(said)
     stdout.print()
     print_table(
         "Stages reached",
@@ -155,3 +157,15 @@ def show_week(found: Week) -> None:
     )  # fmt: skip
     stdout.print()
     _checks("Checks, the latest of each", found.checks)
+
+
+def _facts(one: WeekCapture) -> list[str]:
+    """What is said of a capture below its id."""
+    by = f" by {one.run}" if one.run else ""
+    read = f", computed from {one.input_capture_id}" if one.input_capture_id else ""
+    latest = "all of them" if one.latest == one.stages else ", ".join(one.latest) or "none"
+    return [
+        f"captured {clock(one.captured_at)} UTC{by}, {count(one.rows)} rows{read}",
+        f"stages: {', '.join(one.stages)}",
+        f"latest of: {latest}",
+    ]

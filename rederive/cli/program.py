@@ -1,6 +1,7 @@
 """`rederive status`, `logs` and `migrate`: how the deployment is."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
@@ -62,20 +63,33 @@ def status(*, json: Json = False) -> int:
 
 @app.command
 def logs(
-    capture: Annotated[str | None, Parameter(help="Whose log; by default the one written last.")] = None,
+    capture: Annotated[
+        str, Parameter(help="Whose log; latest is the one written last, latest:DOMAIN the last one of a domain.")
+    ] = "latest",
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="", help="Go on as lines come.")] = False,
     last: Annotated[int, Parameter(validator=validators.Number(gte=0), help="Begin with so many lines.")] = 50,
 ) -> None:
-    """Show the log of a run: its producer, agents and sinks."""
+    """Show the log of a run: its producer, agents and sinks. Which file that is stands on stderr.
+
+    With --follow and no id, the log of a run that begins meanwhile comes next.
+    """
     from rederive import logs as files
+    from rederive.captures import LATEST
+    from rederive.cli.output import stderr
     from rederive.settings import Settings
     from schemas.errors import Failed
 
     home = Settings().home
-    path = files.run_log(home, capture) if capture else files.newest(home)
-    if not path.exists():
-        raise Failed(f"there is no log of {capture}", why=f"{path} does not exist", mend="`rederive captures list`")
-    for line in files.lines(path, follow=follow, last=last):
+    word, _, domain = capture.partition(":")
+
+    def which() -> Path:
+        return files.newest(home, domain) if word == LATEST else files.run_log(home, capture)
+
+    if not which().exists():
+        raise Failed(f"there is no log of {capture}", why=f"{which()} does not exist", mend="`rederive captures list`")
+    for line in files.lines(
+        home, which, follow=follow, last=last, opened=lambda path: stderr.print(f"==> {path} <==", markup=False)
+    ):
         sys.stdout.write(line)
         sys.stdout.flush()

@@ -89,21 +89,20 @@ def apply(
     json: Json = False,
 ) -> int:
     """Run just what a plan says. A plan that no longer fits what is stored is refused, and nothing is sent."""
-    from pydantic import ValidationError
-
     from rederive.replay import Replayer
     from rederive.settings import Settings
     from schemas.errors import UsageError
-    from schemas.plan import Plan
+    from schemas.plan import read_plan
 
+    name = "stdin" if str(file) == "-" else str(file)
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        made = Plan.model_validate_json(text)
     except OSError as error:
-        raise UsageError(f"{file} can't be read", why=str(error.strerror)) from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is no text"
-        raise UsageError(f"{file} is no plan", why=why, mend="`rederive plan betfair > plan.json` makes one") from None
+        raise UsageError(f"{name} can't be read", why=str(error.strerror)) from None
+    except UnicodeDecodeError:
+        mend = "`rederive plan betfair > plan.json` makes one"
+        raise UsageError(f"{name} is no plan", why="it is no text", mend=mend) from None
+    made = read_plan(text, name)
     replayer = Replayer.of(Settings())
     replayer.check(made)
     capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=workers)

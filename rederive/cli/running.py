@@ -172,7 +172,10 @@ def run(
     if json:
         print_json(report.describe())
     else:
-        verb = "would be updated (dry run)" if report.dry_run else "updated"
-        text = counts(report.progress).replace("updated", verb, 1)
+        text = counts(report.progress)
+        if report.dry_run:
+            text = text.replace("updated", "would be updated (dry run)").replace(
+                "new rows", "rows would be new (dry run)"
+            )
         stdout.print(f"{report.capture_id}: {text}")
     return report.exit_code

@@ -7,12 +7,20 @@ from typing import Any, Literal
 from psycopg import Connection
 
 from rederive.finra.partitions import Partitions
+from rederive.finra.validation import validate
 from schemas.finra import FINRA, REJECT_ALERT
 
-Health = Literal["healthy", "between", "unhealthy"]
+Health = Literal["healthy", "between", "unhealthy", "not judged"]
 
 HEALTHY_ROWS_PER_SECOND = 1_000
 UNHEALTHY_ROWS_PER_SECOND = 100
+HEALTHY_GROWTH = 0.1
+UNHEALTHY_GROWTH = 0.5
+"""By which part the memory of a process grows in the second half of a run."""
+
+JUDGED_SECONDS = 60.0
+"""A shorter run is over before its processes have warmed up: its growth says nothing."""
+
 LATEST_FAILURES = 10
 
 _FILE_STAGES = ("file", "raw")
@@ -71,6 +79,20 @@ def quality(connection: Connection, asked: Partitions) -> Quality:
     return Quality(_counts(connection, asked), failures, run, _figures(connection, run) if run else [])
 
 
+def checked(connection: Connection, run: str) -> dict[str, int]:
+    """Check what a run has stored, and count all its checks by status: those that its units made with their rows too.
+
+    The same checks as `quality` shows of this run.
+    """
+    validate(connection, run)
+    counts = _counts(connection, Partitions(capture=run))
+    return {
+        "PASS": sum(one.passed for one in counts),
+        "WARN": sum(one.warned for one in counts),
+        "FAIL": sum(one.failed for one in counts),
+    }
+
+
 def check_rows(
     connection: Connection, asked: Partitions, *, status: str | None = None, limit: int | None = None
 ) -> list[CheckRow]:
@@ -115,7 +137,8 @@ def _run(connection: Connection, capture: str | None) -> str | None:
 def _figures(connection: Connection, run: str) -> list[Figure]:
     row = connection.execute(
         """SELECT extract(epoch FROM coalesce(c.finished_at, now()) - c.created_at)::float8, u.*,
-                  (SELECT count(*) FROM core_quality WHERE execution_id = c.capture_id AND status = 'FAIL')
+                  (SELECT count(*) FROM core_quality WHERE execution_id = c.capture_id AND status = 'FAIL'),
+                  c.memory
            FROM rederive.captures c CROSS JOIN LATERAL (
                SELECT coalesce(sum(rows), 0)::int8, count(*) FILTER (WHERE state = 'dead'),
                       coalesce(sum(rows) FILTER (WHERE picked ->> 'stage' = ANY(%(files)s)), 0)::int8,
@@ -125,7 +148,7 @@ def _figures(connection: Connection, run: str) -> list[Figure]:
         {"run": run, "files": list(_FILE_STAGES)},
     ).fetchone()
     assert row is not None
-    seconds, rows, dead, read, rejected, failures = row
+    seconds, rows, dead, read, rejected, failures, memory = row
     speed = rows / seconds if seconds > 0 else 0.0
     rate = rejected / read if read else 0.0
     # Where nothing was to be done there is no speed to judge.
@@ -141,5 +164,26 @@ def _figures(connection: Connection, run: str) -> list[Figure]:
         Figure("quality check failures", failures, "unhealthy" if failures else "healthy", "0"),
         Figure(
             "rejected part of rows", rate, "unhealthy" if rate > REJECT_ALERT else "healthy", f"up to {REJECT_ALERT}"
+        ),
+        *_memory(memory or {}, seconds),
+    ]
+
+
+def _memory(measured: dict[str, dict[str, int]], seconds: float) -> list[Figure]:
+    """Peak and growth of the largest process; none of a run of which nothing was measured."""
+    if not measured:
+        return []
+    growth = max(one["peak"] / one["half"] - 1 if one["half"] else 0.0 for one in measured.values())
+    health: Health = "healthy" if growth <= HEALTHY_GROWTH else "between"
+    if growth > UNHEALTHY_GROWTH:
+        health = "unhealthy"
+    most = max(one["peak"] for one in measured.values()) / 1e6
+    return [
+        Figure("peak memory of a process, MB", most, "not judged", "stable"),
+        Figure(
+            "growth of memory in the second half",
+            growth,
+            health if seconds >= JUDGED_SECONDS else "not judged",
+            f"up to {HEALTHY_GROWTH}, of a run of {JUDGED_SECONDS:.0f} s or more",
         ),
     ]

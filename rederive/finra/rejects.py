@@ -31,14 +31,21 @@ class Reason:
 
 
 def rejects(connection: Connection, asked: Partitions, *, examples: int) -> list[Reason]:
-    """The rejected rows of what is asked for, the most frequent reason first; `examples` of each reason at most."""
+    """The rejected rows of what is asked for, the most frequent reason first; `examples` of each reason at most.
+
+    A line of a file counts once for a reason, however many captures have rejected it; its example is the first's, which
+    has the file's own text.
+    """
     where, parameters = asked.of_core()
     found: dict[tuple[str, str], Reason] = {}
     for stage, code, rows, *row in connection.execute(
         f"""SELECT stage, reason_code, rows, capture_id, source_locator, line_number, reason_detail, raw_json ->> 'text'
             FROM (SELECT *, count(*) OVER (PARTITION BY stage, reason_code) AS rows,
-                         row_number() OVER (PARTITION BY stage, reason_code ORDER BY id) AS place
-                  FROM core_rejects WHERE {where}) r
+                         row_number() OVER (PARTITION BY stage, reason_code
+                                            ORDER BY source_locator, line_number) AS place
+                  FROM (SELECT DISTINCT ON (partition_key, source_locator, line_number, stage, reason_code) *
+                        FROM core_rejects WHERE {where}
+                        ORDER BY partition_key, source_locator, line_number, stage, reason_code, id) lines) r
             WHERE place <= greatest(%(examples)s, 1) ORDER BY rows DESC, stage, reason_code, place""",
         {**parameters, "examples": examples},
     ):

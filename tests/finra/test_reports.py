@@ -7,10 +7,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from producers import ledger
+from rederive.after import follow
 from rederive.cli.app import app
 from rederive.cli.finra_reports import versions
 from rederive.finra.validation import validate
-from schemas.errors import UsageError
+from schemas.errors import Failed, UsageError
 from schemas.finra_versions import CALCS, PREFIX
 from tests.finra.stored import Run
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content
@@ -316,3 +318,88 @@ def test_a_week_and_its_captures(store: psycopg.Connection, said: Any, capsys: p
     assert capture in out
     run("report", "week", "2024-12-27")
     assert capsys.readouterr().out == "nothing is stored of the week that ends on 2024-12-27\n"
+
+
+@pytest.mark.services
+def test_a_capture_that_nobody_made_is_no_empty_report(store: psycopg.Connection, said: Any) -> None:
+    with pytest.raises(Failed, match="there is no latest:finra capture"):
+        run("report", "quality", "--capture", "latest")
+    first = Run.made(store)
+    capture = first.ingest(B, WEEK, "OTC", AT)
+    for words in (("report", "quality"), ("report", "rejects"), ("versions", "compare", "venue_share", "v1", "v2")):
+        for wrong, near in (
+            (first.capture_id + "9", first.capture_id),
+            (capture[:-1], capture),
+            ("nope", "newest are"),
+        ):
+            with pytest.raises(Failed) as refused:
+                run(*words, "--capture", wrong)
+            assert f"there is no capture {wrong}" in str(refused.value)
+            assert near in str(refused.value)
+        assert said(*words, "--capture", "latest") == said(*words, "--capture", first.capture_id)
+    assert said("report", "rejects", "--capture", capture)
+
+
+@pytest.mark.services
+def test_a_line_that_is_rejected_again_counts_once(store: psycopg.Connection, said: Any) -> None:
+    capture = Run.made(store).ingest(B, WEEK, "OTC", AT, name="week.csv")
+    before = said("report", "rejects")
+    again = Run.made(store).normalize(capture, LATER, source_file="week.csv")
+    assert store.execute("SELECT count(*) > 0 FROM core_rejects WHERE capture_id = %s", [again]).fetchone() == (True,)
+    assert said("report", "rejects") == before
+    assert said("report", "rejects", "--capture", again)[0]["examples"][0]["capture_id"] == again
+
+
+@pytest.mark.services
+def test_the_run_s_line_counts_the_checks_that_the_report_shows(
+    store: psycopg.Connection, said: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = Run.made(store)
+    capture = made.ingest(B, WEEK, "OTC", AT)
+    store.execute(
+        "UPDATE core_quality SET status = 'FAIL' WHERE capture_id = %s AND check_name = 'market_share_sum'", [capture]
+    )
+    run_capture = ledger.find(store, made.capture_id)
+    assert run_capture is not None
+    with caplog.at_level("INFO"):
+        follow(store, run_capture)
+    shown = said("report", "quality", "--capture", made.capture_id)["checks"]
+    totals = {name: sum(one[name] for one in shown) for name in ("passed", "warned", "failed")}
+    assert totals["failed"] == 1
+    assert (
+        f"checks: {totals['passed']} PASS, {totals['warned']} WARN, 1 FAIL "
+        f"(`rederive report quality --capture {made.capture_id}` lists them)" in caplog.messages
+    )
+
+
+@pytest.mark.services
+def test_no_line_of_a_week_or_of_quality_is_wider_than_a_terminal(
+    store: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Run.made(store)
+    capture = first.ingest(B, WEEK, "OTC_BLOCKS", AT)
+    Run.made(store).aggregate(capture, LATER)
+    store.execute("UPDATE core_quality SET status = 'FAIL', message = repeat('what is wrong ', 20)")
+    for words in (("report", "week", "2025-12-26"), ("report", "quality")):
+        run(*words)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 120, max(lines, key=len)
+        assert any(capture in line for line in lines)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("seconds", "half", "health"),
+    [(60, 190, "healthy"), (60, 150, "between"), (60, 100, "unhealthy"), (59, 100, "not judged")],
+)
+def test_memory_is_reported_as_it_was_measured(
+    store: psycopg.Connection, said: Any, seconds: int, half: int, health: str
+) -> None:
+    made = Run.made(store)
+    made.ingest(content(EXAMPLE_A), WEEK, "OTC", AT)
+    store.execute("UPDATE rederive.captures SET finished_at = created_at + %s * interval '1 second'", [seconds])
+    measured = {"agent": {"half": half * 1_000_000, "peak": 200_000_000}, "sink": {"half": 90, "peak": 90}}
+    ledger.note_memory(store, made.capture_id, measured)
+    figures = {one["name"]: (one["value"], one["health"]) for one in said("report", "quality")["figures"]}
+    assert figures["peak memory of a process, MB"] == (200.0, "not judged")
+    assert figures["growth of memory in the second half"] == (200 / half - 1, health)

@@ -31,6 +31,9 @@ def test_a_rollback_says_what_it_did(settings: Settings, book: psycopg.Connectio
     run = replay(settings, "replay", "betfair", "--columns", "l1")["capture_id"]
     idle = replay(settings, "replay", "betfair", "--columns", "l1")["capture_id"]
     stored = fingerprint(book)
+    memory = scalar(book, "SELECT memory FROM rederive.captures WHERE capture_id = %s", run)
+    assert memory.keys() == {"producer", "agent", "sink"}
+    assert all(one["peak"] >= one["half"] > 10_000_000 for one in memory.values())
 
     for more in ([], ["--dry-run"], ["--yes"]):
         said = rederive(settings, "captures", "rollback", dry, *more).stdout

@@ -63,10 +63,10 @@ def test_a_plan_is_applied_or_refused_whole(settings: Settings, connection: psyc
     ("text", "why"),
     [
         (None, "No such file"),
-        ("", "JSON"),
-        ("# a page\n", "JSON"),
-        ('{"found": 3}', "Field required"),
-        ("\N{GREEK SMALL LETTER ALPHA}", "JSON"),
+        ("", "it is empty"),
+        ("# a page\n", "it is no JSON"),
+        ('{"found": 3}', "it lacks domain, source"),
+        ("\N{GREEK SMALL LETTER ALPHA}", "no plan"),
     ],
 )
 def test_a_file_that_is_no_plan(settings: Settings, tmp_path: Path, text: str | None, why: str) -> None:
