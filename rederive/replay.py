@@ -26,6 +26,9 @@ from schemas.registry import DOMAINS
 
 log = logging.getLogger(__name__)
 
+_LISTED = 12
+"""Causes that a run's last lines name at most, of problems and of dead units."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -132,14 +135,8 @@ class Replayer:
             with self.connected("report") as connection:
                 progress = ledger.progress(connection, capture.capture_id)
                 problems = captures.problems(connection, capture.capture_id)
-            for problem in problems:
-                log.warning(
-                    "%d × %s, first %s: %s",
-                    problem["count"],
-                    problem["reason"],
-                    ", ".join(str(key[0]) if len(key) == 1 else str(key) for key in problem["keys"]),
-                    problem["message"] or problem["reason"],
-                )
+                dead = captures.dead_units(connection, capture.capture_id)
+            _say_problems(capture.capture_id, problems, dead)
             log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
             return Report(
                 capture.capture_id, capture.mode.value, capture.dry_run, progress, problems, progress.units_dead
@@ -174,3 +171,20 @@ class Replayer:
 
         with explained("the replay"):
             Run(self.settings, self.database_url, capture, opened, listener, agents)()
+
+
+def _say_problems(capture_id: str, problems: list[dict[str, Any]], dead: list[tuple[int, int, str, str]]) -> None:
+    """What went wrong, by cause: how often, the first records, why, and what can be done."""
+    for problem in problems[:_LISTED]:
+        first = " ".join(map(captures.said_key, problem["keys"]))
+        log.warning("%d × %s, first %s: %s", problem["count"], problem["reason"], first, problem["message"])
+    for units, rows, first, reason in dead[:_LISTED]:
+        log.error("%d dead units (%d rows), first %s: %s", units, rows, first, reason)
+    if more := len(problems[_LISTED:]) + len(dead[_LISTED:]):
+        log.warning("%d more causes: `rederive captures show %s`", more, capture_id)
+    if dead:
+        log.error(
+            "`rederive captures show %s` lists them; mend what killed them, then `rederive captures retry %s`",
+            capture_id,
+            capture_id,
+        )
