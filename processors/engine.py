@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from schemas.lane import Lane
 from schemas.outcome import Outcome, RowProblem, TableRows
@@ -42,7 +43,8 @@ def answer(
         outcome = process(value or b"", said.columns)
         if said.rows is not None and said.rows > outcome.read:
             _add_gone(outcome, said.rows)
-        outcome.skips, outcome.errors = _with_short_texts(outcome.skips), _with_short_texts(outcome.errors)
+        where = said.key_range or str(origin)
+        outcome.skips, outcome.errors = _told(outcome.skips, where), _told(outcome.errors, where)
         parts = _parts(outcome)
     except MemoryError:
         # Nothing is wrong with the record: a fresh process may well compute it.
@@ -64,11 +66,18 @@ def answer(
     return messages
 
 
-def _with_short_texts(problems: list[RowProblem]) -> list[RowProblem]:
+def _told(problems: list[RowProblem], where: str) -> list[RowProblem]:
+    """The problems as people read them: texts cut short, rows that have no key named by the record they stand in."""
     return [
-        problem if len(problem.text) <= _TEXT_CHARS else replace(problem, text=_cut(problem.text))
+        problem
+        if len(problem.text) <= _TEXT_CHARS and any(part is not None for part in problem.key)
+        else replace(problem, key=_key(problem.key, where), text=_cut(problem.text))
         for problem in problems
     ]
+
+
+def _key(key: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+    return key if any(part is not None for part in key) else (where,)
 
 
 def _cut(text: str) -> str:

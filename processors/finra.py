@@ -142,7 +142,7 @@ def _normalized(
 ) -> None:
     """Stage 2 and those that follow from it, of raw rows with their `own_week`."""
     made = normalize(raw, reject_zero_volume=unit.reject_zero_volume)
-    outcome.skips += rows.reject_problems(failures, made.rejected)
+    outcome.skips += rows.reject_problems(failures, made.rejected, source_file)
     outcome.tables.append(rows.rejects(batch, source_file, failures, made.rejected))
     found: list[checks.Check] = []
     if Stage.NORMALIZE in unit.work:
@@ -248,7 +248,8 @@ def of_weeks(unit: RollingUnit, weeks: pl.DataFrame) -> Outcome:
     made = rolling(weeks.clear() if lacking else weeks, unit.week_ending)
     reason = tables.HISTORY_WINDOW if lacking else tables.PARTIAL_COVERAGE
     outcome.skips = [
-        RowProblem((symbol,), reason) for symbol in symbols.filter(~symbols.is_in(made["symbol"].implode()))
+        RowProblem((symbol,), reason, tables.SKIPS[reason])
+        for symbol in symbols.filter(~symbols.is_in(made["symbol"].implode()))
     ]
     found = [checks.history_window(facts, unit.week_ending)]
     if not lacking:

@@ -8,7 +8,7 @@ import polars as pl
 
 from processors.finra_checks import Check
 from processors.finra_parse import Failure
-from schemas.finra import CORE_DOMAIN, MANIFEST, PARSE_ERROR, QUALITY, REJECTS, STAGE_RANKS
+from schemas.finra import CORE_DOMAIN, MANIFEST, PARSE_ERROR, QUALITY, REASONS, REJECTS, STAGE_RANKS
 from schemas.finra_file import SEPARATOR
 from schemas.finra_partition import partition_key
 from schemas.finra_units import Batch
@@ -87,11 +87,11 @@ def rejects(batch: Batch, source_file: str, failures: Sequence[Failure], rejecte
     )
 
 
-def reject_problems(failures: Sequence[Failure], rejected: pl.DataFrame) -> list[RowProblem]:
-    """The rejected rows as the outcome counts them; core_rejects says more of each."""
-    found = [RowProblem((each.line_number,), PARSE_ERROR) for each in failures]
-    found += [RowProblem((line,), code) for line, code in rejected.select("line_number", "reason_code").iter_rows()]
-    return found
+def reject_problems(failures: Sequence[Failure], rejected: pl.DataFrame, source_file: str) -> list[RowProblem]:
+    """The rejected rows as the outcome counts them, by file and line; core_rejects says more of each."""
+    found = [(each.line_number, PARSE_ERROR) for each in failures]
+    found += rejected.select("line_number", "reason_code").iter_rows()
+    return [RowProblem((source_file, line), code, REASONS[code]) for line, code in found]
 
 
 def reject_counts(failures: Sequence[Failure], rejected: pl.DataFrame) -> dict[str, int]:

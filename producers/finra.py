@@ -122,8 +122,7 @@ class FinraStored(Source):
         row = connection.execute(
             "SELECT request FROM rederive.captures WHERE capture_id = %s", [capture.capture_id]
         ).fetchone()
-        # A dry run has written nothing that anything could follow from.
-        if row is not None and not capture.dry_run:
+        if row is not None:
             yield from follow_ups_of_run(connection, capture.capture_id, Wanted.of(row[0]))
 
 

@@ -15,7 +15,7 @@ from producers.log import LogSource
 from producers.source import Page, Refusal, Request
 from schemas.capture import Capture
 from schemas.finra import FINRA
-from schemas.finra_file import content_hash, first_update
+from schemas.finra_file import content_hash, first_update, read_header
 from schemas.finra_units import Batch, FileUnit, decode
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlannedUnit
@@ -30,6 +30,7 @@ class _Kept:
     sent: tuple[int, int, int]
     batch: Batch | None
     sha256: str = ""
+    rows: int = 0
     reject_zero_volume: bool = True
     problem: str = ""
 
@@ -68,7 +69,7 @@ class FinraLog(LogSource):
             within_calendar(batch.week_ending)
         except ValueError as error:
             return _Kept(unit, order, None, problem=str(error))
-        return _Kept(unit, order, batch, content_hash(file.content), file.reject_zero_volume)
+        return _Kept(unit, order, batch, content_hash(file.content), _rows(file.content), file.reject_zero_volume)
 
     def stale(self, plan: Plan) -> str | None:
         """Planned records that retention has dropped, or what has happened to the partitions since."""
@@ -99,6 +100,14 @@ def _file(value: bytes) -> FileUnit:
     return unit
 
 
+def _rows(content: str) -> int:
+    """Rows of a file for a plan's estimate, 0 when its header can't be read: deriving it says so."""
+    try:
+        return content.rstrip().count("\n") + 1 - read_header(content).line_number
+    except ValueError:
+        return 0
+
+
 def _planned(kept: _Kept, capture: Captured | None, wanted: Wanted) -> PlannedUnit:
     """The unit with what FINRA's picks say of a file."""
     place: dict[str, Any] = kept.unit.picked
@@ -109,7 +118,8 @@ def _planned(kept: _Kept, capture: Captured | None, wanted: Wanted) -> PlannedUn
         )
     own = replace(wanted, reject_zero_volume=kept.reject_zero_volume)
     week: date = kept.batch.week_ending
-    unit = planned("file", week, [kept.batch.tier], [capture], wanted=own, work=FileUnit.CAN, sha256=kept.sha256)
+    unit = planned("file", week, [kept.batch.tier], [capture], wanted=own, work=FileUnit.CAN, sha256=kept.sha256,
+                   found=kept.rows)  # fmt: skip
     return unit.model_copy(
         update={
             "unit": kept.unit.unit,

@@ -228,15 +228,37 @@ def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
     }
 
 
+# What differs between records that have one cause: numbers, and what is quoted.
+_CAUSE = r"""regexp_replace({}, '\d+(\.\d+)?|''[^'']*''|"[^"]*"', '#', 'g')"""
+
+
 def problems(connection: Connection, capture_id: str) -> list[dict[str, Any]]:
-    """Skips and errors by reason, each with its count and its first five rows."""
+    """Skips and errors by reason and cause, each with its count, its first five rows and the message of the first."""
     rows = connection.execute(
-        """SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5],
-                  (array_agg(message ORDER BY unit, ordinal))[1]
-           FROM rederive.problems WHERE capture_id = %s GROUP BY reason ORDER BY count(*) DESC, reason""",
+        f"""SELECT reason, count(*), (array_agg(key ORDER BY unit, ordinal))[1:5],
+                   (array_agg(message ORDER BY unit, ordinal))[1]
+            FROM rederive.problems WHERE capture_id = %s
+            GROUP BY reason, {_CAUSE.format("message")} ORDER BY count(*) DESC, reason, 4""",
         [capture_id],
     )
     return [{"reason": reason, "count": count, "keys": keys, "message": text} for reason, count, keys, text in rows]
+
+
+def dead_units(connection: Connection, capture_id: str) -> list[tuple[int, int, str, str]]:
+    """Dead units by cause: (units, rows, the first one's range, its reason)."""
+    rows = connection.execute(
+        f"""SELECT count(*), sum(errors)::int8, (array_agg(key_range ORDER BY unit))[1],
+                   (array_agg(coalesce(failure, 'unknown') ORDER BY unit))[1]
+            FROM rederive.units WHERE capture_id = %s AND state = 'dead'
+            GROUP BY {_CAUSE.format("failure")} ORDER BY count(*) DESC, 3""",
+        [capture_id],
+    )
+    return [(units, errors, first, reason) for units, errors, first, reason in rows]
+
+
+def said_key(value: object) -> str:
+    """A row's key as a person reads it: its parts, comma-separated."""
+    return ",".join(str(part) for part in value) if isinstance(value, list) else str(value)
 
 
 def cancel(connection: Connection, capture_id: str) -> int:

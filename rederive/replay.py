@@ -31,6 +31,9 @@ from sinks.consumer import passes
 
 log = logging.getLogger(__name__)
 
+_LISTED = 12
+"""Causes that a run's last lines name at most, of problems and of dead units."""
+
 
 _REPORT_SECONDS = 60.0
 
@@ -156,15 +159,8 @@ class Replayer:
                 log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
                 with self._journal(capture, listener) as journaled:
                     self._run(capture, journaled, agents or self.settings.workers)
-            progress, problems = self._outcome(capture.capture_id)
-            for problem in problems:
-                log.warning(
-                    "%d × %s, first %s: %s",
-                    problem["count"],
-                    problem["reason"],
-                    ", ".join(str(key[0]) if len(key) == 1 else str(key) for key in problem["keys"]),
-                    problem["message"] or problem["reason"],
-                )
+            progress, problems, dead = self._outcome(capture.capture_id)
+            _say_problems(capture.capture_id, problems, dead)
             log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
             return Report(
                 capture.capture_id, capture.mode.value, capture.dry_run, progress, problems, progress.units_dead
@@ -172,8 +168,8 @@ class Replayer:
         finally:
             no_longer_to(handler)
 
-    def _outcome(self, capture_id: str) -> tuple[Progress, list[dict[str, Any]]]:
-        """What a complete capture has done; a database that is away now is waited for."""
+    def _outcome(self, capture_id: str) -> tuple[Progress, list[dict[str, Any]], list[dict[str, Any]]]:
+        """What a complete capture has done: counts, problems, dead units; a database that is away is waited for."""
         try:
             for attempt in stamina.retry_context(
                 on=_database_away, attempts=None, timeout=_REPORT_SECONDS, wait_max=2.0
@@ -182,7 +178,11 @@ class Replayer:
                     if attempt.num == 2:
                         log.warning("the work is done, the database went away before the report: trying again")
                     with self.connected("report") as connection:
-                        return ledger.progress(connection, capture_id), captures.problems(connection, capture_id)
+                        return (
+                            ledger.progress(connection, capture_id),
+                            captures.problems(connection, capture_id),
+                            captures.dead_units(connection, capture_id),
+                        )
         except Failed as error:
             raise Failed(
                 f"{capture_id} is complete, but what it did can't be read: {error.what}",
@@ -218,3 +218,20 @@ class Replayer:
 
         with explained("the replay"):
             Run(self.settings, self.database_url, capture, opened, listener, agents)()
+
+
+def _say_problems(capture_id: str, problems: list[dict[str, Any]], dead: list[tuple[int, int, str, str]]) -> None:
+    """What went wrong, by cause: how often, the first records, why, and what can be done."""
+    for problem in problems[:_LISTED]:
+        first = " ".join(map(captures.said_key, problem["keys"]))
+        log.warning("%d × %s, first %s: %s", problem["count"], problem["reason"], first, problem["message"])
+    for units, rows, first, reason in dead[:_LISTED]:
+        log.error("%d dead units (%d rows), first %s: %s", units, rows, first, reason)
+    if more := len(problems[_LISTED:]) + len(dead[_LISTED:]):
+        log.warning("%d more causes: `rederive captures show %s`", more, capture_id)
+    if dead:
+        log.error(
+            "`rederive captures show %s` lists them; mend what killed them, then `rederive captures retry %s`",
+            capture_id,
+            capture_id,
+        )

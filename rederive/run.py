@@ -162,7 +162,12 @@ class _Steps:
 
     def _open_lanes(self, connection: psycopg.Connection) -> None:
         for name, units in ledger.lanes(connection, self.capture.capture_id).items():
-            self.outlets.open(connection, name, units)
+            if self._may_send(name):
+                self.outlets.open(connection, name, units)
+
+    def _may_send(self, lane: LaneName) -> bool:
+        """Whether units of the lane may be read and sent: a dry run keeps nothing on a log, so asks for nothing new."""
+        return not self.capture.dry_run or lane is LaneName.REPLAY
 
     def advance(self) -> bool:
         """Send some, count sometimes; whether something has moved.
@@ -207,7 +212,10 @@ class _Steps:
         units = ledger.planned(connection, self.capture.capture_id, self._after, _SEND_AT_ONCE)
         started = time.monotonic()
         for sent, unit in enumerate(units):
-            read = self._source.read(self.capture.capture_id, self.capture.columns, unit)
+            if self._may_send(unit.lane):
+                read = self._source.read(self.capture.capture_id, self.capture.columns, unit)
+            else:
+                read = Refusal(unit, f"{unit.key_range}: a dry run asks for nothing new and keeps nothing on a log")
             if read is None:
                 self._awaited = True
                 return sent
@@ -271,6 +279,9 @@ class _Steps:
         What they are to read stays until they are there: a rollback that wants it gone finds them.
         """
         assert self._source is not None
+        if self.capture.dry_run:
+            # It has written nothing that anything could follow from.
+            return False
         added = 0
         with connection.transaction():
             if not ledger.holds_running(connection, self.capture):

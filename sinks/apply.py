@@ -14,7 +14,8 @@ from schemas.outcome import Outcome
 from schemas.table import Domain, Mode, Table
 from schemas.unit import Origin
 from sinks import notes
-from sinks.insertion import Blocks, insert
+from sinks.gone import without_gone
+from sinks.insertion import Blocks, insert, would_insert
 from sinks.merge import Writer, merge
 from sinks.staging import Staged
 
@@ -49,11 +50,17 @@ class Applied:
 def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result]) -> Applied:
     """Apply results of one capture; a unit that the database refuses is found by halving and made dead, whole.
 
+    A row whose source row was deleted since it was read is a skip of its own and no reason to refuse its unit.
     psycopg.Error other than of SQLSTATE classes 22 and 23 passes through with nothing written.
     """
     try:
         return _apply_together(connection, domain, capture_id, results)
     except (psycopg.DataError, psycopg.IntegrityError, _UnreadableError) as error:
+        # More may go before the next try: each has fewer rows than the last.
+        if isinstance(error, psycopg.errors.ForeignKeyViolation) and (
+            left := _without_gone(connection, domain, results)
+        ):
+            return apply(connection, domain, capture_id, left)
         if len(results) > 1:
             middle = len(results) // 2
             done = apply(connection, domain, capture_id, results[:middle])
@@ -65,6 +72,13 @@ def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequ
         done = _apply_together(connection, domain, capture_id, [given_up])
         done.refused.append((refused, reason))
         return done
+
+
+def _without_gone(connection: Connection, domain: Domain, results: Sequence[Result]) -> list[Result] | None:
+    left = without_gone(connection, domain, [result.outcome for result in results])
+    if left is None:
+        return None
+    return [replace(result, outcome=outcome) for result, outcome in zip(results, left, strict=True)]
 
 
 # What staging and COPY raise for values that don't fit their columns, before Postgres has seen them.
@@ -81,6 +95,9 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
         if writer is None:
             # The records of a run that is cancelled or rolled back end here; resuming sends their units again.
             return _discard(connection, capture_id, results)
+        if writer.dry_run:
+            # What is only counted meets no foreign key.
+            results = _without_gone(connection, domain, results) or results
         known = notes.lock(connection, capture_id, [result.origin for result in results])
         fresh = _first_of_each_unit(connection, capture_id, [r for r in results if r.origin not in known])
         alive = [result for result in fresh if result.outcome.dead is None]
@@ -107,12 +124,12 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
 
 
 def _write(connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
-    """Write rows as their table wants it; return how many changed, per unit number.
+    """Write rows as their table wants it; return how many changed, per unit number. A dry run only counts them.
 
     In a capture that inserts, the tables that don't keep to their own policy.
     """
     if table.policy is Mode.INSERT:
-        return insert(connection, table, blocks)
+        return (would_insert if writer.dry_run else insert)(connection, table, blocks)
     staged = Staged(table)
     for number, block in blocks:
         staged.add(number, block.whole())

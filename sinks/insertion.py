@@ -5,7 +5,7 @@ Text COPY takes the values as an outcome has them; Postgres itself refuses what 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ import psycopg
 from psycopg import Connection
 
 from schemas.outcome import TableRows
-from schemas.table import Table
+from schemas.table import Column, Table
 
 Blocks = Sequence[tuple[int, TableRows]]
 """Blocks of one table, each with its unit's number in the batch."""
@@ -42,25 +42,59 @@ def insert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int]
     return changed
 
 
+def would_insert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int]:
+    """How many rows `insert` would change, per unit number, by a SELECT. ValueError as `insert`."""
+    changed: Counter[int] = Counter()
+    for unit, staged in _staged(connection, table, blocks):
+        row = connection.execute(
+            f"""SELECT count(*) FROM ({staged}) AS x LEFT JOIN {table.name} AS s USING ({_names(table.key)})
+                WHERE s.{table.key[0].name} IS NULL OR {_differs(table, "x")}"""
+        ).fetchone()
+        assert row is not None
+        changed[unit] += row[0]
+    return changed
+
+
 def _upsert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int]:
+    names, keys = _names((*table.key, *table.columns)), _names(table.key)
+    sets = ", ".join(f"{c.name} = {_filled(c, 'excluded')}" for c in table.columns)
+    changed: Counter[int] = Counter()
+    for unit, staged in _staged(connection, table, blocks):
+        changed[unit] += connection.execute(
+            f"""INSERT INTO {table.name} AS s ({names}) {staged}
+                ON CONFLICT ({keys}) DO UPDATE SET {sets} WHERE {_differs(table, "excluded")}"""
+        ).rowcount
+    return changed
+
+
+def _staged(connection: Connection, table: Table, blocks: Blocks) -> Iterator[tuple[int, str]]:
+    """Each block's unit and, until the next is taken, a query of its rows: one of each key, in key order."""
+    if not blocks:
+        return
     columns = (*table.key, *table.columns)
-    names, keys = ", ".join(c.name for c in columns), ", ".join(c.name for c in table.key)
     stage = f"inserted_{table.name}"
     connection.execute(
         f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(f'{c.name} {c.type}' for c in columns)}) "
         "ON COMMIT DELETE ROWS"
     )
-    merged = {c.name: f"coalesce(s.{c.name}, excluded.{c.name})" for c in table.columns}
-    changed: Counter[int] = Counter()
+    keys = _names(table.key)
     for unit, block in blocks:
         connection.execute(f"DELETE FROM {stage}")
         _copy(connection, table, stage, block)
-        changed[unit] += connection.execute(
-            f"""INSERT INTO {table.name} AS s ({names}) SELECT DISTINCT ON ({keys}) {names} FROM {stage} ORDER BY {keys}
-                ON CONFLICT ({keys}) DO UPDATE SET {", ".join(f"{name} = {value}" for name, value in merged.items())}
-                WHERE {" OR ".join(f"s.{name} IS DISTINCT FROM {value}" for name, value in merged.items())}"""
-        ).rowcount
-    return changed
+        yield unit, f"SELECT DISTINCT ON ({keys}) {_names(columns)} FROM {stage} ORDER BY {keys}"
+
+
+def _names(columns: Iterable[Column]) -> str:
+    return ", ".join(column.name for column in columns)
+
+
+def _filled(column: Column, new: str) -> str:
+    """The value after an insert: what the stored row `s` lacks is filled."""
+    return f"coalesce(s.{column.name}, {new}.{column.name})"
+
+
+def _differs(table: Table, new: str) -> str:
+    return " OR ".join(f"s.{c.name} IS DISTINCT FROM {_filled(c, new)}" for c in table.columns)
 
 
 def _copy(connection: Connection, table: Table, target: str, block: TableRows) -> None:

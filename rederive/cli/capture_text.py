@@ -41,8 +41,3 @@ def asked(request: Mapping[str, Any]) -> str:
             text = " ".join(str(one) for one in value) if isinstance(value, list) else str(value)
             parts.append(word if value is True else f"{word} {text}")
     return ", ".join(parts)
-
-
-def key(value: object) -> str:
-    """A row's key as it is written in tables: its parts, comma-separated."""
-    return ",".join(str(part) for part in value) if isinstance(value, list) else str(value)

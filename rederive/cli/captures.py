@@ -72,7 +72,7 @@ def list_captures(
 def show(capture: CaptureId, /, *, json: Json = False) -> None:
     """Show one capture: what was asked, its counts, problems by reason with examples, dead units."""
     from rederive import captures as ledger
-    from rederive.cli.capture_text import facts, key
+    from rederive.cli.capture_text import facts
     from rederive.cli.output import print_json, print_table, stdout
     from rederive.database import opened
 
@@ -87,7 +87,10 @@ def show(capture: CaptureId, /, *, json: Json = False) -> None:
         print_table(
             "Problems",
             ["reason", "rows", "first", "message"],
-            [(p["reason"], p["count"], " ".join(map(key, p["keys"])), p["message"]) for p in found["problems"]],
+            [
+                (p["reason"], p["count"], " ".join(map(ledger.said_key, p["keys"])), p["message"])
+                for p in found["problems"]
+            ],
             left=(0, 2, 3),
         )
     if found["dead"]:

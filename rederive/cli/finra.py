@@ -179,7 +179,7 @@ def replay_finra(
     given = asked or Asked()
     request = given.request()
     if dry_run:
-        return _show_plan(_plan(request, given.source_name), json=json)
+        return show_plan(_plan(request, given.source_name), json=json)
     return plan_and_run(request, given.source_name, False, reason, 10_000, workers, json)
 
 
@@ -202,7 +202,8 @@ def _plan(request: "Request", source: str) -> "Plan":
     return Replayer.of(Settings()).plan(request, source)
 
 
-def _show_plan(made: "Plan", *, json: bool) -> int:
+def show_plan(made: "Plan", *, json: bool) -> int:
+    """Print what a plan would do, with an estimate: FINRA's dry run."""
     from dataclasses import asdict
 
     from producers.finra_estimate import estimate

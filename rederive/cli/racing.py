@@ -148,7 +148,7 @@ def replay_racing(
     if check_status:
         return _check_status(request, json=json)
     if dry_run:
-        return _show_plan(_plan(request), json=json)
+        return show_plan(_plan(request), json=json)
     return _run(request, reason, workers, json=json)
 
 
@@ -235,7 +235,8 @@ def _check_asking(replayer: "Replayer", request: "Request") -> None:
     check_regions(request.keys, lambda: connect(replayer.database_url, application="rederive regions"))
 
 
-def _show_plan(made: "Plan", *, json: bool) -> int:
+def show_plan(made: "Plan", *, json: bool) -> int:
+    """Print what a plan would do, by month: racing's dry run."""
     from rederive.cli.output import print_json, print_table
     from rederive.racing.days import months
 

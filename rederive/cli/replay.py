@@ -21,6 +21,8 @@ from rederive.cli.running import (
 from schemas.lane import DomainName
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from schemas.table import Domain, Mode
 
 replay = cyclopts.App(name="replay", help="Read stored payloads again, recompute their rows, merge them.")
@@ -56,12 +58,16 @@ def replay_topic(
     Example: rederive replay-topic betfair --since 2026-02-06 --mode supersede --reason "lay odds were swapped"
     """
     from producers.source import Request
+    from rederive.replay import Replayer
+    from rederive.settings import Settings
     from schemas.registry import DOMAINS
 
     start, end = span(since, until, ("--since", "--until"), until_today=False)
     meeting = _meeting(mode, DOMAINS[domain])
     columns = DOMAINS[domain].scopes["all"]
     request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit)
+    if dry_run and (show := _shown(domain)):
+        return show(Replayer.of(Settings()).plan(request, "log"), json=json)
     return plan_and_run(request, "log", dry_run, reason, batch_size, workers, json)
 
 
@@ -76,6 +82,13 @@ def _meeting(mode: str | None, domain: "Domain") -> "Mode":
         why = "its rows are written under a new capture, beside what is stored"
         raise UsageError(f"{domain.name} knows no --mode {mode}", why=why, mend="leave --mode out")
     return Mode.INSERT
+
+
+def _shown(domain: str) -> "Callable[..., int] | None":
+    """How a domain prints a plan as its dry run, the same by every command; None where rows are counted."""
+    from rederive.cli import finra, racing
+
+    return {"finra": finra.show_plan, "racing": racing.show_plan}.get(domain)
 
 
 @app.command
@@ -105,5 +118,7 @@ def apply(
     made = read_plan(text, name)
     replayer = Replayer.of(Settings())
     replayer.check(made)
+    if dry_run and (show := _shown(made.domain)):
+        return show(made, json=json)
     capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=workers)
     return run(replayer, capture, batch_size, workers, json=json, head=head)

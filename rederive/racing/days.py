@@ -86,7 +86,7 @@ def months(plan: Plan) -> list[tuple[str, int, int, int, int]]:
     counts: dict[str, Counter[str]] = {}
     for unit in plan.units:
         kind = unit.picked.get("fetch", "again")
-        month = unit.key_range[:7] if kind in DAY_KINDS or kind == "again" else "-"
+        month = unit.key_range[:7] if unit.key_range.endswith(DAY_KINDS) else "-"
         counts.setdefault(month, Counter())[kind if kind in (*DAY_KINDS, "again") else "other"] += 1
     return [(month, c["racecards"], c["results"], c["other"], c["again"]) for month, c in counts.items()]
 

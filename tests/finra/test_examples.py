@@ -8,6 +8,7 @@ import pytest
 
 from processors.finra import process
 from processors.finra_line import compute
+from schemas.finra import REASONS, SKIPS
 from schemas.finra_partition import capture_id, window
 from schemas.finra_units import RollingFacts, RollingUnit, SnapshotUnit
 from schemas.outcome import Outcome, RowProblem
@@ -85,9 +86,9 @@ def test_b_rejects() -> None:
     )
     assert outcome.read == 9
     assert sorted(outcome.skips, key=lambda skip: skip.key) == [
-        RowProblem((7,), "INVALID_TIER"),
-        RowProblem((8,), "PARSE_ERROR"),
-        RowProblem((10,), "ZERO_VOLUME"),
+        RowProblem(("finra_otc_weekly_otc_20251229.csv", 7), "INVALID_TIER", REASONS["INVALID_TIER"]),
+        RowProblem(("finra_otc_weekly_otc_20251229.csv", 8), "PARSE_ERROR", REASONS["PARSE_ERROR"]),
+        RowProblem(("finra_otc_weekly_otc_20251229.csv", 10), "ZERO_VOLUME", REASONS["ZERO_VOLUME"]),
     ]
     assert checks(outcome)["record_count_balance"] == "PASS"
 
@@ -152,7 +153,7 @@ def test_c_a_trend_from_nothing_is_flat() -> None:
 def test_c_a_symbol_without_a_week_is_skipped() -> None:
     outcome = rolled((100, 120, None, 110, 130, 106))
     assert table(outcome, "symbol_rolling_6w") == []
-    assert outcome.skips == [RowProblem(("AABB",), "partial_coverage")]
+    assert outcome.skips == [RowProblem(("AABB",), "partial_coverage", SKIPS["partial_coverage"])]
     (row,) = [row for row in table(outcome, "core_quality") if row["check_name"] == "partial_coverage"]
     assert (row["status"], row["details_json"]) == ("WARN", {"count": 1, "symbols": ["AABB"]})
 
@@ -161,7 +162,7 @@ def test_c_a_tier_without_a_week_has_no_rows() -> None:
     weeks = window(WEEK)
     outcome = rolled((100, 120, None, 110, 130, 106), weeks[:2] + weeks[3:])
     assert table(outcome, "symbol_rolling_6w") == []
-    assert outcome.skips == [RowProblem(("AABB",), "history_window")]
+    assert outcome.skips == [RowProblem(("AABB",), "history_window", SKIPS["history_window"])]
     (row,) = table(outcome, "core_quality")
     assert (row["check_name"], row["category"], row["status"]) == ("history_window", "COMPLETENESS", "FAIL")
     assert row["details_json"] == {"missing_weeks": ["2025-12-05"]}

@@ -35,3 +35,12 @@ def test_a_long_reason_is_cut() -> None:
     (_, letter) = answer(fail, LANE, ORIGIN, None, b"z" * 5_000_000, [])
     assert letter.value == b"z" * 5_000_000
     assert len(dict(letter.headers)["rederive-failure"]) < 2_000
+
+
+def test_a_row_without_a_key_is_named_by_where_its_record_stands() -> None:
+    odd = Outcome(
+        read=3, skips=[RowProblem((), "gone", "it")], errors=[RowProblem((None,), "error", "line 3: no JSON")]
+    )
+    found = _outcome(odd)
+    assert found.skips == [RowProblem((str(ORIGIN),), "gone", "it")]
+    assert found.errors == [RowProblem((str(ORIGIN),), "error", "line 3: no JSON")]

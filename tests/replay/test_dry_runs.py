@@ -1,0 +1,101 @@
+"""A dry run of any domain, by any command: no row of a table, no record on a log, no call of an API."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from producers import ledger
+from producers.source import Made
+from producers.topics import partitions_of, watermarks
+from rederive.settings import Settings
+from samples.racing_api import StandIn
+from schemas.lane import Lane
+from schemas.plan import Plan
+from schemas.registry import DOMAINS
+from tests.finra.runs import weeks, write
+from tests.program import rederive
+from tests.racing.rows import TODAY
+from tests.reports.made import START, derived, market, snapshot
+
+pytestmark = pytest.mark.services
+
+_OF_RUNS = ("captures", "units", "problems", "notes")
+"""The engine's own tables, which say of a dry run that it was."""
+
+_DAY = date(2024, 1, 8)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    with StandIn(today=TODAY) as running:
+        monkeypatch.setenv("RACING_API_BASE_URL", running.base_url)
+        monkeypatch.setenv("RACING_API_USERNAME", "standin")
+        monkeypatch.setenv("RACING_API_PASSWORD", "standin")
+        yield running
+
+
+def _everything(settings: Settings, connection: psycopg.Connection) -> dict[str, object]:
+    """Rows and a checksum of each table, the ends of each log."""
+    found: dict[str, object] = {}
+    tables = connection.execute(
+        """SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'rederive')
+           AND NOT (schemaname = 'rederive' AND tablename = ANY(%s)) ORDER BY 1, 2""",
+        [list(_OF_RUNS)],
+    ).fetchall()
+    for schema, table in tables:
+        query = sql.SQL("SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {} t")
+        found[f"{schema}.{table}"] = connection.execute(query.format(sql.Identifier(schema, table))).fetchone()
+    kafka = settings.kafka_config()
+    for domain in DOMAINS.values():
+        for name in domain.kept:
+            topic = Lane(domain.name, name, settings.topic_prefix).raw
+            found[topic] = watermarks(kafka, topic) if partitions_of(kafka, topic) else None
+    return found
+
+
+@pytest.mark.parametrize("domain", ["betfair", "racing", "finra"])
+def test_a_dry_run_leaves_no_trace(
+    settings: Settings, connection: psycopg.Connection, api: StandIn, tmp_path: Path, domain: str
+) -> None:
+    day = ("--from", str(_DAY), "--to", str(_DAY), "--no-results", "--skip-masters")
+    folder = tmp_path / "weekly"
+    words: tuple[str, ...] = ()
+    if domain == "betfair":
+        market(connection, "1.1")
+        for number in (1, 2):
+            snapshot(connection, number, "1.1", START.replace(minute=number))
+            derived(connection, number)
+        words = ("--columns", "l1")
+    elif domain == "racing":
+        rederive(settings, "replay", "racing", *day)
+        words = (*day, "--refetch")
+    else:
+        write(folder, weeks(1))
+        rederive(settings, "replay", "finra", "--source", str(folder))
+        write(folder, weeks(2), edition=1)
+        words = ("--source", str(folder))
+    plan = tmp_path / "plan.json"
+    plan.write_text(rederive(settings, "plan", domain, *words).stdout)
+    made = Plan.model_validate_json(plan.read_text())
+    assert made.units
+    before, asked = _everything(settings, connection), len(api.requests)
+
+    commands = [("replay", domain, *words), ("apply", str(plan))]
+    if domain != "betfair":
+        commands.append(("replay-topic", domain))
+    for command in commands:
+        rederive(settings, *command, "--dry-run", "--json")
+        assert _everything(settings, connection) == before, command
+    # Dry captures that others have made: their units wait for a lane that keeps them.
+    capture, _ = ledger.mint(connection, Made(made), who="tests", reason="", dry_run=True)
+    for again in ("resume", "retry"):
+        done = rederive(settings, "captures", again, capture.capture_id, code=0 if domain == "betfair" else 1)
+        assert _everything(settings, connection) == before, again
+        if domain != "betfair":
+            assert "a dry run asks for nothing new and keeps nothing on a log" in done.stderr
+            assert f"captures retry {capture.capture_id}" in done.stderr
+    assert len(api.requests) == asked
