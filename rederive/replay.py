@@ -168,7 +168,7 @@ class Replayer:
         finally:
             no_longer_to(handler)
 
-    def _outcome(self, capture_id: str) -> tuple[Progress, list[dict[str, Any]], list[dict[str, Any]]]:
+    def _outcome(self, capture_id: str) -> tuple[Progress, list[dict[str, Any]], list[tuple[int, int, str, str]]]:
         """What a complete capture has done: counts, problems, dead units; a database that is away is waited for."""
         try:
             for attempt in stamina.retry_context(

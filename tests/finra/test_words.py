@@ -8,7 +8,7 @@ import pytest
 from producers.finra_folder import Folder
 from producers.finra_folder import refused as folder_refused
 from producers.finra_notes import files
-from rederive.cli.finra import Asked, _show_plan
+from rederive.cli.finra import Asked, show_plan
 from schemas.errors import UsageError
 from schemas.plan import Plan
 from schemas.table import Mode
@@ -88,5 +88,5 @@ def test_a_dry_run_with_files_that_cannot_be_used_is_finished_with_errors(
         )
         for json in (False, True):
             with caplog.at_level("INFO"):
-                assert _show_plan(made, json=json) == int(refused > 0)
+                assert show_plan(made, json=json) == int(refused > 0)
     assert f"can't be used: bad8.csv: {reason}" in caplog.text
