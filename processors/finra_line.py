@@ -130,8 +130,9 @@ def _tier_splits(weeks: _Weeks) -> Iterator[Computed]:
 def _windowed(weeks: _Weeks, tier: str, week: date) -> Iterator[Computed]:
     """The rolling figures of a tier's week and its snapshots, under the week's latest capture."""
     kept = weeks[tier, week][-1]
-    inputs = pl.concat(_latest(weeks[tier, each]) for each in window(week))
-    captured_at = {each.batch.capture_id: each.batch.captured_at for w in window(week) for each in weeks[tier, w]}
+    latest = [weeks[tier, each][-1] for each in window(week)]
+    inputs = pl.concat(map(_inputs, latest))
+    captured_at = {each.batch.capture_id: each.batch.captured_at for each in latest}
     partition = {
         "captured_at": kept.batch.captured_at,
         "capture_id": kept.batch.capture_id,
@@ -148,19 +149,15 @@ def _windowed(weeks: _Weeks, tier: str, week: date) -> Iterator[Computed]:
     yield from _written(of_summaries(SnapshotUnit.model_validate(partition), joined))
 
 
-def _latest(captures: list[_Kept]) -> pl.DataFrame:
-    """A tier's latest summary of each symbol of a week, with the capture that it is from."""
-    newest_first = (
-        kept.summaries.select(
-            "symbol",
-            pl.lit(kept.batch.week_ending).alias("week_ending"),
-            "total_volume",
-            "total_trades",
-            pl.lit(kept.batch.capture_id).alias("capture_id"),
-        )
-        for kept in reversed(captures)
+def _inputs(kept: _Kept) -> pl.DataFrame:
+    """A capture's summaries, as rolling figures read them."""
+    return kept.summaries.select(
+        "symbol",
+        pl.lit(kept.batch.week_ending).alias("week_ending"),
+        "total_volume",
+        "total_trades",
+        pl.lit(kept.batch.capture_id).alias("capture_id"),
     )
-    return pl.concat(newest_first).unique(subset="symbol", keep="first", maintain_order=True)
 
 
 def _written(outcome: Outcome) -> Iterator[Computed]:

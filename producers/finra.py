@@ -135,15 +135,12 @@ class FinraFiles(FinraStored):
         """A unit per file with content that isn't the latest of its partition, then what is due of the others."""
         wanted = Wanted.of(request.describe())
         first, last = days(request)
-        file_date = request.options.get("file_date")
-        found = folder.look(
-            Path(str(request.options["source"])),
-            request.keys,
-            date.fromisoformat(str(file_date)) if file_date else None,
-            first,
-            last,
+        said = request.options.get("file_date")
+        file_date = date.fromisoformat(str(said)) if said else None
+        found = folder.look(Path(str(request.options["source"])), request.keys, file_date, first, last)
+        files, left = folder.one_each(
+            folder.check(found), file_date, take_newest=bool(request.options.get("take_newest"))
         )
-        files = folder.check(found)
         partitions = {(one.week, one.tier) for one in found.files}
         weeks = sorted({week for week, _ in partitions}) or [date.max]
         minter = Minter(self._connection, datetime.now(UTC))
@@ -155,13 +152,13 @@ class FinraFiles(FinraStored):
         units = [folder.refused(*one) for one in found.refused]
         units += [folder.planned_file(one, minter, wanted) for one in new]
         due = FromStored(self._connection, wanted, minter, history)
-        arriving = {(one.file.week, one.file.tier) for one in new}
-        stored = sorted({(one.file.week, one.file.tier) for one in same} - arriving)
+        stored = sorted({one.partition for one in same})
         units += due.rows_of(raws, volumes, stored)
         units += due.follow_ups(stored, _coming(units))
         yield from months(units)
         self._notes = [
             *told.files(found, [one.file.path.name for one in same]),
+            *told.left_out(left),
             *told.missing_weeks({*partitions, *raws}, first, last, request.keys),
             *told.passed(due.passed),
         ]

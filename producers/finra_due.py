@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from producers.finra_history import History
 from producers.finra_picks import ROLLING_CALC, SUMMARY_CALC, Captured, Minter, Partition, Picked, Wanted, planned
-from producers.finra_stored import captures_of, latest_of, symbols
+from producers.finra_stored import captures_of, symbols
 from schemas.finra import ROLLING, SYMBOL_SUMMARY
 from schemas.finra_partition import TIERS, WINDOW_WEEKS, window
 from schemas.finra_units import RawUnit, VolumeUnit
@@ -33,7 +33,6 @@ class FollowUps:
 
     def __init__(self, connection: Connection, wanted: Wanted, as_of: datetime) -> None:
         self._connection, self._wanted, self._as_of = connection, wanted, as_of
-        self._latest: dict[Partition, list[str]] = {}
 
     def first(self, weeks: Iterable[date], partitions: Iterable[Partition]) -> list[Due]:
         """Tier splits of weeks, then rolling figures of partitions, each in week order."""
@@ -58,19 +57,8 @@ class FollowUps:
         found = captures_of(self._connection, SYMBOL_SUMMARY, sorted(weeks), sorted(tiers), self._as_of)
         for week, tier in partitions:
             if (week, tier) in found:
-                inputs = [
-                    capture_id
-                    for each in window(week)
-                    if (each, tier) in found
-                    for capture_id in self._read((each, tier), found[each, tier])
-                ]
+                inputs = [found[each, tier][0].capture_id for each in window(week) if (each, tier) in found]
                 yield Due("rolling", week, (tier,), tuple(inputs), ROLLING_CALC)
-
-    def _read(self, partition: Partition, captures: Sequence[Captured]) -> list[str]:
-        """The captures of a partition that its latest summaries are of."""
-        if partition not in self._latest:
-            self._latest[partition] = latest_of(self._connection, SYMBOL_SUMMARY, partition, captures)
-        return self._latest[partition]
 
     def snapshots(self, partitions: Iterable[Partition]) -> list[Due]:
         """Snapshots of partitions, in week order."""
@@ -81,9 +69,11 @@ class FollowUps:
         due = []
         for partition in wanted:
             if partition in summaries:
-                latest = latest_of(self._connection, ROLLING, partition, rolled.get(partition, []))
+                newest = [
+                    captures[partition][0].capture_id for captures in (summaries, rolled) if partition in captures
+                ]
                 # The summaries' capture stands first, it may be the rolling rows' one, too.
-                inputs = (summaries[partition][0].capture_id, *latest)
+                inputs = tuple(newest)
                 due.append(Due("snapshot", partition[0], (partition[1],), inputs, Stage.SNAPSHOT))
         return due
 

@@ -13,7 +13,7 @@ from typing import Any
 from producers.finra_picks import Minter, Partition, Wanted, planned, within_calendar
 from schemas.errors import Failed, UsageError
 from schemas.finra_file import decode_file, first_update, read_header
-from schemas.finra_partition import TIERS, tier_of_file, tier_of_name, week_of_file
+from schemas.finra_partition import TIERS, date_of_file, tier_of_file, tier_of_name, week_of_file
 from schemas.finra_units import FileUnit
 from schemas.lane import LaneName
 from schemas.plan import PlannedUnit
@@ -49,6 +49,11 @@ class Checked:
     file: WeeklyFile
     sha256: str
     rows: int
+
+    @property
+    def partition(self) -> Partition:
+        """Its week and tier."""
+        return self.file.week, self.file.tier
 
 
 @dataclass(slots=True)
@@ -145,22 +150,46 @@ def check(found: Folder) -> list[Checked]:
     return checked
 
 
-def fresh(files: Iterable[Checked], latest: Mapping[Partition, str | None]) -> tuple[list[Checked], list[Checked]]:
-    """Files with content that isn't there yet, and the others; `latest` are the hashes of the latest captures.
+def one_each(
+    files: Iterable[Checked], file_date: date | None, *, take_newest: bool
+) -> tuple[list[Checked], list[tuple[Checked, Checked]]]:
+    """One file of each partition, and those that are left out, each with the one taken in its place.
 
-    Of several files of a partition the last one counts: when it is there, so were those before it.
+    Files of the same content are one. Of others the newest is taken, by file date, then by modification time; without
+    `take_newest` UsageError names them: which of them is the week, only the user knows.
     """
+    taken: list[Checked] = []
+    left: list[tuple[Checked, Checked]] = []
+    clashes: list[str] = []
+    for (week, tier), group in groupby(files, key=lambda one: one.partition):
+        editions = list(group)
+        if len({one.sha256 for one in editions}) > 1:
+            editions.sort(key=lambda one: _age(one, file_date), reverse=True)
+            clashes.append(f"{tier} {week}: {' and '.join(sorted(one.file.path.name for one in editions))}")
+        taken.append(editions[0])
+        left += [(one, editions[0]) for one in editions[1:]]
+    if clashes and not take_newest:
+        raise UsageError(
+            f"several files of one week and tier: {'; '.join(clashes)}",
+            why="a run takes one file of each, and a later one replaces the week",
+            mend="--take-newest takes the newest (by file date, then modification time), --tier other tiers alone; "
+            "a file whose name says the wrong tier goes by itself: --source FILE --tier TIER",
+        )
+    return taken, left
+
+
+def _age(one: Checked, file_date: date | None) -> tuple[date, int, str]:
+    path = one.file.path
+    published = date_of_file(file_date, path.name, _first_update(path))
+    return published or date.min, path.stat().st_mtime_ns, path.name
+
+
+def fresh(files: Iterable[Checked], latest: Mapping[Partition, str | None]) -> tuple[list[Checked], list[Checked]]:
+    """Files with content that isn't there yet, and the others; `latest` are the hashes of the latest captures."""
     new: list[Checked] = []
     same: list[Checked] = []
-    for partition, group in groupby(files, key=lambda one: (one.file.week, one.file.tier)):
-        editions = list(group)
-        before = latest.get(partition)
-        if editions[-1].sha256 == before:
-            same += editions
-            continue
-        for one in editions:
-            (same if one.sha256 == before else new).append(one)
-            before = one.sha256
+    for one in files:
+        (same if one.sha256 == latest.get(one.partition) else new).append(one)
     return new, same
 
 

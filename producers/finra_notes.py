@@ -67,6 +67,14 @@ def files(found: folder.Folder, same: Sequence[str]) -> Iterator[str]:
         yield f"passed over: {_count(found.outside, 'file')} of other weeks or tiers"
 
 
+def left_out(pairs: Iterable[tuple[folder.Checked, folder.Checked]]) -> Iterator[str]:
+    """Files in whose place another one of their partition is taken."""
+    for one, taken in pairs:
+        why = "has the same content" if one.sha256 == taken.sha256 else "is the newer one"
+        week, tier = one.partition
+        yield f"not taken: {one.file.path.name}: {taken.file.path.name} {why} of {tier} {week}"
+
+
 def lacking(partitions: Sequence[Partition]) -> Iterator[str]:
     """Partitions that can't be computed: the stage before is missing."""
     if partitions:

@@ -39,38 +39,25 @@ def captures_of(
     current = _CURRENT.get(table.name, "")
     # Each step looks up the next older capture in the index: rows are never counted through.
     newest = f"""SELECT capture_id, captured_at FROM {table.name} r
-                 WHERE week_ending = week AND tier = tier_name{current} AND captured_at"""
+                 WHERE week_ending = week AND tier = tier_name{current} AND"""
+    order = "ORDER BY captured_at DESC, capture_id DESC LIMIT 1"
     rows = connection.execute(
         f"""SELECT week, tier_name, found.capture_id, found.captured_at
             FROM unnest(%(weeks)s::date[]) AS w(week) CROSS JOIN unnest(%(tiers)s::text[]) AS t(tier_name)
             CROSS JOIN LATERAL (
                 WITH RECURSIVE older AS (
-                    ({newest} <= %(as_of)s ORDER BY captured_at DESC LIMIT 1)
+                    ({newest} captured_at <= %(as_of)s {order})
                     UNION ALL
                     SELECT next.* FROM older, LATERAL (
-                        {newest} < older.captured_at ORDER BY captured_at DESC LIMIT 1) next)
+                        {newest} (captured_at, capture_id) < (older.captured_at, older.capture_id) {order}) next)
                 SELECT * FROM older) found
-            ORDER BY week, tier_name, found.captured_at DESC""",
+            ORDER BY week, tier_name, found.captured_at DESC, found.capture_id DESC""",
         {"weeks": list(weeks), "tiers": list(tiers), "as_of": as_of or "infinity"},
     )
     found: dict[Partition, list[Captured]] = {}
     for week, tier, capture_id, captured_at in rows:
         found.setdefault((week, tier), []).append(Captured(capture_id, captured_at))
     return found
-
-
-def latest_of(connection: Connection, table: Table, partition: Partition, captures: Sequence[Captured]) -> list[str]:
-    """The captures of a partition that its latest rows by symbol are of, among those given."""
-    if len(captures) < 2:
-        return [one.capture_id for one in captures]
-    rows = connection.execute(
-        f"""SELECT DISTINCT capture_id FROM (
-                SELECT DISTINCT ON (symbol) capture_id FROM {table.name}
-                WHERE {_PARTITION} AND capture_id = ANY(%(captures)s){_CURRENT[table.name]}
-                ORDER BY symbol, captured_at DESC, capture_id DESC) latest ORDER BY capture_id""",
-        {**_keys(partition), "captures": [one.capture_id for one in captures]},
-    )
-    return [capture_id for (capture_id,) in rows]
 
 
 def bounds(connection: Connection) -> tuple[date, date] | None:
@@ -179,11 +166,9 @@ def _rolling(connection: Connection, picked: Mapping[str, Any], head: dict[str, 
     rows, captures, *facts, partial = _found(
         connection,
         f"""WITH latest AS MATERIALIZED (
-                SELECT DISTINCT ON (week_ending, symbol) week_ending, symbol, total_volume, total_trades, capture_id,
-                       captured_at
+                SELECT week_ending, symbol, total_volume, total_trades, capture_id, captured_at
                 FROM {_SUMMARIES} AND week_ending = ANY(%(weeks)s) AND tier = %(tier)s
-                  AND capture_id = ANY(%(inputs)s)
-                ORDER BY week_ending, symbol, captured_at DESC, capture_id DESC),
+                  AND capture_id = ANY(%(inputs)s)),
             counts AS MATERIALIZED (SELECT symbol, count(*) AS weeks FROM latest GROUP BY symbol)
             SELECT {_lines(RollingUnit.ROWS, "symbol, week_ending")}, array_agg(DISTINCT capture_id),
                    array_agg(DISTINCT week_ending::text ORDER BY week_ending::text),
@@ -216,9 +201,8 @@ def _snapshot(connection: Connection, picked: Mapping[str, Any], head: dict[str,
         f"""SELECT {_lines(SnapshotUnit.ROWS, "symbol")}
             FROM (SELECT {", ".join(_SUMMARY_NAMES)} FROM {_SUMMARIES}
                   AND {_PARTITION} AND capture_id = %(input)s) s
-            LEFT JOIN (SELECT DISTINCT ON (symbol) {", ".join(_ROLLING_NAMES)} FROM {_ROLLED}
-                       AND {_PARTITION} AND capture_id = ANY(%(rolled)s)
-                       ORDER BY symbol, captured_at DESC, capture_id DESC) r USING (symbol)""",
+            LEFT JOIN (SELECT {", ".join(_ROLLING_NAMES)} FROM {_ROLLED}
+                       AND {_PARTITION} AND capture_id = ANY(%(rolled)s)) r USING (symbol)""",
         {**_of(picked), "input": summaries, "rolled": rolled},
     )
     return SnapshotUnit.model_validate({**head, "input_capture_id": summaries}).pack([rows])
@@ -231,10 +215,6 @@ def _lines(names: Sequence[str], order: str) -> str:
 
 def _of(picked: Mapping[str, Any]) -> dict[str, Any]:
     return {"week": picked["week"], "tier": picked.get("tier")}
-
-
-def _keys(partition: Partition) -> dict[str, Any]:
-    return {"week": partition[0], "tier": partition[1]}
 
 
 def _working(picked: Mapping[str, Any], can: frozenset[str]) -> dict[str, Any]:

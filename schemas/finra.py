@@ -197,7 +197,7 @@ BUSINESS_KEYS: dict[str, tuple[str, ...]] = {
     SNAPSHOT.name: ("week_ending", "tier", "symbol"),
     **{calc.table: calc.business_keys for calc in CALCS.values() if calc.stage},
 }
-"""What a `_latest` view has one row of (section 3.1)."""
+"""What a capture, and so a `_latest` view, has one row of by version (section 3.1)."""
 
 _RECORDED = (Column("execution_id", "text"), Column("batch_id", "text"))
 

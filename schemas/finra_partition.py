@@ -25,7 +25,11 @@ _COMPACT_AT_END = re.compile(r"(?<![0-9])[0-9]{8}$")
 _ENDINGS = re.compile(r"(?:\.(?:csv|psv|txt|gz))+$", re.IGNORECASE)
 _WEEK_STEM = re.compile(r"week_([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})(?![0-9])")
 _NMS_HINT = re.compile(r"tier_?([12])(?![0-9])")
-_WEEKLY_HINT = re.compile(r"weekly_(otc_blocks|atsb|ats|otc)_(?=[0-9]{4}-?[0-9]{2}-?[0-9]{2})")
+# Names of one tier hold the word of another: `finra_otc_weekly_ats_20251222`, `otc_blocks`.
+_TIER_HINTS = tuple(
+    (code, re.compile(rf"(?:^|[_\-. ]){code.lower().replace('_', '[_. -]')}(?=$|[_\-. ])"))
+    for code in ("OTC_BLOCKS", "ATSB", "ATS", "OTC")
+)
 
 
 def tier_code(name: str) -> str:
@@ -110,14 +114,23 @@ def week_of_name(file_name: str) -> date | None:
     return _date(said[1]) if said else None
 
 
+def date_of_file(
+    file_date: date | None, file_name: str, first_update: Callable[[], date | None] = lambda: None
+) -> date | None:
+    """A file's date (section 2.1): the one given, else the name's, else what `first_update` reads; None without any."""
+    if file_date is not None:
+        return file_date
+    name = stem(file_name)
+    week = _WEEK_STEM.match(name)
+    return date_of_name(name[week.end() :] if week else name) or first_update()
+
+
 def tier_of_name(file_name: str) -> str | None:
     """The tier that a file's name hints at, None when it doesn't (section 2.1)."""
     name = stem(file_name)
     if nms := _NMS_HINT.search(name):
         return f"NMS_TIER_{nms[1]}"
-    if weekly := _WEEKLY_HINT.search(name):
-        return weekly[1].upper()
-    return "OTC" if "_otc_" in name else None
+    return next((code for code, hint in _TIER_HINTS if hint.search(name)), None)
 
 
 def tier_of_file(tier: str | None, file_name: str) -> str:
@@ -144,10 +157,9 @@ def week_of_file(
     """
     if week_ending is not None:
         return check_week_ending(week_ending)
-    if file_date is None:
-        if (named := week_of_name(file_name)) is not None:
-            return check_week_ending(named)
-        file_date = date_of_name(file_name) or first_update()
+    if file_date is None and (named := week_of_name(file_name)) is not None:
+        return check_week_ending(named)
+    file_date = date_of_file(file_date, file_name, first_update)
     if file_date is None:
         raise ValueError(
             f"neither the name {file_name!r} nor the first row's lastUpdateDate says a date; give the week or file date"

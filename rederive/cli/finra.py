@@ -36,6 +36,9 @@ CalcVersion = Annotated[str | None, Parameter(help="Version of the calculations 
 InputCapture = Annotated[str | None, Parameter(help="Read this capture, a run's or a partition's, not the latest.")]
 FileDate = Annotated[str | None, Parameter(help="Day of publication of the files, where their names don't say it.")]
 Force = Annotated[bool, Parameter(negative="", help="Compute also what has been computed of the same input.")]
+TakeNewest = Annotated[
+    bool, Parameter(negative="", help="Of several files of one week and tier take the newest (by file date, then age).")
+]
 NoRejectZeroVolume = Annotated[bool, Parameter(negative="", help="Keep rows that have neither shares nor trades.")]
 
 
@@ -52,6 +55,7 @@ class Asked:
     calc_version: CalcVersion = None
     input_capture: InputCapture = None
     file_date: FileDate = None
+    take_newest: TakeNewest = False
     force: Force = False
     no_reject_zero_volume: NoRejectZeroVolume = False
 
@@ -76,6 +80,7 @@ class Asked:
             "calc_version": self.calc_version,
             "input_capture": self.input_capture,
             "file_date": self._file_date(),
+            "take_newest": self.take_newest,
             "force": self.force,
             "reject_zero_volume": not self.no_reject_zero_volume,
         }
@@ -101,6 +106,8 @@ class Asked:
             raise UsageError(f"--source {self.source} does not exist", mend="name a folder of weekly files")
         if self.source is None and self.file_date is not None:
             raise UsageError("--file-date is for files", mend="say --source, or leave it out")
+        if self.source is None and self.take_newest:
+            raise UsageError("--take-newest is for files", mend="say --source, or leave it out")
 
     def _tiers(self) -> tuple[str, ...]:
         from schemas.errors import UsageError

@@ -110,6 +110,19 @@ def test_a_restated_week_counts_in_whatever_order_its_files_come() -> None:
     assert first["max_volume"] >= volumes[first["symbol"]]
 
 
+def test_a_symbol_that_a_restated_week_lacks_has_no_window_with_it() -> None:
+    whole = [("AABB", "NITE", 100, 5), ("FNMA", "NITE", 300, 5)]
+    weekly = [
+        {"file_name": NAME, "tier": "OTC", "week_ending": str(each), "captured_at": AT, "content": content(whole)}
+        for each in window(WEEK)
+    ]
+    later = (AT + timedelta(hours=1)).isoformat()
+    restated = {**weekly[2], "captured_at": later, "content": content(whole[:1])}
+    plain, after = (list(compute(map(orjson.dumps, lines))) for lines in (weekly, [*weekly, restated]))
+    assert [row["symbol"] for row in rows(plain, "symbol_rolling_6w")] == ["AABB", "FNMA"]
+    assert [row["symbol"] for row in rows(after, "symbol_rolling_6w")] == ["AABB"]
+
+
 def test_the_same_capture_twice_is_drawn_again() -> None:
     given = line(WORLD.file(WEEK, "OTC"))
     computed = list(compute([given, given]))

@@ -1,12 +1,13 @@
 """Which files of a folder are taken, and what is said of the others."""
 
 import gzip
+import os
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from producers.finra_folder import Checked, WeeklyFile, check, fresh, look, read
+from producers.finra_folder import Checked, WeeklyFile, check, fresh, look, one_each, read
 from samples.finra_files import HEADER
 from schemas.errors import Failed, UsageError
 from schemas.finra_file import content_hash
@@ -31,7 +32,7 @@ def test_names_say_weeks_and_tiers_and_the_order_is_that_of_weeks(tmp_path: Path
         tmp_path,
         "finra_otc_weekly_ats_20251229.csv",
         "finra_otc_weekly_otc_20251229.psv",
-        "week_2025-12-19_otc_.psv",
+        "week_2025-12-19_otc.psv",
         "tier1_2025-12-22.csv",
     )
     assert found(source) == [
@@ -61,8 +62,8 @@ def test_of_one_file_the_tier_given_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("week_2025-12-25_otc_.csv", ROWS.encode(), "a week ends on a Friday: the nearest is 2025-12-26"),
-        ("week_9999-12-31_otc_.csv", ROWS.encode(), "is at the calendar's end"),
+        ("week_2025-12-25_otc.csv", ROWS.encode(), "a week ends on a Friday: the nearest is 2025-12-26"),
+        ("week_9999-12-31_otc.csv", ROWS.encode(), "is at the calendar's end"),
         ("a_otc_20251229.csv", b"", "it is empty"),
         ("a_otc_20251229.csv", HEADER.encode(), "it has a header and no rows"),
         ("a_otc_20251229.csv", b"Symbol|MPID\nA|B\n", "its header lacks tierDescription"),
@@ -111,26 +112,49 @@ def test_packed_and_plain_content_is_the_same(tmp_path: Path) -> None:
     assert plain.sha256 == content_hash(plain.text)
 
 
-def editions(*hashes: str) -> list[Checked]:
-    return [Checked(WeeklyFile(Path(f"{n}.csv"), WEEK, "OTC"), sha, 1) for n, sha in enumerate(hashes)]
+def edition(tmp_path: Path, name: str, sha256: str, age: int = 0) -> Checked:
+    path = tmp_path / name
+    path.write_text(ROWS)
+    os.utime(path, (1_700_000_000 - age, 1_700_000_000 - age))
+    return Checked(WeeklyFile(path, WEEK, "OTC"), sha256, 1)
 
 
 @pytest.mark.parametrize(
-    ("files", "latest", "new"),
+    ("names", "newest"),
     [
-        ("a", None, "a"),
-        ("a", "a", ""),
-        ("a", "b", "a"),
-        ("ab", None, "ab"),
-        ("ab", "b", ""),
-        ("ab", "a", "b"),
-        ("aab", "c", "ab"),
-        ("aba", "b", "aba"),
+        # By file date, whatever their age: the name's, else the first row's, which is 2025-12-29.
+        (["otc_20251229.csv", "otc_20251230.csv"], "otc_20251230.csv"),
+        (["otc_20251230.csv", "otc_20251229.csv"], "otc_20251230.csv"),
+        (["week_2025-12-26_otc.psv", "otc_20251228.csv"], "week_2025-12-26_otc.psv"),
+        (["week_2025-12-26_otc.psv", "otc_20251230.csv"], "otc_20251230.csv"),
+        # Then the one modified last, which is here the first.
+        (["otc_20251229.csv", "week_2025-12-26_otc.psv"], "otc_20251229.csv"),
+        (["week_2025-12-26_otc.psv", "otc_20251229.csv"], "week_2025-12-26_otc.psv"),
     ],
 )
-def test_of_several_files_of_a_partition_the_last_one_says_whether_they_are_new(
-    files: str, latest: str | None, new: str
+def test_of_several_files_of_a_partition_the_newest_is_taken_when_asked_for(
+    tmp_path: Path, names: list[str], newest: str
 ) -> None:
-    taken, same = fresh(editions(*files), {(WEEK, "OTC"): latest})
-    assert "".join(one.sha256 for one in taken) == new
-    assert len(taken) + len(same) == len(files)
+    files = [edition(tmp_path, name, name, age) for age, name in enumerate(names)]
+    (taken,), ((left, instead),) = one_each(files, None, take_newest=True)
+    assert taken.file.path.name == newest
+    assert left in files
+    assert instead == taken != left
+
+
+def test_several_files_of_a_partition_are_refused_by_name(tmp_path: Path) -> None:
+    files = [edition(tmp_path, name, name) for name in ("otc_20251229.csv", "week_2025-12-26_otc.psv")]
+    with pytest.raises(UsageError, match=r"OTC 2025-12-26: otc_20251229.csv and week_2025-12-26_otc.psv") as error:
+        one_each(files, None, take_newest=False)
+    assert "--take-newest" in str(error.value.mend)
+
+
+def test_files_of_the_same_content_are_one(tmp_path: Path) -> None:
+    files = [edition(tmp_path, name, "a") for name in ("otc_20251229.csv", "week_2025-12-26_otc.psv")]
+    assert one_each(files, None, take_newest=False) == (files[:1], [(files[1], files[0])])
+
+
+def test_content_that_is_the_latest_is_not_new(tmp_path: Path) -> None:
+    files = [edition(tmp_path, "otc_20251229.csv", "a")]
+    assert fresh(files, {(WEEK, "OTC"): "a"}) == ([], files)
+    assert fresh(files, {(WEEK, "OTC"): "b"}) == (files, []) == fresh(files, {})

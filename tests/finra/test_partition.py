@@ -8,6 +8,7 @@ from schemas.finra_partition import (
     TIERS,
     capture_id,
     check_week_ending,
+    date_of_file,
     date_of_name,
     fridays,
     months,
@@ -105,6 +106,14 @@ def test_dates(text: str, day: date | None) -> None:
         ("finra_otc_weekly_tier1_20251222.csv", "NMS_TIER_1"),
         ("/data/FINRA_OTC_Weekly_Tier_2_20251222.CSV", "NMS_TIER_2"),
         ("my_otc_file.csv", "OTC"),
+        ("otc.csv", "OTC"),
+        ("week_2025-10-10_otc_blocks.psv", "OTC_BLOCKS"),
+        ("week_2025-10-10_otc_blocks_.psv", "OTC_BLOCKS"),
+        ("otc-blocks 2025-10-13.csv", "OTC_BLOCKS"),
+        ("ATSB-20251013.csv", "ATSB"),
+        ("volume.ats.20251013.csv.gz", "ATS"),
+        ("ats otc 20251013.csv", "ATS"),
+        ("otc_atsb_tier1.csv", "NMS_TIER_1"),
     ],
 )
 def test_a_name_hints_at_its_tier(name: str, tier: str) -> None:
@@ -112,7 +121,7 @@ def test_a_name_hints_at_its_tier(name: str, tier: str) -> None:
     assert tier_of_file("ats", name) == "ATS"
 
 
-@pytest.mark.parametrize("name", ["week_2025-12-26.psv", "otc.csv", "tier12.csv"])
+@pytest.mark.parametrize("name", ["week_2025-12-26.psv", "totc.csv", "stats_20251222.csv", "tier12.csv"])
 def test_a_name_without_tier_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="says no tier; give one of OTC, OTC_BLOCKS"):
         tier_of_file(None, name)
@@ -137,6 +146,21 @@ def test_the_week_of_a_file(name: str, week: str) -> None:
     assert week_of_file(None, None, name, first_update) == date.fromisoformat(week)
     assert week_of_file(None, date(2025, 1, 6), name, first_update) == date(2025, 1, 3)
     assert week_of_file(date(2024, 3, 29), date(2025, 1, 6), name, first_update) == date(2024, 3, 29)
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("finra_otc_weekly_otc_20251229.csv", "2025-12-29"),
+        # Such a name's date is the week.
+        ("week_2025-12-26_otc.psv", "2025-12-15"),
+        ("week_2025-12-26_otc_20260105.psv", "2026-01-05"),
+        ("plain.csv", "2025-12-15"),
+    ],
+)
+def test_the_date_of_a_file(name: str, day: str) -> None:
+    assert date_of_file(None, name, lambda: date(2025, 12, 15)) == date.fromisoformat(day)
+    assert date_of_file(date(2025, 1, 6), name) == date(2025, 1, 6)
 
 
 def test_a_file_without_any_date_is_refused() -> None:

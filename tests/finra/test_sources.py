@@ -12,6 +12,8 @@ import pytest
 
 from processors.finra_line import compute
 from producers.source import Request, make_plan
+from samples.finra_files import FinraFiles
+from schemas.errors import UsageError
 from schemas.finra import FINRA, QUALITY
 from schemas.finra_partition import BACKFILL_TIERS
 from schemas.finra_versions import PREFIX
@@ -179,18 +181,38 @@ def test_the_same_content_is_passed_over_and_forced_content_is_captured_again(
         assert not rows_equal_deterministic(before[table], now, ignore_capture=False), table
 
 
-def test_two_files_of_a_partition_get_a_capture_each_and_the_later_name_counts(
+def test_two_files_of_a_partition_are_refused_until_the_newest_is_asked_for(
     connection: psycopg.Connection, tmp_path: Path
 ) -> None:
-    world = write(tmp_path / "files", [FIRST])
-    restated = world.file(FIRST, "OTC", edition=1)
-    (tmp_path / "files" / f"week_{FIRST}_otc_.psv").write_bytes(restated.content)
-    walk = done(connection, asked(tmp_path / "files"))
-    one, other = (unit.picked for unit in walk.units() if unit.picked["stage"] == "file")
-    assert one["captured_at"] < other["captured_at"]
-    summaries = latest(connection, f"{PREFIX}symbol_summary")
-    assert {row["capture_id"] for row in summaries} == set(other["captures"])
-    assert done(connection, asked(tmp_path / "files")).ranges() == []
+    """A folder that keeps a week's publications side by side restates the week, one capture a run."""
+    world = write(tmp_path / "files", [FIRST], ("OTC", "ATS"))
+    old = done(connection, asked(tmp_path / "files"))
+    restated, name = world.file(FIRST, "OTC", edition=1), "finra_otc_weekly_otc_20250109.csv"
+    (tmp_path / "files" / name).write_bytes(restated.content)
+    with pytest.raises(UsageError, match=f"OTC {FIRST}: finra_otc_weekly_otc_20250106.csv and {name}"):
+        plan(connection, asked(tmp_path / "files"))
+    # Other tiers have nothing to do with it.
+    assert done(connection, asked(tmp_path / "files", tiers=["ATS"])).ranges() == []
+
+    walk = done(connection, asked(tmp_path / "files", take_newest=True))
+    assert [unit.picked["path"].rsplit("/", 1)[1] for unit in walk.units() if "path" in unit.picked] == [name]
+    assert f"not taken: finra_otc_weekly_otc_20250106.csv: {name} is the newer one of OTC {FIRST}" in walk.head.notes
+    shown = {row["capture_id"] for row in latest(connection, f"{PREFIX}symbol_summary") if row["tier"] == "OTC"}
+    assert shown == set(walk.units()[0].picked["captures"])
+    assert not shown & {capture for unit in old.units() for capture in unit.picked["captures"]}
+    assert done(connection, asked(tmp_path / "files", take_newest=True)).ranges() == []
+
+
+def test_a_file_of_block_trades_beside_one_of_all_is_no_second_file_of_its_week(
+    connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    world = FinraFiles(symbols=8, rows=24)
+    (tmp_path / "finra_otc_weekly_otc_20250106.csv").write_bytes(world.file(FIRST, "OTC").content)
+    (tmp_path / f"week_{FIRST}_otc_blocks.psv").write_bytes(world.file(FIRST, "OTC_BLOCKS").content)
+    walk = done(connection, asked(tmp_path))
+    files = [unit.picked["tier"] for unit in walk.units() if unit.picked["stage"] == "file"]
+    assert sorted(files) == ["OTC", "OTC_BLOCKS"]
+    assert {row["tier"] for row in latest(connection, f"{PREFIX}venue_share")} == {"OTC", "OTC_BLOCKS"}
 
 
 def stages(walk: Walk) -> list[tuple[str, str, list[str]]]:

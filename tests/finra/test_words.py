@@ -29,6 +29,7 @@ def test_a_request_says_everything_that_a_resumed_run_must_know(tmp_path: Path) 
         "calc_version": "v2",
         "input_capture": None,
         "file_date": "2025-12-29",
+        "take_newest": False,
         "force": True,
         "reject_zero_volume": False,
     }
@@ -55,6 +56,7 @@ def test_without_a_range_a_folder_is_taken_whole(tmp_path: Path) -> None:
         ({"input_capture": "x", "calc": ("rolling_6w",)}, "--input-capture is not for rolling_6w"),
         ({"source": Path("/nowhere/at/all")}, "does not exist"),
         ({"from_": "2025-01-01", "file_date": "2025-12-29"}, "--file-date is for files"),
+        ({"from_": "2025-01-01", "take_newest": True}, "--take-newest is for files"),
         ({"source": Path("/"), "input_capture": "x"}, "don't go together"),
         ({"source": Path("/"), "file_date": "12/29/2025"}, "is no date"),
     ],
