@@ -10,7 +10,7 @@ import pytest
 
 from producers.finra_picks import Captured
 from producers.finra_stored import captures_of
-from rederive.finra.rollback import roll_back_units, scope
+from rederive.finra.rollback import roll_back
 from samples.finra_files import HEADER
 from schemas.finra import FINRA, ROLLING, SNAPSHOT, SYMBOL_SUMMARY, VENUE_SHARE
 from schemas.finra_partition import window
@@ -49,7 +49,7 @@ def symbols(connection: psycopg.Connection, name: str, week: date, of: str = "_l
 
 
 def take_back(connection: psycopg.Connection, walk: Walk) -> None:
-    list(roll_back_units(connection, scope(connection, walk.run)))
+    roll_back(connection, walk.run)
 
 
 def test_what_a_restatement_drops_is_gone_until_it_is_rolled_back(

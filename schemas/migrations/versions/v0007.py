@@ -1,11 +1,11 @@
-"""FINRA's views of the newest capture of a partition, whole."""
+"""What a run's processes took of memory."""
 
 from schemas.migrations import run_sql
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Replace them."""
+    """Add it."""
     run_sql(revision)

@@ -1,11 +1,11 @@
-"""What a run's processes took of memory."""
+"""FINRA's views of the newest capture of a partition, whole."""
 
 from schemas.migrations import run_sql
 
-revision = "0010"
+revision = "0006"
 down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Add it."""
+    """Replace them."""
     run_sql(revision)
