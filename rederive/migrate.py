@@ -24,8 +24,8 @@ def _config() -> Config:
     return config
 
 
-def migrate(database_url: str) -> tuple[str | None, str | None]:
-    """Run every missing migration in one transaction; return the revision (before, after).
+def migrate(database_url: str, revision: str = "head") -> tuple[str | None, str | None]:
+    """Run every missing migration up to `revision` in one transaction; return the revision (before, after).
 
     Existing Betfair tables are adopted: missing columns are added, NOT NULL is dropped where the formulas may give
     NULL, no value is touched. Failed with the mend when the database refuses, when tables that were to be adopted are
@@ -39,7 +39,7 @@ def migrate(database_url: str) -> tuple[str | None, str | None]:
                 before = _revision(connection)
                 config = _config()
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, revision)
                 after = _revision(connection)
                 _check_complete(connection, after)
                 return before, after

@@ -77,7 +77,7 @@ def test_the_program_takes_a_folder_and_then_its_own_log(
     source = tmp_path / "weekly"
     write(source, weeks(7), ("OTC", "ATS"))
     (source / "empty_otc_20250106.csv").write_text("")
-    plan = rederive(settings, "replay", "finra", "--source", str(source), "--dry-run", "--json")
+    plan = rederive(settings, "replay", "finra", "--source", str(source), "--dry-run", "--json", code=1)
     estimated = orjson.loads(plan.stdout)
     assert (estimated["captures"], estimated["refused"], len(estimated["weeks"])) == (14, 1, 7)
     assert connection.execute("SELECT count(*) FROM rederive.captures").fetchone() == (0,)

@@ -179,15 +179,14 @@ def beside(database_url: str) -> Iterator[Beside]:
 
 
 def test_what_is_planned_on_is_not_taken_back(
+    settings: Settings,
     database_url: str,
-    tmp_path: Path,
     runs: tuple[str, str],
     beside: Beside,
 ) -> None:
     _, run = runs
     again = asked(None, force=True)
-    own = Settings(home=tmp_path / "home", database_url=database_url, kafka_bootstrap="127.0.0.1:1")
-    replayer = Replayer(own, database_url)
+    replayer = Replayer(settings, database_url)
 
     def roll_back(connection: psycopg.Connection) -> Any:
         return dict(captures.rollback(connection, run))
@@ -240,6 +239,9 @@ class _Lanes:
 
     def poll(self) -> list[object]:
         return []
+
+    def processes(self) -> dict[str, list[int]]:
+        return {}
 
 
 class _Pausing(Source):
