@@ -56,7 +56,7 @@ def role(database_url: str, name: str, path: str | None = None) -> Iterator[str]
 
 def made_by_an_earlier_version(url: str) -> None:
     """The tables as up to 0005: serving ones in the engine's own schema."""
-    migrate(f"{url}{'    migrate(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3Drederive")' if '?' in url else '?'}options=-csearch_path%3Drederive", "0005")
+    migrate(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3Drederive", "0005")
 
 
 def serving(url: str) -> dict[str, int]:
