@@ -119,11 +119,14 @@ class FinraStored(Source):
 
     def more(self, connection: Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
         """Tier splits, rolling figures and snapshots that the applied units have made due."""
-        row = connection.execute(
+        yield from follow_ups_of_run(connection, capture.capture_id, Wanted.of(self._request(connection, capture)))
+
+    def _request(self, connection: Connection, capture: Capture) -> dict[str, Any]:
+        """What the capture's run was asked for, as `Request.describe` says it."""
+        (found,) = connection.execute(
             "SELECT request FROM rederive.captures WHERE capture_id = %s", [capture.capture_id]
-        ).fetchone()
-        if row is not None:
-            yield from follow_ups_of_run(connection, capture.capture_id, Wanted.of(row[0]))
+        )
+        return dict(found[0])
 
 
 class FinraFiles(FinraStored):
@@ -163,11 +166,51 @@ class FinraFiles(FinraStored):
             *told.passed(due.passed),
         ]
 
+    def planned_again(self, connection: Connection, capture: Capture) -> Iterator[PlannedUnit]:
+        """Dead files as they are now, each under a new capture of the partition that it says now.
+
+        One that still can't be used is refused with the reason of now; so is one of a partition that another file of
+        the run has: which of them is the week, only the user knows.
+        """
+        asked = self._request(connection, capture)
+        first, last = _days(*(datetime.fromisoformat(asked[end]) if asked[end] else None for end in ("start", "end")))
+        file_date = date.fromisoformat(asked["file_date"]) if asked.get("file_date") else None
+        minter = Minter(connection, datetime.now(UTC))
+        rows = connection.execute(
+            """SELECT unit, key_range, state, picked FROM rederive.units
+               WHERE capture_id = %s AND picked ->> 'stage' = 'file' AND state <> 'removed' ORDER BY unit""",
+            [capture.capture_id],
+        ).fetchall()
+        taken = {
+            (date.fromisoformat(picked["week"]), picked["tier"]): Path(picked["path"]).name
+            for _, _, state, picked in rows
+            if state != "dead"
+        }
+        for number, before, state, picked in rows:
+            if state != "dead" or "path" not in picked:
+                continue
+            path = Path(picked["path"])
+            try:
+                alone = path.name == Path(asked["source"]).name
+                checked = folder.look_again(path, asked["keys"], file_date, first, last, alone=alone)
+                if other := taken.get(checked.partition):
+                    raise ValueError(f"the run has {other} of its week and tier already; take it in a run of its own")
+            except ValueError as error:
+                unit = folder.refused(path, str(error))
+            else:
+                taken[checked.partition] = path.name
+                unit = folder.planned_file(checked, minter, Wanted.of(asked))
+                log.info("unit %d (%s) is planned again as %s", number, before, unit.key_range)
+            yield unit.model_copy(update={"unit": number})
+
 
 def days(request: Request) -> tuple[date | None, date | None]:
     """The first and the last day of a request."""
-    last = (request.end - timedelta(microseconds=1)).date() if request.end else None
-    return request.start.date() if request.start else None, last
+    return _days(request.start, request.end)
+
+
+def _days(start: datetime | None, end: datetime | None) -> tuple[date | None, date | None]:
+    return start.date() if start else None, (end - timedelta(microseconds=1)).date() if end else None
 
 
 def months(units: Iterable[PlannedUnit]) -> Iterator[Page]:

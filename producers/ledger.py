@@ -1,6 +1,6 @@
 """The producer's side of captures: minting them with their plan, and the states of units on their way out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import orjson
 from psycopg import Connection, Cursor
@@ -99,6 +99,16 @@ def append(connection: Connection, capture_id: str, units: Sequence[PlannedUnit]
         assert row is not None
         numbered = [unit.model_copy(update={"unit": row[0] + at}) for at, unit in enumerate(units)]
         _add(cursor, capture_id, numbered)
+
+
+def replan(connection: Connection, capture_id: str, units: Iterable[PlannedUnit]) -> None:
+    """Give dead units of a capture, by their numbers, another plan. They stay dead until they are tried again."""
+    for unit in units:
+        connection.execute(
+            """UPDATE rederive.units SET key_range = %s, picked = %s, rows = %s, lane = %s
+               WHERE capture_id = %s AND unit = %s AND state = 'dead'""",
+            [unit.key_range, Jsonb(unit.picked), unit.rows or 0, unit.lane, capture_id, unit.unit],
+        )
 
 
 def lanes(connection: Connection, capture_id: str) -> dict[LaneName, int]:

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import Connection
 
 from producers import ledger
+from producers.source import Source
 from rederive.finra import rollback as finra_rollback
 from schemas.capture import Capture, CaptureState
 from schemas.errors import Failed, UsageError
@@ -278,15 +279,15 @@ def cancel(connection: Connection, capture_id: str) -> int:
         ).rowcount
 
 
-def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
-    """Make a capture runnable again: cancelled units planned, and with `dead` the dead ones too.
+def reopen(connection: Connection, capture_id: str, *, dead: Source | None = None) -> Capture:
+    """Make a capture runnable again: cancelled units planned, and with `dead`, its source, the dead ones too.
 
-    Failed when it has been rolled back.
+    What the source plans anew of them is frozen with it. Failed when the capture has been rolled back.
     """
-    domain = find(connection, capture_id).domain
+    capture = find(connection, capture_id)
     states = ["cancelled", "dead"] if dead else ["cancelled"]
     with connection.transaction():
-        ledger.hold(connection, domain)
+        ledger.hold(connection, capture.domain)
         changed = connection.execute(
             """UPDATE rederive.captures SET state = 'running', finished_at = NULL
                WHERE capture_id = %(id)s AND state NOT IN ('rolling-back', 'rolled-back')
@@ -294,6 +295,8 @@ def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
                       WHERE capture_id = %(id)s AND state = ANY(%(states)s || ARRAY['planned', 'sent'])))""",
             {"id": capture_id, "states": states},
         ).rowcount
+        if changed and dead:
+            ledger.replan(connection, capture_id, dead.planned_again(connection, capture))
         if changed:
             connection.execute(
                 """UPDATE rederive.units SET state = 'planned', failure = NULL, errors = 0
