@@ -189,6 +189,13 @@ class Source(ABC, Generic[L]):
         """
         return iter(())
 
+    def planned_again(self, connection: Connection, capture: Capture) -> Iterator[PlannedUnit[L]]:  # noqa: ARG002
+        """The capture's dead units whose plan doesn't fit any more what they read, planned anew under their numbers.
+
+        Asked when they are about to be tried again, in the caller's transaction; what isn't given stays as planned.
+        """
+        return iter(())
+
     def close(self) -> None:
         """Let go of what the source holds."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from producers.source import Source
 from rederive import domains
 from schemas.capture import Capture, CaptureState
 from schemas.domain import Domain
@@ -142,12 +143,18 @@ def cancel(connection: Connection, capture_id: str) -> int:
     return given_up
 
 
-def reopen(connection: Connection, capture_id: str, *, dead: bool) -> Capture:
-    """Make a capture runnable again: cancelled units planned, and with `dead` the dead ones too.
+def reopen(connection: Connection, capture_id: str, *, dead: Source[Any] | None = None) -> Capture:
+    """Make a capture runnable again: cancelled units planned, and with `dead`, its source, the dead ones too.
 
-    Failed when it has been rolled back.
+    What the source plans anew of them is frozen with it. Failed when the capture has been rolled back.
     """
-    stored.reopen(connection, find(connection, capture_id), dead=dead)
+    capture = find(connection, capture_id)
+    stored.reopen(
+        connection,
+        capture,
+        dead=dead is not None,
+        again=(lambda: dead.planned_again(connection, capture)) if dead else None,
+    )
     capture = find(connection, capture_id)
     if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
         raise Failed(f"{capture_id} is {capture.state}", mend=START_ANEW)

@@ -148,6 +148,17 @@ class Replayer:
                         raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
                     return mint(DraftOfPlan(asked))
 
+    def reopen(self, connection: psycopg.Connection, capture_id: str, *, dead: bool) -> Capture:
+        """Make a capture runnable again; with `dead` its dead units too, as their source plans them now.
+
+        Failed when it has been rolled back.
+        """
+        if not dead:
+            return captures.reopen(connection, capture_id)
+        found = captures.find(connection, capture_id)
+        with closing(self._source(connection, found.domain, found.source)) as source:
+            return captures.reopen(connection, capture_id, dead=source)
+
     def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
         """Run a capture until it is complete, and report."""
         handler = also_to(run_log(self.settings.home, capture.capture_id))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from rederive.settings import Settings
+from rederive.stopping import STOP_SECONDS
 from schemas.errors import Failed
 from schemas.lane import Lane
 
@@ -24,7 +25,8 @@ BEGIN_AGAIN = 70
 NEEDS_A_PERSON = 78
 """Exit code of a worker that starting again won't help; its message is on its stdout."""
 
-_STOP_SECONDS = 25.0
+# A worker has ended itself by then.
+_KILL_SECONDS = STOP_SECONDS + 4.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _HEALTHY_SECONDS = 30.0
 
@@ -98,7 +100,7 @@ class Workers:
             assert process.stdin is not None
             process.stdin.close()
             process.terminate()
-        deadline = time.monotonic() + _STOP_SECONDS
+        deadline = time.monotonic() + _KILL_SECONDS
         for process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))

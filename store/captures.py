@@ -1,6 +1,6 @@
 """The table of captures: every run, minted once, and where it stands."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -235,10 +235,16 @@ def cancel(connection: Connection, capture_id: str) -> int | None:
         return units.cancel(connection, capture_id)
 
 
-def reopen(connection: Connection, capture: Capture, *, dead: bool) -> None:
+def reopen(
+    connection: Connection,
+    capture: Capture,
+    *,
+    dead: bool,
+    again: Callable[[], Iterable[PlannedUnit[Any]]] | None = None,
+) -> None:
     """Make a capture runnable again, unless it is being rolled back.
 
-    Cancelled units are planned again, and with `dead` the dead ones too.
+    Cancelled units are planned again, and with `dead` the dead ones too: those that `again` gives as it gives them.
     """
     open_states = ["cancelled", "planned", "sent", *(["dead"] if dead else [])]
     with connection.transaction():
@@ -250,6 +256,8 @@ def reopen(connection: Connection, capture: Capture, *, dead: bool) -> None:
                       WHERE capture_id = %(id)s AND state = ANY(%(states)s)))""",
             {"id": capture.capture_id, "states": open_states},
         ).rowcount
+        if reopened and again is not None:
+            units.replan(connection, capture.capture_id, again())
         if reopened:
             units.plan_again(connection, capture.capture_id, dead=dead)
 

@@ -165,6 +165,20 @@ def plan_sent(connection: Connection, capture_id: str) -> int:
     ).rowcount
 
 
+def replan(connection: Connection, capture_id: str, again: Iterable[PlannedUnit[Any]]) -> None:
+    """Give dead units of a capture, by their numbers, another plan. They stay dead until they are tried again."""
+    for unit in again:
+        connection.execute(
+            """UPDATE rederive.units SET key_range = %s, locator = %s, rows = %s, lane = %s, stage = %s, reads = %s,
+                   writes = %s
+               WHERE capture_id = %s AND unit = %s AND state = 'dead'""",
+            [
+                unit.key_range, _text(unit.locator), unit.rows or 0, unit.lane, unit.stage, list(unit.reads),
+                list(unit.writes), capture_id, unit.unit,
+            ],
+        )  # fmt: skip
+
+
 def plan_again(connection: Connection, capture_id: str, *, dead: bool) -> None:
     """Plan cancelled units again, and with `dead` the dead ones."""
     connection.execute(

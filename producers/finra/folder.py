@@ -81,20 +81,40 @@ def look(source: Path, tiers: Collection[str], file_date: date | None, first: da
             found.unknown.append(path.name)
             continue
         try:
-            hint = None if single and len(tiers) == 1 else tier_of_name(path.name)
-            tier = hint or tier_of_file(next(iter(tiers)) if len(tiers) == 1 else None, path.name)
-            week = within_calendar(week_of_file(None, file_date, path.name, _first_update(path)))
-            if not path.name.isprintable() or len(path.name) > _MAX_NAME:
-                raise ValueError("its name is too long, or not printable")
+            one = _placed(path, tiers, file_date, alone=single)
         except ValueError as error:
             found.refused.append((path, str(error)))
             continue
-        if (tiers and tier not in tiers) or (first and week < first) or (last and week > last):
-            found.outside.append(path.name)
+        if _asked_for(one, tiers, first, last):
+            found.files.append(one)
         else:
-            found.files.append(WeeklyFile(path, week, tier))
+            found.outside.append(path.name)
     found.files.sort(key=lambda one: (one.week, TIERS.index(one.tier), one.path.name))
     return found
+
+
+def _placed(path: Path, tiers: Collection[str], file_date: date | None, *, alone: bool) -> WeeklyFile:
+    """The file with its partition; ValueError when nothing says it. One that is `alone` is of the only tier wanted."""
+    hint = None if alone and len(tiers) == 1 else tier_of_name(path.name)
+    tier = hint or tier_of_file(next(iter(tiers)) if len(tiers) == 1 else None, path.name)
+    week = within_calendar(week_of_file(None, file_date, path.name, _first_update(path)))
+    if not path.name.isprintable() or len(path.name) > _MAX_NAME:
+        raise ValueError("its name is too long, or not printable")
+    return WeeklyFile(path, week, tier)
+
+
+def _asked_for(one: WeeklyFile, tiers: Collection[str], first: date | None, last: date | None) -> bool:
+    return not ((tiers and one.tier not in tiers) or (first and one.week < first) or (last and one.week > last))
+
+
+def look_again(
+    path: Path, tiers: Collection[str], file_date: date | None, first: date | None, last: date | None, *, alone: bool
+) -> Checked:
+    """A file of a run as it is now, the words as in `look`; ValueError when the run can't use it."""
+    one = _placed(path, tiers, file_date, alone=alone)
+    if not _asked_for(one, tiers, first, last):
+        raise ValueError(f"it is of {one.tier} {one.week} now, which the run was not asked for")
+    return _checked(one)
 
 
 def _entries(source: Path) -> Iterator[Path]:
@@ -144,12 +164,15 @@ def check(found: Folder) -> list[Checked]:
     checked = []
     for one in found.files:
         try:
-            content = read(one.path)
+            checked.append(_checked(one))
         except ValueError as error:
             found.refused.append((one.path, str(error)))
-        else:
-            checked.append(Checked(one, content.sha256, content.rows))
     return checked
+
+
+def _checked(one: WeeklyFile) -> Checked:
+    content = read(one.path)
+    return Checked(one, content.sha256, content.rows)
 
 
 def one_each(
@@ -222,7 +245,7 @@ def payload(capture_id: str, planned: PlannedUnit[Any]) -> bytes:
     path = Path(said.path)
     content = read(path)
     if content.sha256 != said.sha256:
-        raise ValueError("the file has changed since it was planned")
+        raise ValueError("the file has changed since it was planned (`captures retry` takes it as it is now)")
     unit = FileUnit.model_construct(file_name=path.name, content=content.text)
     return file_unit(capture_id, planned, unit).encode()
 
@@ -249,5 +272,7 @@ def planned_file(checked: Checked, minter: Minter, wanted: Wanted) -> PlannedUni
 def refused(path: Path, reason: str) -> PlannedUnit[FinraLocator]:
     """A file that can't be used as a planned unit, so that the run says so and goes on."""
     name = path.name.encode("utf-8", "backslashreplace").decode()
-    why = Unusable(refused=f"{name}: {reason}")
+    where = str(path.absolute())
+    # Where it is looked for again; JSON can't hold every path, and such a file must be renamed anyway.
+    why = Unusable(refused=f"{name}: {reason}", path=where if where.isprintable() else "")
     return PlannedUnit(unit=0, key_range=f"file/{name}", locator=why, stage="file")

@@ -60,11 +60,12 @@ class LoggedFile(StageWork, Place):
 
 
 class Unusable(Locator):
-    """A file, or a record, of which nothing can be made, and why."""
+    """A file, or a record, of which nothing can be made, and why; `path` is where a file is looked for again."""
 
     model_config = ConfigDict(extra="ignore")
 
     refused: str
+    path: str = ""
 
 
 FinraLocator = FileWork | LoggedFile | StageWork | Unusable

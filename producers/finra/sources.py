@@ -23,13 +23,14 @@ from producers.finra.stored import (
     payload,
 )
 from producers.source import Page, Refusal, Request, Services, Source
-from schemas.capture import Capture
+from schemas.capture import Capture, UnitState
 from schemas.domain import Domain
 from schemas.finra.partition import TIERS, fridays
 from schemas.finra.tables import FINRA, RAW, SYMBOL_SUMMARY, VENUE_VOLUME
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlannedUnit
 from schemas.unit import Unit
+from store import units
 
 log = logging.getLogger(__name__)
 
@@ -168,11 +169,51 @@ class FinraFiles(FinraStored):
             *told.passed(due.passed),
         ]
 
+    def planned_again(self, connection: Connection, capture: Capture) -> Iterator[PlannedUnit[FinraLocator]]:
+        """Dead files as they are now, each under a new capture of the partition that it says now.
+
+        One that still can't be used is refused with the reason of now; so is one of a partition that another file of
+        the run has: which of them is the week, only the user knows.
+        """
+        asked = dict(capture.request)
+        first, last = _days(*(datetime.fromisoformat(asked[end]) if asked[end] else None for end in ("start", "end")))
+        file_date = date.fromisoformat(asked["file_date"]) if asked.get("file_date") else None
+        minter = Minter(connection, datetime.now(UTC))
+        files = [
+            (unit, self.located(unit.locator))
+            for unit in units.of_capture(connection, capture.capture_id)
+            if unit.stage == "file" and unit.state is not UnitState.REMOVED
+        ]
+        taken = {
+            (work.week, work.tier): Path(work.path).name
+            for unit, work in files
+            if unit.state is not UnitState.DEAD and isinstance(work, FileWork)
+        }
+        for unit, work in files:
+            if unit.state is not UnitState.DEAD or not isinstance(work, FileWork | Unusable) or not work.path:
+                continue
+            path = Path(work.path)
+            try:
+                alone = path.name == Path(asked["source"]).name
+                checked = folder.look_again(path, asked["keys"], file_date, first, last, alone=alone)
+                if other := taken.get(checked.partition):
+                    raise ValueError(f"the run has {other} of its week and tier already; take it in a run of its own")
+            except ValueError as error:
+                again = folder.refused(path, str(error))
+            else:
+                taken[checked.partition] = path.name
+                again = folder.planned_file(checked, minter, Wanted.of(asked))
+                log.info("unit %d (%s) is planned again as %s", unit.unit, unit.key_range, again.key_range)
+            yield again.model_copy(update={"unit": unit.unit})
+
 
 def days(request: Request) -> tuple[date | None, date | None]:
     """The first and the last day of a request."""
-    last = (request.end - timedelta(microseconds=1)).date() if request.end else None
-    return request.start.date() if request.start else None, last
+    return _days(request.start, request.end)
+
+
+def _days(start: datetime | None, end: datetime | None) -> tuple[date | None, date | None]:
+    return start.date() if start else None, (end - timedelta(microseconds=1)).date() if end else None
 
 
 def months(units: Iterable[PlannedUnit[FinraLocator]]) -> Iterator[Page[FinraLocator]]:

@@ -109,7 +109,10 @@ def resume(capture: CaptureId, /, *, workers: Agents = None, batch_size: BatchSi
 
 @captures.command
 def retry(capture: CaptureId, /, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
-    """Do the dead units of a capture again, once what killed them is mended; else as `resume`."""
+    """Do the dead units of a capture again, once what killed them is mended; else as `resume`.
+
+    A file is read as it is now.
+    """
     return _run_again(capture, workers, batch_size, dead=True, json=json)
 
 
@@ -210,6 +213,6 @@ def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool
     with opened("the capture") as connection:
         capture = ledger.named(connection, capture)
         ledger.check_free(connection, capture)
-        found = ledger.reopen(connection, capture, dead=dead)
-    replayer = Replayer.of(Settings())
+        replayer = Replayer.of(Settings())
+        found = replayer.reopen(connection, capture, dead=dead)
     return run(replayer, found, batch_size, workers, json=json)

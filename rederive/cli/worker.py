@@ -2,9 +2,7 @@
 
 import logging
 import os
-import signal
 import sys
-import threading
 from typing import Annotated, Literal
 
 import cyclopts
@@ -27,28 +25,6 @@ LaneChoice = Literal["replay", "log", "detail"]
 WithParent = Annotated[bool, Parameter(negative="")]
 
 
-def _ends_at_once() -> None:
-    """Until it has begun, a worker leaves nothing behind: it needn't wait for a client's call to return."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _until_stopped(*, with_parent: bool) -> threading.Event:
-    """Set on SIGTERM and Ctrl+C; with a parent on SIGTERM or its death, because Ctrl+C is the parent's to handle."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN if with_parent else lambda *_: stop.set())
-
-    def wait_for_parent() -> None:
-        # The descriptor itself: a thread inside a buffered reader would upset the interpreter's end.
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        stop.set()
-
-    if with_parent:
-        threading.Thread(target=wait_for_parent, daemon=True).start()
-    return stop
-
-
 @worker.command
 def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
     """Read raw records, compute, send outcomes, until SIGTERM or Ctrl+C.
@@ -65,7 +41,9 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
         Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
-    _ends_at_once()
+    from rederive.stopping import Stop
+
+    stop = Stop(with_parent=with_parent)
     from processors.runtime import AgentConfig, run_agent
     from rederive.endpoints import resolve
     from rederive.logs import libraries_too
@@ -85,7 +63,8 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
     libraries_too()
     # faust names the loggers of its services after the module that defines them: ours among them.
     _quiet("faust", "aiokafka", "mode", "processors.runtime")
-    return run_agent(config, load(domains.find(domain).process), _until_stopped(with_parent=with_parent))
+    stop.begin()
+    return run_agent(config, load(domains.find(domain).process), stop)
 
 
 @worker.command
@@ -104,7 +83,9 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
         Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
-    _ends_at_once()
+    from rederive.stopping import Stop
+
+    stop = Stop(with_parent=with_parent)
     import psycopg
 
     from rederive.database import connection_string, place
@@ -131,7 +112,7 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
         ),
         batch_rows=settings.batch_rows,
     )
-    stop = _until_stopped(with_parent=with_parent)
+    stop.begin()
     try:
         Sink(config).run(stop.is_set)
     except ConsumerLostError as error:

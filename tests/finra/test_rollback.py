@@ -217,7 +217,7 @@ def test_what_is_planned_on_is_not_taken_back(
             done = beside(roll_back)
             in_the_way(connection, "transactionid")
             late = beside(lambda other: Walk(other, again).units())
-            resumed = beside(lambda other: captures.reopen(other, walk.run, dead=False))
+            resumed = beside(lambda other: captures.reopen(other, walk.run))
             applied = beside(lambda _: replayer.mint(made, dry_run=False, reason=""))
             in_the_way(connection, "advisory", 3)
         assert done.result(30)["finra_otc_transparency_raw"].deleted > 0

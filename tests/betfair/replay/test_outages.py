@@ -117,3 +117,24 @@ def test_postgres_is_restarted_midway(own: Own) -> None:
         assert nulls(connection, SCOPES["l3"]) == (0, 0, 0)
         twice = "SELECT count(*) FROM rederive.market_derived_metrics_history GROUP BY capture_id, snapshot_id"
         assert scalar(connection, f"SELECT max(count) FROM ({twice}) h") == 1
+
+
+def test_workers_end_by_themselves_when_everything_goes_at_once(own: Own) -> None:
+    with psycopg.connect(own.url) as connection:
+        connection.execute(
+            "UPDATE market_derived_metrics SET home_best_back_size_l1 = NULL WHERE snapshot_id = %s", [HELD]
+        )
+    with held(own.url, HELD) as row, running(own.settings, "replay", "betfair", "--columns", "l1") as run:
+        row.reached()
+        left = [*workers(run, "agent"), *workers(run, "sink")]
+        assert len(left) == 2
+        try:
+            run.kill()
+            own.end("kafka", signal.SIGKILL)
+            own.end("postgres", signal.SIGKILL)
+            _, alive = psutil.wait_procs(left, timeout=60)
+            assert not [" ".join(process.cmdline()) for process in alive]
+        finally:
+            for process in left:
+                if process.is_running():
+                    process.kill()
