@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from processors.finra.process import process
-from producers import ledger
-from producers.source import Finding, Refusal, Request, Services, Source, make_plan, open_source
+from producers.source import DraftOfSource, Refusal, Request, Services, Source, make_plan, open_source
 from samples.finra.files import FinraFiles
 from schemas.finra.partition import fridays
 from schemas.finra.tables import FINRA
 from schemas.plan import Plan, PlannedUnit
 from schemas.table import Mode
 from schemas.unit import Unit
+from store import captures, units
 from tests.finra.stored import store
 
 FIRST = date(2025, 1, 3)
@@ -61,12 +62,12 @@ def asked(
     )
 
 
-def opened(connection: psycopg.Connection, request: Request) -> Source:
+def opened(connection: psycopg.Connection, request: Request) -> Source[Any]:
     name = "files" if request.options["source"] else "table"
     return open_source(FINRA, name, Services(connection, lambda: connection, {}))
 
 
-def plan(connection: psycopg.Connection, request: Request) -> Plan:
+def plan(connection: psycopg.Connection, request: Request) -> Plan[Any]:
     with closing(opened(connection, request)) as source:
         return make_plan(source, request)
 
@@ -74,34 +75,40 @@ def plan(connection: psycopg.Connection, request: Request) -> Plan:
 class Walk:
     """A run, a unit at a time."""
 
-    def __init__(self, connection: psycopg.Connection, request: Request, source: Source | None = None) -> None:
+    def __init__(self, connection: psycopg.Connection, request: Request, source: Source[Any] | None = None) -> None:
         self._connection = connection
         self.source = source or opened(connection, request)
-        planning = Finding(self.source, request)
-        self.capture, self.head = ledger.mint(connection, planning, who="tests", reason="", dry_run=False)
+        draft = DraftOfSource(self.source, request)
+        self.capture, self.head = captures.mint(connection, draft, who="tests", reason="", dry_run=False)
 
     @property
     def run(self) -> str:
         return self.capture.capture_id
 
-    def units(self, state: str | None = None) -> list[PlannedUnit]:
-        rows = self._connection.execute(
-            """SELECT unit, key_range, picked, lane FROM rederive.units
-               WHERE capture_id = %s AND (%s::text IS NULL OR state = %s) ORDER BY unit""",
-            [self.run, state, state],
-        )
-        return [PlannedUnit(unit=n, key_range=r, picked=p, rows=None, lane=lane) for n, r, p, lane in rows]
+    def units(self, state: str | None = None) -> list[PlannedUnit[Any]]:
+        return [
+            PlannedUnit(
+                unit=one.unit,
+                key_range=one.key_range,
+                locator=self.source.located(one.locator),
+                stage=one.stage,
+                reads=one.reads,
+                writes=one.writes,
+            )
+            for one in units.of_capture(self._connection, self.run)
+            if state is None or one.state == state
+        ]
 
     def ranges(self) -> list[str]:
         return [unit.key_range for unit in self.units()]
 
-    def answer(self, unit: PlannedUnit) -> Unit | None:
+    def answer(self, unit: PlannedUnit[Any]) -> Unit | None:
         """What sending a unit and applying its outcome leaves behind; the unit as it was sent."""
         read = self.source.read(self.run, (), unit)
         if isinstance(read, Refusal):
-            ledger.refuse(self._connection, self.run, read)
+            units.give_up(self._connection, self.run, read.unit.unit, read.reason)
             return None
-        assert read is not None
+        assert isinstance(read, Unit)
         with self._connection.transaction():
             outcome = process(read.value, ())
             store(self._connection, outcome)
@@ -114,11 +121,11 @@ class Walk:
     def more(self, pages: int | None = None) -> int:
         """Ask what has become due, once; how many units were added. With `pages`, die after so many."""
         added = 0
-        for number, units in enumerate(self.source.more(self._connection, self.capture)):
+        for number, due in enumerate(self.source.more(self._connection, self.capture)):
             if number == pages:
                 break
-            ledger.append(self._connection, self.run, units)
-            added += len(units)
+            units.append(self._connection, self.run, due)
+            added += len(due)
         return added
 
     def finish(self) -> "Walk":
@@ -127,7 +134,7 @@ class Walk:
             for unit in self.units("planned"):
                 self.answer(unit)
             if not self.more():
-                assert ledger.finish(self._connection, self.run)
+                assert captures.finish(self._connection, self.run)
                 return self
 
 
@@ -139,5 +146,5 @@ def counted(walk: Walk) -> dict[str, int]:
     """Units by stage."""
     found: dict[str, int] = {}
     for unit in walk.units():
-        found[unit.picked["stage"]] = found.get(unit.picked["stage"], 0) + 1
+        found[unit.stage] = found.get(unit.stage, 0) + 1
     return found

@@ -10,6 +10,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from processors.finra.process import outcome_of
+from producers.finra.locators import FileWork
 from producers.finra.picks import Captured, Wanted, planned
 from schemas.finra import tables
 from schemas.finra.file import content_hash
@@ -18,6 +19,7 @@ from schemas.finra.units import FileUnit, FinraUnit, RawUnit, VolumeUnit
 from schemas.finra.versions import CALCS, work_of
 from schemas.outcome import Outcome
 from schemas.table import Table
+from store import units
 
 
 def store(connection: psycopg.Connection, outcome: Outcome) -> None:
@@ -72,7 +74,7 @@ class Run:
             file_name=name, content=text, week_ending=week, tier=tier, captured_at=at, execution_id=self.capture_id,
             capture_id=capture_id(tier, week, at), **more,
         )  # fmt: skip
-        return self._keep(unit, week, tier, (), sha256=content_hash(text))
+        return self._keep(unit, week, tier, (), locator=FileWork, path=name, sha256=content_hash(text))
 
     def normalize(self, capture: str, at: datetime, source_file: str = "file.csv", **more: Any) -> str:
         """The stored raw rows of a capture, again."""
@@ -108,23 +110,18 @@ class Run:
         assert unit.capture_id is not None
         work = work_of(unit.calc) if unit.calc else unit.work
         versions: Mapping[str, str] = {calc: unit.version(calc) for calc in work if calc in CALCS}
-        picked = planned(
+        done = planned(
             unit.kind, week, [tier], [Captured(unit.capture_id, unit.captured_at)],
             wanted=Wanted(work=work, versions=versions, reject_zero_volume=_rejects_zero(unit)),
             work=work, inputs=inputs, **more,
         )  # fmt: skip
-        self.connection.execute(
-            """INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows, skipped, state)
-               SELECT %(run)s, count(*), %(range)s, %(picked)s, %(rows)s, %(skipped)s, 'applied'
-               FROM rederive.units WHERE capture_id = %(run)s""",
-            {
-                "run": self.capture_id,
-                "range": picked.key_range,
-                "picked": Jsonb(picked.picked),
-                "rows": outcome.read,
-                "skipped": len(outcome.skips),
-            },
-        )
+        with self.connection.transaction():
+            units.append(self.connection, self.capture_id, [done])
+            self.connection.execute(
+                """UPDATE rederive.units SET state = 'applied', rows = %(rows)s, skipped = %(skipped)s
+                   WHERE capture_id = %(run)s AND state = 'planned'""",
+                {"run": self.capture_id, "rows": outcome.read, "skipped": len(outcome.skips)},
+            )
         return unit.capture_id
 
 

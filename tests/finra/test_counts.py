@@ -4,15 +4,14 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from processors.finra.process import outcome_of
-from producers import ledger
 from schemas.finra.partition import capture_id
 from schemas.finra.tables import FINRA, VENUE_SHARE, VENUE_VOLUME
 from schemas.finra.units import VolumeUnit
 from schemas.unit import Origin
 from sinks.apply import Result, apply
+from store import units
 from tests.finra.stored import Run
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content
 
@@ -24,8 +23,8 @@ def test_new_rows_are_counted_as_they_are_and_none_is_unchanged(connection: psyc
     run = Run.made(connection)
     connection.execute("UPDATE rederive.captures SET state = 'running' WHERE capture_id = %s", [run.capture_id])
     connection.execute(
-        "INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows) VALUES (%s, 0, '', %s, 5)",
-        [run.capture_id, Jsonb({})],
+        "INSERT INTO rederive.units (capture_id, unit, key_range, locator, rows) VALUES (%s, 0, '', '{}', 5)",
+        [run.capture_id],
     )
     at = AT + timedelta(days=7)
     unit = VolumeUnit(
@@ -41,6 +40,6 @@ def test_new_rows_are_counted_as_they_are_and_none_is_unchanged(connection: psyc
     stored = connection.execute(
         f"SELECT count(*) FROM {VENUE_SHARE.name} WHERE capture_id = %s", [unit.capture_id]
     ).fetchone()
-    progress = ledger.progress(connection, run.capture_id)
+    progress = units.progress(connection, run.capture_id)
     assert (progress.updated,) == stored == (4,)
     assert (progress.processed, progress.rows, progress.unchanged, progress.skipped) == (5, 5, 0, 0)

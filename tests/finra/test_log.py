@@ -10,7 +10,7 @@ import pytest
 
 from producers.finra.log import FinraLog
 from producers.sender import Sender
-from producers.source import Request
+from producers.source import Request, Services
 from producers.topics import ensure_topics, partitions_of
 from rederive.settings import Settings
 from samples.finra.files import FinraFiles
@@ -50,21 +50,22 @@ def test_files_of_one_partition_get_captures_in_the_order_in_which_they_were_sen
 ) -> None:
     world = FinraFiles(symbols=8, rows=24)
     send(settings, [line(world, 1), line(world, 2, calc=["ingest_week"]), b"junk", line(world, 0)])
-    with closing(FinraLog(connection, settings.topic_prefix, settings.kafka_config())) as source:
+    services = Services(connection, lambda: connection, settings.kafka_config(), settings.topic_prefix)
+    with closing(FinraLog(FINRA, services)) as source:
         walk = Walk(connection, REPLAY, source)
-        files = [unit.picked for unit in walk.units()]
+        files = walk.units()
         walk.finish()
     assert counted(walk) == {"file": 4, "tier_split": 1, "rolling": 1, "snapshot": 1}
-    good = [picked for picked in files if picked["captures"]]
-    by_offset = sorted(good, key=lambda picked: (picked["offset"], picked["partition"]))
-    assert [picked["captured_at"] for picked in by_offset] == sorted(picked["captured_at"] for picked in good)
-    assert all(picked["captured_at"] > "2025" for picked in good)
+    good = [unit for unit in files if unit.writes]
+    by_offset = sorted(good, key=lambda unit: (unit.locator.offset, unit.locator.partition))
+    assert [unit.locator.captured_at for unit in by_offset] == sorted(unit.locator.captured_at for unit in good)
+    assert all(unit.locator.captured_at.year >= 2025 for unit in good)
     # What a run had asked of a file is not what this one asks.
     assert connection.execute(f"SELECT count(DISTINCT capture_id) FROM {PREFIX}symbol_summary").fetchone() == (3,)
     ((reason,),) = connection.execute("SELECT failure FROM rederive.units WHERE state = 'dead'").fetchall()
     assert "the unit is no JSON Lines" in reason
     last = connection.execute(f"SELECT DISTINCT capture_id FROM {PREFIX}symbol_summary_latest").fetchall()
-    assert last == [(by_offset[-1]["captures"][0],)]
+    assert last == [(by_offset[-1].writes[0],)]
 
 
 def everything(connection: psycopg.Connection, table: str) -> list[dict[str, object]]:

@@ -6,14 +6,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from rederive.after import follow
 
-from producers import ledger
 from rederive.cli.app import app
+from rederive.closing import close
 from rederive.finra.report_commands import versions
 from rederive.finra.validation import validate
 from schemas.errors import Failed, UsageError
 from schemas.finra.versions import CALCS, PREFIX
+from store import captures
 from tests.finra.stored import Run
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content
 
@@ -207,8 +207,8 @@ def test_quality_counts_checks_and_judges_the_run(
     restated = bad.ingest(B, WEEK, "OTC", LATER)
     store.execute(f"UPDATE {PREFIX}venue_share SET market_share_pct = 0 WHERE capture_id = %s", [restated])
     store.execute(
-        "INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows, state)"
-        " SELECT capture_id, 9, '', picked, 0, 'dead' FROM rederive.units WHERE capture_id = %s",
+        "INSERT INTO rederive.units (capture_id, unit, key_range, locator, rows, state)"
+        " SELECT capture_id, 9, '', locator, 0, 'dead' FROM rederive.units WHERE capture_id = %s",
         [bad.capture_id],
     )
     validate(store, bad.capture_id)
@@ -359,10 +359,10 @@ def test_the_run_s_line_counts_the_checks_that_the_report_shows(
     store.execute(
         "UPDATE core_quality SET status = 'FAIL' WHERE capture_id = %s AND check_name = 'market_share_sum'", [capture]
     )
-    run_capture = ledger.find(store, made.capture_id)
+    run_capture = captures.find(store, made.capture_id)
     assert run_capture is not None
     with caplog.at_level("INFO"):
-        follow(store, run_capture)
+        close(store, run_capture)
     shown = said("report", "quality", "--capture", made.capture_id)["checks"]
     totals = {name: sum(one[name] for one in shown) for name in ("passed", "warned", "failed")}
     assert totals["failed"] == 1
@@ -399,7 +399,7 @@ def test_memory_is_reported_as_it_was_measured(
     made.ingest(content(EXAMPLE_A), WEEK, "OTC", AT)
     store.execute("UPDATE rederive.captures SET finished_at = created_at + %s * interval '1 second'", [seconds])
     measured = {"agent": {"half": half * 1_000_000, "peak": 200_000_000}, "sink": {"half": 90, "peak": 90}}
-    ledger.note_memory(store, made.capture_id, measured)
+    captures.note_memory(store, made.capture_id, measured)
     figures = {one["name"]: (one["value"], one["health"]) for one in said("report", "quality")["figures"]}
     assert figures["peak memory of a process, MB"] == (200.0, "not judged")
     assert figures["growth of memory in the second half"] == (200 / half - 1, health)

@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from rederive.finra.rollback import roll_back
 
 from producers.finra.picks import Captured
 from producers.finra.stored import captures_of
+from rederive import captures
 from samples.finra.files import HEADER
 from schemas.finra.partition import window
 from schemas.finra.tables import FINRA, ROLLING, SNAPSHOT, SYMBOL_SUMMARY, VENUE_SHARE
@@ -49,7 +49,7 @@ def symbols(connection: psycopg.Connection, name: str, week: date, of: str = "_l
 
 
 def take_back(connection: psycopg.Connection, walk: Walk) -> None:
-    roll_back(connection, walk.run)
+    assert list(captures.rollback(connection, walk.run))
 
 
 def test_what_a_restatement_drops_is_gone_until_it_is_rolled_back(
@@ -80,8 +80,8 @@ def test_what_a_restatement_drops_is_gone_until_it_is_rolled_back(
         assert kept == [("FNMA",)]
     # One capture of each week is read.
     for unit in walk.units():
-        read = [capture.split(":")[2] for capture in unit.picked["inputs"]]
-        if unit.picked["stage"] == "rolling":
+        read = [capture.split(":")[2] for capture in unit.reads]
+        if unit.stage == "rolling":
             assert len(read) == len(set(read))
     assert shown(connection, f"_as_of('{moment}')") == before
     assert done(connection, asked(tmp_path / "files")).ranges() == []

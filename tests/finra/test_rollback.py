@@ -14,12 +14,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from processors.finra.process import process
-from producers import ledger
 from producers.source import Refusal, Source
 from rederive import captures
 from rederive.database import connect
 from rederive.finra.week import week
-from rederive.migrate import migrate
 from rederive.replayer import Replayer
 from rederive.run import TakenOverError, _Steps
 from rederive.settings import Settings
@@ -29,7 +27,8 @@ from schemas.finra.tables import FINRA
 from schemas.plan import PlannedUnit
 from schemas.unit import Origin, Unit
 from sinks.apply import Result, apply
-from sinks.merge.merging import prepare
+from sinks.policies import prepare
+from store import units
 from tests.finra.runs import Walk, asked, plan, weeks, write
 from tests.finra.test_runs import everything
 from tests.wait import until
@@ -46,10 +45,10 @@ _RAW = "SELECT DISTINCT capture_id FROM finra_otc_transparency_raw WHERE executi
 class Merged(Walk):
     """A run whose outcomes are written as the sink writes them."""
 
-    def answer(self, unit: PlannedUnit) -> Unit | None:
+    def answer(self, unit: PlannedUnit[Any]) -> Unit | None:
         read = self.source.read(self.run, (), unit)
         if isinstance(read, Refusal):
-            ledger.refuse(self._connection, self.run, read)
+            units.give_up(self._connection, self.run, read.unit.unit, read.reason)
             return None
         assert isinstance(read, Unit)
         origin = Origin(f"of {self.run}", 0, unit.unit)
@@ -59,14 +58,13 @@ class Merged(Walk):
 
 
 @pytest.fixture
-def runs(database_url: str, tmp_path: Path) -> tuple[str, str]:
+def runs(migrated: str, tmp_path: Path) -> tuple[str, str]:
     """Two runs' ids: three weeks, then the second of them restated."""
-    migrate(database_url)
     first, second = tmp_path / "weekly", tmp_path / "restated"
     write(first, WEEKS)
     write(second, WEEKS[1:2], edition=1)
-    with connect(database_url, application="tests") as connection:
-        prepare(connection, FINRA.tables)
+    with connect(migrated, application="tests") as connection:
+        prepare(connection, FINRA)
         one, two = (Merged(connection, asked(folder)).finish().run for folder in (first, second))
     return one, two
 
@@ -133,22 +131,22 @@ def undisturbed(url: str, capture_id: str) -> list[Any]:
 
 @pytest.mark.parametrize("of", ["run", "partition", "first run"])
 def test_a_rollback_that_dies_anywhere_is_completed_by_the_same_words(
-    database_url: str, runs: tuple[str, str], of: str
+    migrated: str, runs: tuple[str, str], of: str
 ) -> None:
     capture_id = runs[0] if of == "first run" else runs[1]
     if of == "partition":
-        with connect(database_url, application="tests") as connection:
+        with connect(migrated, application="tests") as connection:
             ((capture_id,),) = connection.execute(_RAW, [runs[1]]).fetchall()
-    expected = undisturbed(database_url, capture_id)
+    expected = undisturbed(migrated, capture_id)
     for lives in count():
-        with Mortal.connect(database_url, autocommit=True) as connection:
+        with Mortal.connect(migrated, autocommit=True) as connection:
             connection.left = lives
             with suppress(DiedError):
                 list(captures.rollback(connection, capture_id))
             if connection.left >= 0:
                 break
     assert lives > 10
-    with connect(database_url, application="tests") as connection:
+    with connect(migrated, application="tests") as connection:
         assert stored(connection) == expected
         assert captures.nothing_to_take_back(connection, capture_id) == (
             f"{capture_id} is rolled back already, there is nothing more to take back"
@@ -167,11 +165,11 @@ def in_the_way(connection: psycopg.Connection, event: str, waiting: int = 1) -> 
 
 
 @pytest.fixture
-def beside(database_url: str) -> Iterator[Beside]:
+def beside(migrated: str) -> Iterator[Beside]:
     """Does something with a connection of its own, beside the test."""
 
     def act(what: Callable[[psycopg.Connection], Any]) -> Any:
-        with connect(database_url, application="beside") as connection:
+        with connect(migrated, application="beside") as connection:
             return what(connection)
 
     with ThreadPoolExecutor(4) as pool:
@@ -180,29 +178,29 @@ def beside(database_url: str) -> Iterator[Beside]:
 
 def test_what_is_planned_on_is_not_taken_back(
     settings: Settings,
-    database_url: str,
+    migrated: str,
     runs: tuple[str, str],
     beside: Beside,
 ) -> None:
     _, run = runs
     again = asked(None, force=True)
-    replayer = Replayer(settings, database_url)
+    replayer = Replayer(settings, migrated)
 
     def roll_back(connection: psycopg.Connection) -> Any:
         return dict(captures.rollback(connection, run))
 
-    def reading(walk: Walk, capture_id: str) -> list[PlannedUnit]:
-        return [unit for unit in walk.units() if capture_id in unit.picked["inputs"]]
+    def reading(walk: Walk, capture_id: str) -> list[PlannedUnit[Any]]:
+        return [unit for unit in walk.units() if capture_id in unit.reads]
 
-    with connect(database_url, application="tests") as connection:
+    with connect(migrated, application="tests") as connection:
         ((raw,),) = connection.execute(_RAW, [run]).fetchall()
-        prepare(connection, FINRA.tables)
+        prepare(connection, FINRA)
         before = everything(connection)
         with connection.transaction():
             walk = Merged(connection, again)
             assert len(reading(walk, raw)) == 1
             refused = beside(roll_back)
-            with connect(database_url, application="looking") as looking:
+            with connect(migrated, application="looking") as looking:
                 in_the_way(looking, "advisory")
         with pytest.raises(Failed, match=f"{walk.run} writes or reads what {run} holds, and is not complete"):
             refused.result(30)
@@ -212,7 +210,7 @@ def test_what_is_planned_on_is_not_taken_back(
         walk.answer(*reading(walk, raw))
         captures.cancel(connection, walk.run)
 
-        with connect(database_url, application="holder", autocommit=False) as holder:
+        with connect(migrated, application="holder", autocommit=False) as holder:
             holder.execute("SELECT FROM core_manifest FOR UPDATE")
             done = beside(roll_back)
             in_the_way(connection, "transactionid")
@@ -222,7 +220,7 @@ def test_what_is_planned_on_is_not_taken_back(
             in_the_way(connection, "advisory", 3)
         assert done.result(30)["finra_otc_transparency_raw"].deleted > 0
         assert late.result(30)
-        assert all(raw not in unit.picked["inputs"] for unit in late.result(30))
+        assert all(raw not in unit.reads for unit in late.result(30))
         with pytest.raises(Failed, match=r"the plan is stale, nothing was sent\n  why: .* rolled back"):
             applied.result(30)
         # One unit of it was taken back, what others were to read is gone; it comes to its end all the same.
@@ -244,25 +242,24 @@ class _Lanes:
         return {}
 
 
-class _Pausing(Source):
+class _Pausing(Source[Any]):
     """A run's source that finds what is due while somebody rolls the run back."""
 
-    def __init__(self, source: Source, begun: Callable[[], None]) -> None:
+    def __init__(self, source: Source[Any], begun: Callable[[], None]) -> None:
         self._source, self._begun = source, begun
 
     open = head = pages = notes = stale = read = None  # type: ignore[assignment]
 
-    def more(self, connection: psycopg.Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit]]:
+    def more(self, connection: psycopg.Connection, capture: Capture) -> Iterator[Sequence[PlannedUnit[Any]]]:
         pages = list(self._source.more(connection, capture))
         self._begun()
         yield from pages
 
 
-def test_units_that_are_added_meanwhile_are_taken_back_too(database_url: str, tmp_path: Path, beside: Beside) -> None:
-    migrate(database_url)
+def test_units_that_are_added_meanwhile_are_taken_back_too(migrated: str, tmp_path: Path, beside: Beside) -> None:
     write(tmp_path / "weekly", WEEKS)
-    with connect(database_url, application="tests") as connection:
-        prepare(connection, FINRA.tables)
+    with connect(migrated, application="tests") as connection:
+        prepare(connection, FINRA)
         walk = Merged(connection, asked(tmp_path / "weekly"))
         for unit in walk.units("planned"):
             walk.answer(unit)
@@ -270,7 +267,7 @@ def test_units_that_are_added_meanwhile_are_taken_back_too(database_url: str, tm
 
         def begun() -> None:
             rollbacks.append(beside(lambda other: dict(captures.rollback(other, walk.run))))
-            with connect(database_url, application="looking") as looking:
+            with connect(migrated, application="looking") as looking:
                 in_the_way(looking, "advisory")
 
         steps = _Steps(walk.capture, _Lanes(), lambda _: None)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from processors.finra.line import compute
+from producers.finra.locators import FileWork
 from producers.source import Request, make_plan
 from samples.finra.files import FinraFiles
 from schemas.errors import UsageError
@@ -60,12 +61,12 @@ def test_a_year_of_four_tiers_is_a_unit_per_file_in_week_order(connection: psyco
     write(tmp_path / "year", year, BACKFILL_TIERS)
     request = asked(tmp_path / "year", date(2025, 1, 1), date(2025, 12, 31))
     with closing(opened(connection, request)) as source:
-        pages = [[unit.picked["week"] for unit in page.units] for page in source.pages(request)]
+        pages = [[str(unit.locator.week) for unit in page.units] for page in source.pages(request)]
         made = make_plan(source, request)
     assert [week for page in pages for week in page] == [str(week) for week in year for _ in BACKFILL_TIERS]
     assert [len(set(page)) for page in pages] == [5, 4, 4, 4, 5, 4, 4, 5, 4, 5, 4, 4]
     assert {"2025-01-31", "2025-05-30", "2025-08-29", "2025-10-31"} <= {week for page in pages for week in page}
-    captures = [capture for unit in made.units for capture in unit.picked["captures"]]
+    captures = [capture for unit in made.units for capture in unit.writes]
     assert len(set(captures)) == made.unit_count == 208
     assert made.notes == ()
 
@@ -113,16 +114,16 @@ def test_restating_a_week_in_the_middle_renews_just_what_reads_it(
     ]
     assert "passed over: 23 files with the content of the latest capture" in walk.head.notes[0]
     units = walk.units()
-    mine = units[0].picked["captures"][0]
-    split = units[1].picked
-    assert dict(zip(split["tiers"], split["captures"], strict=True))["OTC"] == mine
-    assert {capture.split(":")[2] for unit in units for capture in unit.picked["captures"]} == set(later)
-    old = {capture for unit in before.units() for capture in unit.picked["captures"]}
-    assert not old & {capture for unit in units for capture in unit.picked["captures"]}
+    mine = units[0].writes[0]
+    split = units[1]
+    assert dict(zip(split.locator.tiers, split.writes, strict=True))["OTC"] == mine
+    assert {capture.split(":")[2] for unit in units for capture in unit.writes} == set(later)
+    old = {capture for unit in before.units() for capture in unit.writes}
+    assert not old & {capture for unit in units for capture in unit.writes}
     # Each rolling unit reads the restated week as it is now, and the other five as they were.
     for rolling in units[2:8]:
-        assert mine in rolling.picked["inputs"]
-        assert len(old & set(rolling.picked["inputs"])) == len(rolling.picked["inputs"]) - 1
+        assert mine in rolling.reads
+        assert len(old & set(rolling.reads)) == len(rolling.reads) - 1
     files = [world.file(week, tier, int((week, tier) == (MIDDLE, "OTC"))) for week in weeks(12) for tier in tiers]
     expected = computed((file.name, file.content) for file in files)
     table = f"{PREFIX}symbol_rolling_6w"
@@ -195,11 +196,11 @@ def test_two_files_of_a_partition_are_refused_until_the_newest_is_asked_for(
     assert done(connection, asked(tmp_path / "files", tiers=["ATS"])).ranges() == []
 
     walk = done(connection, asked(tmp_path / "files", take_newest=True))
-    assert [unit.picked["path"].rsplit("/", 1)[1] for unit in walk.units() if "path" in unit.picked] == [name]
+    assert [Path(unit.locator.path).name for unit in walk.units() if isinstance(unit.locator, FileWork)] == [name]
     assert f"not taken: finra_otc_weekly_otc_20250106.csv: {name} is the newer one of OTC {FIRST}" in walk.head.notes
     shown = {row["capture_id"] for row in latest(connection, f"{PREFIX}symbol_summary") if row["tier"] == "OTC"}
-    assert shown == set(walk.units()[0].picked["captures"])
-    assert not shown & {capture for unit in old.units() for capture in unit.picked["captures"]}
+    assert shown == set(walk.units()[0].writes)
+    assert not shown & {capture for unit in old.units() for capture in unit.writes}
     assert done(connection, asked(tmp_path / "files", take_newest=True)).ranges() == []
 
 
@@ -210,13 +211,13 @@ def test_a_file_of_block_trades_beside_one_of_all_is_no_second_file_of_its_week(
     (tmp_path / "finra_otc_weekly_otc_20250106.csv").write_bytes(world.file(FIRST, "OTC").content)
     (tmp_path / f"week_{FIRST}_otc_blocks.psv").write_bytes(world.file(FIRST, "OTC_BLOCKS").content)
     walk = done(connection, asked(tmp_path))
-    files = [unit.picked["tier"] for unit in walk.units() if unit.picked["stage"] == "file"]
+    files = [unit.locator.tier for unit in walk.units() if unit.stage == "file"]
     assert sorted(files) == ["OTC", "OTC_BLOCKS"]
     assert {row["tier"] for row in latest(connection, f"{PREFIX}venue_share")} == {"OTC", "OTC_BLOCKS"}
 
 
 def stages(walk: Walk) -> list[tuple[str, str, list[str]]]:
-    return [(unit.picked["stage"], unit.picked["tier"], unit.picked["work"]) for unit in walk.units()]
+    return [(unit.stage, unit.locator.tier, list(unit.locator.work)) for unit in walk.units()]
 
 
 def test_one_calculation_in_another_version_is_one_stage(connection: psycopg.Connection, tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_rows_of_zero_volume_are_another_way_to_normalise(connection: psycopg.Co
     file.write_text(file.read_text() + "OTC|ZERO|n|v|NITE|0|0|2025-01-06\n")
     done(connection, asked(tmp_path / "files"))
     walk = done(connection, asked(None, FIRST, FIRST, reject_zero_volume=False))
-    assert walk.units()[0].picked["stage"] == "raw"
+    assert walk.units()[0].stage == "raw"
     assert "ZERO" in {row["symbol"] for row in latest(connection, f"{PREFIX}symbol_summary")}
 
 
@@ -282,14 +283,14 @@ def test_an_input_capture_is_read_in_place_of_the_latest(connection: psycopg.Con
     before = plain(latest(connection, f"{PREFIX}venue_share"))
     write(tmp_path / "files", weeks(2), edition=1)
     done(connection, asked(tmp_path / "files"))
-    capture = old.units()[0].picked["captures"][0]
+    capture = old.units()[0].writes[0]
     one = done(connection, asked(None, input_capture=capture, calc=["venue_share"], force=True))
-    assert [unit.picked["inputs"] for unit in one.units()] == [[capture]]
+    assert [unit.reads for unit in one.units()] == [(capture,)]
     run = done(connection, asked(None, input_capture=old.run, force=True))
     assert counted(run) == {"raw": 2, "tier_split": 2, "rolling": 2, "snapshot": 2}
     assert rows_equal_deterministic(plain(latest(connection, f"{PREFIX}venue_share")), before)
     inputs = {row["input_capture_id"] for row in latest(connection, f"{PREFIX}venue_volume")}
-    assert inputs == {unit.picked["captures"][0] for unit in old.units()[:2]}
+    assert inputs == {unit.writes[0] for unit in old.units()[:2]}
 
 
 def test_a_dead_file_that_is_taken_up_again_renews_what_was_computed_without_it(
@@ -317,7 +318,7 @@ def test_a_middle_week_taken_up_late_gives_the_stages_after_it_captures_of_their
     connection.execute("UPDATE rederive.units SET state = 'planned' WHERE capture_id = %s AND unit = 3", [walk.run])
     connection.execute("UPDATE rederive.captures SET state = 'running' WHERE capture_id = %s", [walk.run])
     walk.finish()
-    written = [(unit.picked["stage"], capture) for unit in walk.units() for capture in unit.picked["captures"]]
+    written = [(unit.stage, capture) for unit in walk.units() for capture in unit.writes]
     assert len(set(written)) == len(written)
     expected = computed((file.name, file.content) for file in world.files(weeks(7), ["OTC"]))
     for table in (f"{PREFIX}symbol_rolling_6w", f"{PREFIX}research_snapshot"):
@@ -339,7 +340,7 @@ def test_a_window_with_a_gap_is_asked_for_again_when_the_gap_is_filled(
     assert latest(connection, f"{PREFIX}symbol_rolling_6w")
 
 
-def why_stale(connection: psycopg.Connection, made: Plan, request: Request) -> str | None:
+def why_stale(connection: psycopg.Connection, made: Plan[Any], request: Request) -> str | None:
     with closing(opened(connection, request)) as source:
         return source.stale(made)
 

@@ -201,8 +201,8 @@ def test_every_stage_again_gives_the_same_rows(connection: psycopg.Connection, t
     latest = next(
         capture
         for unit in again.units("applied")
-        if unit.picked["stage"] == "snapshot" and unit.picked["week"] == str(weeks[-1])
-        for capture in unit.picked["captures"]
+        if unit.stage == "snapshot" and unit.locator.week == weeks[-1]
+        for capture in unit.writes
     )
     status, details = checks(connection, latest)["determinism"]
     # Rolling figures and what reads them are of the new summaries: another input.
@@ -212,9 +212,9 @@ def test_every_stage_again_gives_the_same_rows(connection: psycopg.Connection, t
     rolled = runs.done(connection, runs.asked(None, weeks[0], weeks[-1], calc=["compute_rolling"], force=True))
     once_more = runs.done(connection, runs.asked(None, weeks[0], weeks[-1], calc=["compute_rolling"], force=True))
     validate(connection, once_more.run)
-    of_rolled = {capture for unit in rolled.units("applied") for capture in unit.picked["captures"]}
+    of_rolled = {capture for unit in rolled.units("applied") for capture in unit.writes}
     compared = [checks(connection, one)["determinism"] for unit in once_more.units("applied")
-                for one in unit.picked["captures"]]  # fmt: skip
+                for one in unit.writes]  # fmt: skip
     assert {status for status, _ in compared} == {"PASS"}
     full = [details for _, details in compared if details["tables"] == {"symbol_rolling_6w": True}]
     # Two of seven weeks have a whole window, in two tiers.
