@@ -27,6 +27,8 @@ COMMANDS = (
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+log = logging.getLogger("rederive.main")
+
 _CRASH_LOG_LIMIT = 10 * 1024 * 1024
 
 
@@ -86,16 +88,20 @@ def _ended(arguments: list[str]) -> int:
 
 
 def load_commands() -> None:
-    """Put the program's commands and those of every domain together."""
+    """Put the program's commands and those of every domain together; what a domain lacks of them is said in the log."""
     from rederive import domains
     from rederive.cli.generic import add_commands
 
     for name in COMMANDS:
         importlib.import_module(f"rederive.cli.{name}")
     for domain in domains.usable():
-        for module in domain.commands:
-            importlib.import_module(module)
-        add_commands(domain)
+        try:
+            for module in domain.commands:
+                importlib.import_module(module)
+            add_commands(domain)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            log.warning("%s", domains.broken(domain.name, "used from the command line", why))
 
 
 def _set_up_logs() -> None:

@@ -57,15 +57,20 @@ def known(name: str) -> str:
 def find(name: str) -> Domain:
     """The domain of that name. UsageError when there is none, Failed when it can't be loaded."""
     offered = _offered()[known(name)]
-    mend = f"mend or remove the distribution that offers it: {offered.dist.name if offered.dist else 'rederive'}"
     try:
         domain = offered.load()
     except Exception as error:
-        why = f"{offered.value}: {type(error).__name__}: {error}"
-        raise Failed(f"the domain {name} can't be loaded", why=why, mend=mend) from error
+        raise broken(name, "loaded", f"{offered.value}: {type(error).__name__}: {error}") from error
     if not isinstance(domain, Domain) or domain.name != name:
-        raise Failed(f"the domain {name} can't be used", why=f"{offered.value} is no Domain of that name", mend=mend)
+        raise broken(name, "used", f"{offered.value} is no Domain of that name")
     return domain
+
+
+def broken(name: str, done: str, why: str) -> Failed:
+    """The message of what can't be done with a domain, which those who offer it have to mend."""
+    offered = _offered()[name]
+    mend = f"mend or remove the distribution that offers it: {offered.dist.name if offered.dist else 'rederive'}"
+    return Failed(f"the domain {name} can't be {done}", why=why, mend=mend)
 
 
 def shipped() -> list[Domain]:

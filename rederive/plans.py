@@ -35,21 +35,20 @@ def read_plan(text: str, name: str) -> Plan[Any]:
             mend="apply it with the version that made it, or make it again with this one",
         )
     try:
-        plan: Plan[Any] = _of_format_1(found) if written == 1 else Plan.model_validate(found)
+        plan: Plan[Any] = Plan.model_validate(_of_format_1(found) if written == 1 else found)
         source = source_of(domains.find(plan.domain), plan.source)
         units = [unit.model_copy(update={"locator": source.located(unit.locator)}) for unit in plan.units]
     except ValidationError as error:
         raise UsageError(f"{name} is no plan", why=_wrong(error), mend=_MAKE_ONE) from None
-    return plan.model_copy(update={"units": tuple(units)})
+    plan = plan.model_copy(update={"units": tuple(units)})
+    # What has been altered keeps its digest, which fits no more.
+    return plan.sealed() if written == 1 and plan.digest == _digest_1(found) else plan
 
 
-def _of_format_1(found: dict[str, Any]) -> Plan[Any]:
-    """A plan of the format before this one; its digest is made anew, unless it didn't fit."""
+def _of_format_1(found: dict[str, Any]) -> dict[str, Any]:
+    """A plan of the format before this one, but for its digest."""
     units = found.get("units")
-    plan: Plan[Any] = Plan.model_validate(
-        {**found, "format": FORMAT, "units": [_moved(unit) for unit in units] if isinstance(units, list) else units}
-    )
-    return plan.sealed() if _digest_1(found) == plan.digest else plan
+    return {**found, "format": FORMAT, "units": [_moved(unit) for unit in units] if isinstance(units, list) else units}
 
 
 def _moved(unit: Any) -> Any:  # noqa: ANN401 - whatever the file holds

@@ -11,9 +11,9 @@ from pathlib import Path
 import cyclopts
 import psycopg
 import pytest
-from schemas.registry import DOMAINS
 
 from producers.topics import partitions_of, watermarks
+from rederive import domains
 from rederive.__main__ import load_commands
 from rederive.cli.app import app
 from rederive.migrate import migrate
@@ -156,14 +156,14 @@ def test_backup_and_retention_name_the_topics_of_every_domain() -> None:
     operations = (ROOT / "docs/operations.md").read_text()
     records = (ROOT / "docs/records.md").read_text()
     retention, backup = (operations.split(f"## {name}\n")[1].split("\n## ")[0] for name in ("Retention", "Backup"))
-    for domain in DOMAINS.values():
+    for domain in domains.shipped():
         for lane in [Lane(domain.name, name) for name in domain.kept]:
             for section in (retention, backup):
                 assert f"`{lane.raw}`" in section, lane.raw
                 assert f"`{lane.dlq}`" in section, lane.dlq
             assert f"<p>{lane.raw}`" in records
-    for name in DOMAINS:
-        assert f"`{name}`" in operations.split("## More machines\n")[1].split("\n## ")[0]
+    for domain in domains.shipped():
+        assert f"`{domain.name}`" in operations.split("## More machines\n")[1].split("\n## ")[0]
 
 
 @pytest.mark.services

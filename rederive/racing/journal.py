@@ -174,14 +174,14 @@ _Counts = dict[tuple[str, str], list[int]]
 
 
 def _chunks(connection: psycopg.Connection, capture_id: str, chunks: list[Chunk]) -> list[dict[str, Any]]:
-    days = {unit: _DAY.fullmatch(unit.key_range) for unit in units.of_capture(connection, capture_id)}
-    of_days = {unit: (found["month"], found["kind"]) for unit, found in days.items() if found}
+    days = [(unit, _DAY.fullmatch(unit.key_range)) for unit in units.of_capture(connection, capture_id)]
+    of_days = [(unit, (found["month"], found["kind"])) for unit, found in days if found]
     counted: _Counts = {}
-    for unit, place in of_days.items():
+    for unit, place in of_days:
         done, dead = unit.state in (UnitState.APPLIED, UnitState.DEAD), unit.state is UnitState.DEAD
         figures = [1, int(done), int(dead), unit.updated, unit.unchanged, unit.skipped, unit.errors]
         counted[place] = [sum(pair) for pair in zip(counted.get(place, [0] * 7), figures, strict=True)]
-    applied = [unit for unit in of_days if unit.state is UnitState.APPLIED]
+    applied = [unit for unit, _ in of_days if unit.state is UnitState.APPLIED]
     kept = _kept(connection, applied)
     return [_chunk(chunk, counted, kept) for chunk in chunks]
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import ConsumerGroupState, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
-from rederive.outlets import Outlets
 
 import rederive.workers
 from producers.topics import ensure_topics
+from rederive.lanes import Lanes
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState
 from schemas.lane import Lane, LaneName
@@ -81,9 +81,9 @@ def test_an_agent_that_is_stopped_while_it_joins(settings: Settings) -> None:
 def test_no_more_agents_than_units(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr(rederive.workers.Workers, "_start", lambda _, worker: started.append(worker.role))
-    monkeypatch.setattr("producers.ledger.set_topic", lambda *_: 0)
+    monkeypatch.setattr("store.captures.set_topic", lambda *_: 0)
     capture = Capture("betfair-1", 1, "betfair", "table", Mode.FILL, False, 1, (), CaptureState.RUNNING, {})
-    with Outlets(settings, capture, 4) as outlets:
+    with Lanes(settings, capture, 4) as lanes:
         for units, agents in ((2, 2), (1, 2), (3, 3), (100, 4)):
-            outlets.open(None, LaneName.REPLAY, units)  # type: ignore[arg-type]
+            lanes.open(None, LaneName.REPLAY, units)  # type: ignore[arg-type]
             assert (started.count("agent"), started.count("sink")) == (agents, 1)

@@ -37,7 +37,7 @@ def result(capture: str, unit: int, rows: Rows, offset: int | None = None, **mor
 def plan(connection: psycopg.Connection, capture: str, sizes: Sequence[int]) -> None:
     for unit, rows in enumerate(sizes):
         connection.execute(
-            "INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows) VALUES (%s, %s, '', '{}', %s)",
+            "INSERT INTO rederive.units (capture_id, unit, key_range, locator, rows) VALUES (%s, %s, '', '{}', %s)",
             [capture, unit, rows],
         )
 

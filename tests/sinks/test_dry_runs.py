@@ -33,7 +33,7 @@ def inserting(connection: psycopg.Connection) -> psycopg.Connection:
 
 def _write(connection: psycopg.Connection, capture: str, rows: list[list[object]], unit: int) -> None:
     connection.execute(
-        "INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows) VALUES (%s, %s, '', '{}', %s)",
+        "INSERT INTO rederive.units (capture_id, unit, key_range, locator, rows) VALUES (%s, %s, '', '{}', %s)",
         [capture, unit, len(rows)],
     )
     block = TableRows("made_inserted", ("k", "a", "b"), rows, shared={"capture": "x"})

@@ -7,8 +7,8 @@ import pytest
 
 from schemas.outcome import Outcome, TableRows
 from schemas.table import Mode
-from sinks import apply as apply_module
 from sinks.apply import apply
+from sinks.merge import policy as merge_policy
 from sinks.merge.merging import merge
 from tests.sinks.made_tables import MADE, make_capture
 from tests.sinks.test_apply import plan, result, stored, units
@@ -73,7 +73,7 @@ def test_rows_that_go_while_others_are_being_left_out(
             other.execute("DELETE FROM made_source WHERE id = %s", [waiting.pop() if waiting else 0])
         return merge(*arguments)
 
-    monkeypatch.setattr(apply_module, "merge", deleted_first)
+    monkeypatch.setattr(merge_policy, "merge", deleted_first)
     done = apply(sourced, MADE, capture, [result(capture, 0, [(k, 1.0, None, None) for k in (1, 2, 3, 4)])])
     assert done.refused == []
     assert units(sourced, capture) == [("applied", 1, 0, 3, 0)]

@@ -1,13 +1,14 @@
 """What a run's last lines, and `captures show`, say of what went wrong."""
 
 import logging
+from dataclasses import astuple
 
 import psycopg
 import pytest
 
-from rederive import captures
 from rederive.replayer import _say_problems
 from schemas.table import Mode
+from store import problems, units
 from tests.sinks.made_tables import make_capture
 
 pytestmark = pytest.mark.services
@@ -19,7 +20,7 @@ def test_causes_are_told_apart_and_dead_units_name_a_record(
     run = make_capture(connection, 1, Mode.FILL, 1)
     for unit, failure in enumerate(["week_1.csv: row 12 is odd", "week_2.csv: row 13 is odd", "the log has lost it"]):
         connection.execute(
-            """INSERT INTO rederive.units (capture_id, unit, key_range, picked, rows, state, failure, errors)
+            """INSERT INTO rederive.units (capture_id, unit, key_range, locator, rows, state, failure, errors)
                VALUES (%s, %s, %s, '{}', 4, 'dead', %s, 4)""",
             [run, unit, f"range {unit}", failure],
         )
@@ -30,11 +31,14 @@ def test_causes_are_told_apart_and_dead_units_name_a_record(
             "VALUES (%s, 0, %s, %s::jsonb, 'error', %s)",
             [run, ordinal, f'["betfair.log[0]@{ordinal}", 3]', text],
         )
-    found = captures.problems(connection, run)
-    assert sorted((one["count"], one["message"]) for one in found) == [(1, texts[2]), (1, texts[3]), (2, texts[0])]
-    dead = captures.dead_units(connection, run)
-    assert dead == [(2, 8, "range 0", "week_1.csv: row 12 is odd"), (1, 4, "range 2", "the log has lost it")]
-    with caplog.at_level(logging.WARNING, "rederive.replay"):
+    found = problems.by_reason(connection, run)
+    assert sorted((one.count, one.message) for one in found) == [(1, texts[2]), (1, texts[3]), (2, texts[0])]
+    dead = units.dead_by_cause(connection, run)
+    assert [astuple(one) for one in dead] == [
+        (2, 8, "range 0", "week_1.csv: row 12 is odd"),
+        (1, 4, "range 2", "the log has lost it"),
+    ]
+    with caplog.at_level(logging.WARNING, "rederive.replayer"):
         _say_problems(run, found, dead)
     assert "2 × error, first betfair.log[0]@0,3 betfair.log[0]@1,3: line 1: no JSON" in caplog.text
     assert "2 dead units (8 rows), first range 0: week_1.csv: row 12 is odd" in caplog.text

@@ -11,15 +11,15 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from processors.betfair.process import process
-from producers import ledger
-from producers.betfair.snapshots import SnapshotTable
-from producers.source import Finding, Request, make_plan
+from producers.betfair.snapshots import Snapshots, SnapshotTable
+from producers.source import DraftOfSource, Request, Services, make_plan
 from schemas.betfair.tables import BETFAIR, SCOPES
 from schemas.plan import Plan
 from schemas.table import Mode
 from schemas.unit import Origin
 from sinks.apply import Result, apply
 from sinks.merge.merging import prepare
+from store import captures, units
 from tests.betfair.reports import made
 
 pytestmark = pytest.mark.services
@@ -31,26 +31,30 @@ def _request(columns: tuple[str, ...] = L1, **more: Any) -> Request:
     return Request(BETFAIR.name, Mode.FILL, columns, **more)
 
 
-def _plan(connection: psycopg.Connection, columns: tuple[str, ...] = L1, **more: Any) -> Plan:
-    with closing(SnapshotTable(connection)) as source:
+def _source(connection: psycopg.Connection) -> SnapshotTable:
+    return SnapshotTable(BETFAIR, Services(connection, lambda: connection, {}))
+
+
+def _plan(connection: psycopg.Connection, columns: tuple[str, ...] = L1, **more: Any) -> Plan[Snapshots]:
+    with closing(_source(connection)) as source:
         return make_plan(source, _request(columns, **more))
 
 
-def _ids(plan: Plan) -> list[int]:
-    return [key for unit in plan.units for key in unit.picked["ids"]]
+def _ids(plan: Plan[Snapshots]) -> list[int]:
+    return [key for unit in plan.units for key in unit.locator.ids]
 
 
 def _run(connection: psycopg.Connection, request: Request, *, dry_run: bool = False) -> str:
     """A capture, its units computed and applied as agents and sinks do it."""
-    source = SnapshotTable(connection)
-    capture, _ = ledger.mint(connection, Finding(source, request), who="tests", reason="", dry_run=dry_run)
-    for unit in ledger.planned(connection, capture.capture_id, -1, 1_000):
+    source = _source(connection)
+    capture, _ = captures.mint(connection, DraftOfSource(source, request), who="tests", reason="", dry_run=dry_run)
+    for unit in units.planned(connection, capture.capture_id, -1, 1_000, source.located):
         read = source.read(capture.capture_id, capture.columns, unit)
         outcome = process(read.value, capture.columns)  # type: ignore[union-attr]
         origin = Origin("betfair.replay", 0, unit.unit)
         done = apply(connection, BETFAIR, capture.capture_id, [Result(origin, capture.capture_id, unit.unit, outcome)])
         assert done.applied == 1
-    ledger.finish(connection, capture.capture_id)
+    captures.finish(connection, capture.capture_id)
     return capture.capture_id
 
 

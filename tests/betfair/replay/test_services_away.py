@@ -4,10 +4,9 @@ import logging
 
 import psycopg
 import pytest
-import rederive.replay
 from psycopg import sql
 
-from producers import ledger
+import rederive.replayer
 from producers.source import Request
 from rederive.replayer import Replayer
 from rederive.settings import Endpoints, Settings
@@ -15,6 +14,7 @@ from schemas.betfair.tables import SCOPES
 from schemas.capture import Capture
 from schemas.errors import Failed
 from schemas.table import Mode
+from store import captures as stored
 from tests.betfair.replay.stored import scalar
 from tests.betfair.reports.made import many
 from tests.program import rederive as command
@@ -50,7 +50,7 @@ def test_no_capture_is_made_without_topics(
         raise Failed("topic betfair.replay can't be made")
 
     many(connection, 10, 10, SCOPES["l1"])
-    monkeypatch.setattr(rederive.replay, "ensure_topics", refused)
+    monkeypatch.setattr(rederive.replayer, "ensure_topics", refused)
     with pytest.raises(Failed, match="can't be made"):
         Replayer(settings, database_url).mint(REQUEST, "table", dry_run=False, reason="")
     assert captures(connection) == 0
@@ -61,7 +61,7 @@ def complete(settings: Settings, connection: psycopg.Connection, database_url: s
     """A capture that has just become complete."""
     Replayer(settings, database_url).mint(REQUEST, "table", dry_run=False, reason="")
     connection.execute("UPDATE rederive.captures SET state = 'complete'")
-    found = ledger.find(connection, str(scalar(connection, "SELECT capture_id FROM rederive.captures")))
+    found = stored.find(connection, str(scalar(connection, "SELECT capture_id FROM rederive.captures")))
     assert found is not None
     return found
 
@@ -93,14 +93,14 @@ def test_the_report_waits_for_the_database(
 ) -> None:
     replayer = Replayer(settings, database_url)
     closed = Closed(database_url, endpoints.database_url)
-    logger = logging.getLogger("rederive.replay")
+    logger = logging.getLogger("rederive.replayer")
     logger.addHandler(closed)
     try:
         assert replayer.run(complete, lambda _: None).exit_code == 0
 
         closed.allow(allowed=False)
         logger.removeHandler(closed)
-        monkeypatch.setattr(rederive.replay, "_REPORT_SECONDS", 0.5)
+        monkeypatch.setattr(rederive.replayer, "_REPORT_SECONDS", 0.5)
         with pytest.raises(Failed, match="is complete, but what it did can't be read") as caught:
             replayer.run(complete, lambda _: None)
         assert f"captures show {complete.capture_id}" in caught.value.mend

@@ -7,15 +7,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from schemas.registry import DOMAINS
 
-from producers import ledger
-from producers.source import Made
+from producers.source import DraftOfPlan
 from producers.topics import partitions_of, watermarks
+from rederive import domains
+from rederive.plans import read_plan
 from rederive.settings import Settings
 from samples.racing.api import StandIn
 from schemas.lane import Lane
-from schemas.plan import Plan
+from store import captures
 from tests.betfair.reports.made import START, derived, market, snapshot
 from tests.finra.runs import weeks, write
 from tests.program import rederive
@@ -23,7 +23,7 @@ from tests.racing.rows import TODAY
 
 pytestmark = pytest.mark.services
 
-_OF_RUNS = ("captures", "units", "problems", "notes")
+_OF_RUNS = ("captures", "units", "problems", "origins")
 """The engine's own tables, which say of a dry run that it was."""
 
 _DAY = date(2024, 1, 8)
@@ -50,7 +50,7 @@ def _everything(settings: Settings, connection: psycopg.Connection) -> dict[str,
         query = sql.SQL("SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {} t")
         found[f"{schema}.{table}"] = connection.execute(query.format(sql.Identifier(schema, table))).fetchone()
     kafka = settings.kafka_config()
-    for domain in DOMAINS.values():
+    for domain in domains.shipped():
         for name in domain.kept:
             topic = Lane(domain.name, name, settings.topic_prefix).raw
             found[topic] = watermarks(kafka, topic) if partitions_of(kafka, topic) else None
@@ -80,7 +80,7 @@ def test_a_dry_run_leaves_no_trace(
         words = ("--source", str(folder))
     plan = tmp_path / "plan.json"
     plan.write_text(rederive(settings, "plan", domain, *words).stdout)
-    made = Plan.model_validate_json(plan.read_text())
+    made = read_plan(plan.read_text(), "plan.json")
     assert made.units
     before, asked = _everything(settings, connection), len(api.requests)
 
@@ -91,7 +91,7 @@ def test_a_dry_run_leaves_no_trace(
         rederive(settings, *command, "--dry-run", "--json")
         assert _everything(settings, connection) == before, command
     # Dry captures that others have made: their units wait for a lane that keeps them.
-    capture, _ = ledger.mint(connection, Made(made), who="tests", reason="", dry_run=True)
+    capture, _ = captures.mint(connection, DraftOfPlan(made), who="tests", reason="", dry_run=True)
     for again in ("resume", "retry"):
         done = rederive(settings, "captures", again, capture.capture_id, code=0 if domain == "betfair" else 1)
         assert _everything(settings, connection) == before, again
