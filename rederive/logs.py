@@ -11,7 +11,7 @@ from schemas.errors import Failed
 
 FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
 DATES = "%Y-%m-%d %H:%M:%S"
-OURS = ("rederive", "producers", "processors", "sinks", "schemas", "samples")
+OURS = ("rederive", "store", "producers", "processors", "sinks", "schemas", "samples")
 
 
 def formatter() -> logging.Formatter:
@@ -75,7 +75,7 @@ def newest(home: Path, domain: str = "") -> Path:
     if not found:
         of = f" of {domain}" if domain else ""
         raise Failed(
-            f"no logs{of} in {folder(home)}", mend=f"a replay writes one: `rederive replay {domain or 'betfair'}`"
+            f"no logs{of} in {folder(home)}", mend=f"a replay writes one: `rederive replay {domain or 'DOMAIN'}`"
         )
     return found[-1]
 

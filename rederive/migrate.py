@@ -52,7 +52,7 @@ def migrate(database_url: str, revision: str = "head") -> tuple[str | None, str 
 
 
 def _check_place(database_url: str) -> None:
-    """Failed when the user's search path leads to Betfair or racing tables that the program's doesn't lead to."""
+    """Failed when the user's search path leads to tables of a domain that the program's doesn't lead to."""
     shown = """SELECT c.relname, n.nspname FROM unnest(%s::text[]) t, pg_class c, pg_namespace n
                 WHERE c.oid = to_regclass(t) AND n.oid = c.relnamespace AND n.nspname <> 'rederive'"""
     names = [name for domain in domains.shipped() for name in (*domain.inputs, *(one.name for one in domain.tables))]

@@ -68,7 +68,7 @@ def _running(url: str | None) -> tuple[list[captures.Listed], str]:
         return [], "away"
     try:
         with connect(url, application="rederive status") as connection:
-            if connection.execute("SELECT to_regclass('rederive.captures')").fetchone() == (None,):
+            if not captures.are_there(connection):
                 return [], "not migrated"
             return captures.listed(connection, limit=20, state=CaptureState.RUNNING), "running"
     except (Failed, psycopg.Error):

@@ -60,6 +60,8 @@ class Domain:
     show_plan
         How a dry run prints a plan: a function of the plan and `json` that returns the exit code. Without it a dry run
         computes and counts.
+    demo
+        Its part of `rederive demo`: a function of a rederive.demo.Show.
     commands, reports
         Modules that add to the command line: without any, `replay` and `plan` take the generic options. Functions of a
         connection that return rows (dicts), by the name that `rederive report` gives them.
@@ -85,6 +87,7 @@ class Domain:
     checks: Part = ""
     journal: Part = ""
     show_plan: Part = ""
+    demo: Part = ""
     commands: tuple[str, ...] = ()
     reports: Mapping[str, Part] = field(default_factory=dict)
     counts: Mapping[str, str] = field(default_factory=dict)

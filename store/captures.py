@@ -126,6 +126,11 @@ def _capture(
     return Capture(mode=Mode(mode), state=CaptureState(state), columns=tuple(columns), **others)
 
 
+def are_there(connection: Connection) -> bool:
+    """Whether a migration has made the table."""
+    return value(connection, "SELECT to_regclass('rederive.captures')") is not None
+
+
 def find(connection: Connection, capture_id: str) -> Capture | None:
     """The capture of that id, or None."""
     return row(connection, _capture, f"SELECT {_COLUMNS} FROM rederive.captures WHERE capture_id = %s", [capture_id])

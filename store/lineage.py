@@ -87,6 +87,18 @@ def taken_back(connection: Connection, captures: Collection[str]) -> int:
     )
 
 
+def orphans(connection: Connection, table: str, capture: str) -> int:
+    """How many rows of a table are of a capture, which that column names, that no unit that counts has written."""
+    return int(
+        value(
+            connection,
+            f"""SELECT count(*) FROM {table} t WHERE NOT EXISTS (
+                    SELECT FROM rederive.units u WHERE u.state <> 'removed'
+                        AND (u.writes @> ARRAY[t.{capture}] OR u.capture_id = t.{capture}))""",
+        )
+    )
+
+
 def remove(connection: Connection, units: Iterable[Written]) -> None:
     """Note that what the units wrote was taken out."""
     pairs = [(one.run, one.unit) for one in units]

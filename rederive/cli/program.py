@@ -23,7 +23,7 @@ def demo() -> int:
 
 @app.command
 def migrate(*, json: Json = False) -> None:
-    """Make the tables, or bring existing ones up to date. Existing Betfair tables are adopted; no value is touched."""
+    """Make the tables, or bring existing ones up to date. Tables that a domain has are adopted; no value is touched."""
     from rederive.cli.output import print_json, stdout
     from rederive.endpoints import resolve_database
     from rederive.migrate import migrate as run_migrations

@@ -34,7 +34,9 @@ app.command(plan)
 Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=1), help="At most so many records.")]
 TopicMode = Annotated[
     Literal["fill", "supersede"] | None,
-    Parameter(help="supersede (default): replace, after a bug fix. fill: only what is NULL. Finra always inserts."),
+    Parameter(
+        help="supersede (default): replace, after a bug fix. fill: only what is NULL. Inserted rows know neither."
+    ),
 ]
 
 

@@ -225,7 +225,7 @@ def _java() -> Path:
 
 
 _TOO_MANY_PARTITIONS = (
-    "delete topics that have far more partitions than you have cores, but never racing.log, racing.detail or finra.log"
+    "delete topics that have far more partitions than you have cores, but never one that ends in .log or .detail"
 )
 
 

@@ -1,6 +1,6 @@
 """A stand-in for The Racing API on this machine: made-up days, real rules, faults on demand (racing spec, section 1).
 
-    python -m samples.racing_api --port 8099 --faults 429,500,timeout --every 20
+    python -m samples.racing.api --port 8099 --faults 429,500,timeout --every 20
 
 The first line on stdout is the base URL, for RACING_API_BASE_URL. User and password are those of RACING_API_USERNAME
 and RACING_API_PASSWORD, `standin` both when these are not set.
@@ -276,7 +276,7 @@ def _refusal(status: int) -> Answer:
     return Answer(status, b'{"detail":"status %d"}' % status)
 
 
-app = App(name="python -m samples.racing_api", help="A stand-in for The Racing API on this machine.")
+app = App(name="python -m samples.racing.api", help="A stand-in for The Racing API on this machine.")
 
 
 @app.default

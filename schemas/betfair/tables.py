@@ -93,6 +93,7 @@ BETFAIR = Domain(
     sources={"table": "producers.betfair.snapshots:SnapshotTable"},
     scopes=SCOPES,
     log_retention=timedelta(days=30),
+    demo="rederive.betfair.demo:demo",
     commands=("rederive.betfair.commands", "rederive.betfair.report_commands"),
     counts={"table": "rows needing backfill"},
     inputs=("market_event_metadata", "market_book_snapshots"),

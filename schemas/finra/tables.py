@@ -275,6 +275,7 @@ FINRA = Domain(
     checks="rederive.finra.quality:checked",
     show_plan="rederive.finra.commands:show_plan",
     notes="schemas.finra.tables:noted",
+    demo="rederive.finra.demo:demo",
     commands=("rederive.finra.commands", "rederive.finra.report_commands"),
     counts={"table": "stages to compute", "files": "files and stages to compute"},
     stages={

@@ -260,6 +260,7 @@ RACING = Domain(
     kept=(LaneName.LOG, LaneName.DETAIL),
     show_plan="rederive.racing.commands:show_plan",
     journal="rederive.racing.journal:journal",
+    demo="rederive.racing.demo:demo",
     commands=("rederive.racing.commands",),
     counts={"api": "answers to derive from"},
     inputs=("rederive.rate_limits", "rederive.racing_records"),

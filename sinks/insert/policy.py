@@ -8,6 +8,7 @@ from psycopg import Connection
 from schemas.table import Table
 from sinks.insert.insertion import insert, would_insert
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
+from store.lineage import orphans
 from store.rows import value
 
 _CAPTURE = "capture_id"
@@ -61,11 +62,4 @@ class Insert(Policy):
         """Rows of captures that no unit that counts has written."""
         if table.audit:
             return 0
-        return int(
-            value(
-                connection,
-                f"""SELECT count(*) FROM {table.name} t WHERE NOT EXISTS (
-                        SELECT FROM rederive.units u WHERE u.state <> 'removed'
-                            AND (u.writes @> ARRAY[t.{_CAPTURE}] OR u.capture_id = t.{_CAPTURE}))""",
-            )
-        )
+        return orphans(connection, table.name, _CAPTURE)
