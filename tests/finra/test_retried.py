@@ -13,6 +13,7 @@ from rederive import captures
 from rederive.settings import Settings
 from samples.finra.files import FinraFiles
 from schemas.finra.versions import PREFIX
+from store import units
 from tests.finra.runs import FIRST, Walk, asked, plan, weeks, write
 from tests.program import last_object, rederive
 
@@ -39,7 +40,7 @@ def retried(connection: psycopg.Connection, walk: Walk) -> Walk:
 
 
 def failures(connection: psycopg.Connection, run: str) -> list[str]:
-    return [reason for _, _, _, reason in captures.dead_units(connection, run)]
+    return [cause.reason for cause in units.dead_by_cause(connection, run)]
 
 
 def raw_weeks(connection: psycopg.Connection) -> list[date]:
@@ -68,7 +69,7 @@ def test_mended_files_are_read_as_they_are_now(connection: psycopg.Connection, t
     again = [unit for unit in walk.units("applied") if unit.unit in numbers]
     history = History.load(connection, FIRST, THIRD)
     for unit, week in zip(again, (SECOND, THIRD), strict=True):
-        (capture,) = unit.picked["captures"]
+        (capture,) = unit.writes
         stored = read(path_of(world, tmp_path / "files", week))
         assert history.sha256(capture) == stored.sha256
         rows = connection.execute(f"SELECT count(*) FROM {PREFIX}raw WHERE capture_id = %s", [capture]).fetchone()
