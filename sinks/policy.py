@@ -99,6 +99,10 @@ class Policy(ABC):
         """
 
     @abstractmethod
+    def concerns(self, table: Table, scope: Scope) -> bool:
+        """Whether taking the scope out may change the table at all."""
+
+    @abstractmethod
     def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """What taking the scope out would do; reads only."""
 

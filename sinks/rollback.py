@@ -11,6 +11,7 @@ from psycopg import Connection
 from schemas.capture import CaptureState
 from schemas.domain import Domain
 from schemas.errors import Failed
+from schemas.table import Table
 from sinks.policies import policy_of
 from sinks.policy import Scope, Taken
 from sinks.steps import run_steps
@@ -32,9 +33,9 @@ def scope(connection: Connection, domain: Domain, capture_id: str, *, of_run: bo
 
 
 def preview(connection: Connection, domain: Domain, capture_id: str, *, of_run: bool) -> dict[str, Taken]:
-    """What a rollback would do, by table; reads only."""
-    taken = scope(connection, domain, capture_id, of_run=of_run)
-    return {table.name: policy_of(table).preview(connection, table, taken) for table in domain.tables}
+    """What a rollback would do, by table that it may change; reads only."""
+    going = scope(connection, domain, capture_id, of_run=of_run)
+    return {table.name: policy_of(table).preview(connection, table, going) for table in _concerned(domain, going)}
 
 
 def roll_back(connection: Connection, domain: Domain, capture_id: str, *, of_run: bool) -> Iterator[tuple[str, Taken]]:
@@ -43,17 +44,17 @@ def roll_back(connection: Connection, domain: Domain, capture_id: str, *, of_run
     Sinks, and the run of the capture, wait at its row meanwhile and find it going; nothing is planned on what goes. In
     the end the domain's steps run again: what they derived from whole tables must not outlive the rows.
     """
-    # Other way round than they were written, for foreign keys between them.
-    tables = tuple(reversed(domain.tables))
     with connection.transaction():
         captures.hold(connection, domain.name, alone=True)
         if of_run:
             before = [state for state in CaptureState if state is not CaptureState.ROLLED_BACK]
             captures.set_state(connection, capture_id, CaptureState.ROLLING_BACK, *before)
         going = scope(connection, domain, capture_id, of_run=of_run)
+        # Other way round than they were written, for foreign keys between them.
+        tables = tuple(reversed(_concerned(domain, going)))
         done = {table.name: policy_of(table).take_out_units(connection, table, going) for table in tables}
         lineage.remove(connection, going.units)
-    yield from done.items()
+    yield from ((name, taken) for name, taken in done.items() if taken.keys)
     if of_run:
         for table in tables:
             for taken in policy_of(table).take_out_run(connection, table, capture_id):
@@ -61,3 +62,7 @@ def roll_back(connection: Connection, domain: Domain, capture_id: str, *, of_run
     run_steps(connection, domain)
     if of_run:
         captures.set_state(connection, capture_id, CaptureState.ROLLED_BACK, CaptureState.ROLLING_BACK)
+
+
+def _concerned(domain: Domain, going: Scope) -> list[Table]:
+    return [table for table in domain.tables if policy_of(table).concerns(table, going)]

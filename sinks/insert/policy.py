@@ -38,18 +38,18 @@ class Insert(Policy):
         """Copy the rows."""
         return (would_insert if writer.dry_run else insert)(connection, table, blocks)
 
+    def concerns(self, table: Table, scope: Scope) -> bool:
+        """Whether the units have written captures' rows into it, which aren't kept for audit."""
+        return not table.audit and bool(scope.captures(table))
+
     def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """The rows of the captures that the units have written."""
-        if table.audit:
-            return Taken()
         captures = scope.captures(table)
         rows = int(value(connection, f"SELECT count(*) FROM {table.name} WHERE {_CAPTURE} = ANY(%s)", [captures]))
         return Taken(keys=rows, entries=rows, deleted=rows)
 
     def take_out_units(self, connection: Connection, table: Table, scope: Scope) -> Taken:
-        """Delete them; rows of an audit table stay."""
-        if table.audit:
-            return Taken()
+        """Delete them."""
         statement = f"DELETE FROM {table.name} WHERE {_CAPTURE} = ANY(%s)"
         rows = connection.execute(statement, [scope.captures(table)]).rowcount
         return Taken(keys=rows, entries=rows, deleted=rows)

@@ -32,6 +32,10 @@ class Merge(Policy):
             staged.add(number, block.whole())
         return merge(connection, staged, replace(writer, mode=table.policy) if writer.mode is Mode.INSERT else writer)
 
+    def concerns(self, table: Table, scope: Scope) -> bool:
+        """Whether a run goes, which may have merged into any table, or keys that units have noted."""
+        return scope.run is not None or bool(scope.noted(table))
+
     def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """Entries of the run, rows that would change or go without them."""
         return rollback.preview(connection, table, scope.run) if scope.run else Taken()
