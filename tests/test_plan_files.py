@@ -199,7 +199,7 @@ def test_a_plan_of_the_format_before_is_converted(written: dict[str, Any], units
     plan = read_plan(json.dumps(written), "plan.json")
     assert plan.units == units
     kept = {name: written[name] for name in written.keys() - {"format", "units", "digest"}}
-    assert json.loads(plan.model_dump_json(include=kept.keys())) == kept
+    assert json.loads(plan.model_dump_json(include=set(kept))) == kept
     _CHECK(plan)
     assert read_plan(plan.model_dump_json(), "plan.json") == plan, "it is a plan of this format now"
 
