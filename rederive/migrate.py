@@ -15,6 +15,9 @@ from schemas.errors import Failed
 from schemas.table import Mode
 from sinks.policies import make
 
+NEWEST = "head"
+"""The last revision, by alembic's name."""
+
 _ENGINE = ("captures", "units", "problems", "origins")
 
 
@@ -24,13 +27,13 @@ def _config() -> Config:
     return config
 
 
-def migrate(database_url: str, revision: str = "head") -> tuple[str | None, str | None]:
+def migrate(database_url: str, revision: str = NEWEST) -> tuple[str | None, str | None]:
     """Run every missing migration up to `revision` in one transaction; return the revision (before, after).
 
-    Then the tables of domains from elsewhere are made from their specs. Existing tables are adopted: missing columns
-    are added, NOT NULL is dropped where the formulas may give NULL, no value is touched. Failed with the mend when the
-    database refuses, when tables that were to be adopted are
-    in a schema that only this user's search path names, and when a table that an earlier migration made is gone.
+    With the newest the tables of domains from elsewhere are then made from their specs. Existing tables are adopted:
+    missing columns are added, NOT NULL is dropped where the formulas may give NULL, no value is touched. Failed with
+    the mend when the database refuses, when tables that were to be adopted are in a schema that only this user's search
+    path names, and, of the newest revision, when a table that a migration made is gone.
     """
     _check_place(database_url)
     with connect(database_url, application="rederive migrate", autocommit=False) as raw, explained("the migration"):
@@ -42,10 +45,11 @@ def migrate(database_url: str, revision: str = "head") -> tuple[str | None, str 
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)
                 after = _revision(connection)
-                _check_complete(connection, after)
-                for domain in domains.usable():
-                    if domain not in domains.shipped():
-                        make(raw, domain)
+                if revision == NEWEST:
+                    _check_complete(connection, after)
+                    for domain in domains.usable():
+                        if domain not in domains.shipped():
+                            make(raw, domain)
                 return before, after
         except sqlalchemy.exc.DBAPIError as error:
             raise error.orig if isinstance(error.orig, psycopg.Error) else error from None

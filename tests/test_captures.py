@@ -136,6 +136,6 @@ def test_captures_are_asked_for_by_domain_state_and_day_and_the_latest_by_name(
         assert program.run(["captures", "show", "latest:finra"]) == 1
         assert "no capture of finra has been made" in capsys.readouterr().err
         assert program.run(["captures", "show", "latest:football"]) == 2
-        assert "there are betfair, racing, finra" in capsys.readouterr().err
+        assert "known are betfair, finra, racing" in capsys.readouterr().err
         assert program.run(["captures", "list", "--domain", "finra"]) == 0
         assert capsys.readouterr().out == "no capture is of what is asked for\n"
