@@ -48,13 +48,10 @@ class Domain:
         capture has stored and counts the checks by status.
     kept, log_retention
         The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
-    stages
-        The tables that a unit of each stage writes, where rows are keyed by their capture.
-
-    Notes
-    -----
-        Of a table that is merged, the keys whose rows a unit of a stage writes: a function of a table, a stage and the
-        partition captures written. They go when the unit's rows do; without it they go with the whole run.
+    stages, notes
+        The tables that a unit of each stage writes, where rows are keyed by their capture. Of a table that is merged,
+        the keys whose rows a unit of a stage writes: a function of a table, a stage and the partition captures written.
+        They go when the unit's rows do; without it they go with the whole run.
     journal
         A context manager of a capture, a folder and what connects; it gives a function that is told a run's progress.
     show_plan

@@ -1,8 +1,14 @@
 """Errors that a person reads: what happened, to which record, why, and what to do next.
 
 RederiveError
-├── UsageError      the words of the command are wrong: exit 2
-└── Failed          the work could not be done or finished with errors: exit 1
+├── UsageError              the words of the command are wrong: exit 2
+└── Failed                  the work could not be done or finished with errors: exit 1
+    ├── TakenOverError      somebody else decides about the capture now
+    ├── AccessRefused       an API takes no credentials: nothing more can be had of it
+    └── DayFailed           one of its answers can't be had: the unit is dead, the others go on
+
+What no person reads stands outside: signals that one module raises and another one catches, ValueError for a record of
+which nothing can be made, and bugs.
 """
 
 
