@@ -31,3 +31,7 @@ CREATE INDEX ON rederive.units USING gin (writes);
 
 -- They note origins of raw records: that is their name.
 ALTER TABLE rederive.notes RENAME TO origins;
+
+-- As the serving table has it.
+ALTER TABLE rederive.ra_mst_regions_history ALTER code TYPE varchar(10);
+ALTER TABLE rederive.ra_mst_regions_baseline ALTER code TYPE varchar(10);

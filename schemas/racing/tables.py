@@ -62,10 +62,10 @@ def _texts(*names: str) -> dict[str, str]:
     return dict.fromkeys(names, _TEXT)
 
 
-def _table(name: str, key: tuple[str, ...], *values: tuple[Column, ...], **more: object) -> Table:
+def _table(name: str, key: tuple[str, ...], *values: tuple[Column, ...], key_type: str = _ID, **more: object) -> Table:
     return Table(
         name=name,
-        key=tuple(Column(part, _ID) for part in key),
+        key=tuple(Column(part, key_type) for part in key),
         attributes=(),
         values=tuple(column for part in values for column in part),
         observed=OBSERVED,
@@ -87,7 +87,7 @@ BOOKMAKERS_TABLE = _table(
     _columns(*_ANY, name=_TEXT, type=_TEXT, is_active="boolean"),
     touched=None,
 )
-REGIONS_TABLE = _table("ra_mst_regions", ("code",), _columns(*_ANY, name=_TEXT), touched=None)
+REGIONS_TABLE = _table("ra_mst_regions", ("code",), _columns(*_ANY, name=_TEXT), key_type="varchar(10)", touched=None)
 COURSES = _table("ra_mst_courses", ("id",), _columns(*_ANY, **_texts("name", "region_code", "region")))
 
 RACES = _table(

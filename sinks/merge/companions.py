@@ -6,6 +6,7 @@ from psycopg import Connection
 
 from schemas.table import Mode, Table
 from sinks.merge.staging import copied_as
+from store.rows import value
 
 OUTSIDE_SOURCE = -1
 
@@ -117,11 +118,11 @@ def make(connection: Connection, table: Table) -> None:
         lacking = [column for column in wanted if column.partition(" ")[0] not in known]
         if lacking:
             connection.execute(f"ALTER TABLE {name} {', '.join(f'ADD COLUMN {column}' for column in lacking)}")
-    if not connection.execute(_INDEXED, [sql.history]).fetchone():
+    if not value(connection, _INDEXED, [sql.history]):
         connection.execute(f"CREATE INDEX ON {sql.history} (capture_id, {sql.keys})")
 
 
 _COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
 _INDEXED = """
-    SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-    WHERE i.indrelid = to_regclass(%s) AND a.attname = 'capture_id'"""
+    SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                   WHERE i.indrelid = to_regclass(%s) AND a.attname = 'capture_id')"""
