@@ -182,7 +182,7 @@ def take(settings: Settings, action: str, capture: str) -> None:
                 pass
             return
         captures.check_free(connection, capture)
-        again = captures.reopen(connection, capture, dead=False)
+        again = captures.reopen(connection, capture)
     assert replayer.run(again, lambda _: None).exit_code == 0
 
 
