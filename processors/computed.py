@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from schemas.outcome import Outcome
+from schemas.outcome import Outcome, RowProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,33 +21,32 @@ class Computed:
     skip: str | None = None
 
 
-def each_a_unit(
+def as_one_unit(
     process: Callable[[bytes, Sequence[str]], Outcome],
 ) -> Callable[[Iterable[bytes]], Iterator[Computed]]:
-    """How a domain computes that says nothing of its own: each line is a raw record's value.
+    """How a domain computes that says nothing of its own: all lines together are the value of one raw record.
 
-    An output line is a derived row: {"table", "source", "row": {column: value}}.
+    An output line is a derived row: {"table", "source", "row": {column: value}}. What is said of rows names their keys.
     """
 
     def compute(lines: Iterable[bytes]) -> Iterator[Computed]:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield from _answer(number, line.rstrip(b"\n"))
-
-    def _answer(number: int, line: bytes) -> Iterator[Computed]:
         try:
-            outcome = process(line, ())
+            outcome = process(b"".join(lines), ())
         except ValueError as error:
-            yield Computed(line=number, error=str(error))
+            yield Computed(line=1, error=str(error))
             return
         for block in outcome.tables:
             whole = block.whole()
             for row in whole.rows:
                 said = {"table": whole.table, "source": whole.source, "row": dict(zip(whole.columns, row, strict=True))}
-                yield Computed(orjson.dumps(said), number)
+                yield Computed(orjson.dumps(said))
         for problem in outcome.skips:
-            yield Computed(line=number, skip=f"{problem.reason} {problem.text}".strip())
+            yield Computed(skip=_said(problem))
         for problem in outcome.errors:
-            yield Computed(line=number, error=problem.text or problem.reason)
+            yield Computed(error=_said(problem))
 
     return compute
+
+
+def _said(problem: RowProblem) -> str:
+    return f"{', '.join(map(str, problem.key))}: {problem.text or problem.reason}"

@@ -109,7 +109,10 @@ def first_source(domain: str) -> str:
 
 def _request(domain: str, start: Moment | None, end: Moment | None, words: Mapping[str, Any]) -> Request:
     found = domains.find(domain)
-    said: dict[str, Any] = {"mode": found.tables[0].policy, "columns": found.scopes["all"], **words}
+    usual: dict[str, Any] = {"mode": found.tables[0].policy, "columns": found.scopes["all"], **found.defaults}
+    said = {**usual, **words}
+    if options := {**usual.get("options", {}), **words.get("options", {})}:
+        said["options"] = options
     said = {name: tuple(value) if _is_list(value) else value for name, value in said.items()}
     first, last = _moment(start, later=0), _moment(end, later=1)
     if first is not None and last is not None and first >= last:

@@ -37,8 +37,8 @@ class Domain:
         Makes a raw record's value and the value columns asked for (none: all) into an Outcome. It is pure; ValueError
         when nothing can be made of the unit.
     compute
-        Makes input lines of `rederive compute` into output lines (processors.computed). Without it each line is the
-        value of a record.
+        Makes input lines of `rederive compute` into output lines (processors.computed). Without it all lines together
+        are the value of one record.
     sources
         Subclasses of Source by name; a replay reads the first unless it says another. Each domain has a `log` besides.
     scopes
@@ -62,6 +62,8 @@ class Domain:
     commands, reports
         Modules that add to the command line: without any, `replay` and `plan` take the generic options. Functions of a
         connection that return rows (dicts), by the name that `rederive report` gives them.
+    defaults
+        What `rederive.replay` asks for unless it is told: fields of a Request; options are added to those given.
     counts
         What the plan of a source counts, in words.
     inputs
@@ -87,6 +89,7 @@ class Domain:
     demo: Part = ""
     commands: tuple[str, ...] = ()
     reports: Mapping[str, Part] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
 

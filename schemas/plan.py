@@ -29,7 +29,7 @@ class PlannedUnit(BaseModel, Generic[L]):
     those that it writes.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     unit: int
     key_range: str
@@ -48,7 +48,7 @@ class PlanHead(BaseModel):
     column in scope, the NULLs among the rows found. `notes` are sentences that a person should read before applying.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[2] = FORMAT
     domain: str

@@ -54,13 +54,15 @@ def roll_back(connection: Connection, domain: Domain, capture_id: str, *, of_run
         tables = tuple(reversed(_concerned(domain, going)))
         done = {table.name: policy_of(table).take_out_units(connection, table, going) for table in tables}
         lineage.remove(connection, going.units)
+        if not of_run:
+            # Nothing would say afterwards that they are still to be run.
+            run_steps(connection, domain)
     yield from ((name, taken) for name, taken in done.items() if taken.keys)
     if of_run:
         for table in tables:
             for taken in policy_of(table).take_out_run(connection, table, capture_id):
                 yield table.name, taken
-    run_steps(connection, domain)
-    if of_run:
+        run_steps(connection, domain)
         captures.set_state(connection, capture_id, CaptureState.ROLLED_BACK, CaptureState.ROLLING_BACK)
 
 

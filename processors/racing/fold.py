@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.outcome import Key, TableRows
+from schemas.precedence import rank
 from schemas.table import Table
 
 _Entry = tuple[str, int, dict[str, Any]]
@@ -29,7 +30,6 @@ class Fold:
         """Key and merged columns by name, all of them, in the order of the keys."""
         groups = {name: group for group in self._table.groups for name in group}
         for key, entries in sorted(self._entries.items(), key=lambda item: item[0]):
-            entries.sort(key=lambda entry: entry[:2])
             ranked: dict[tuple[int, ...], list[dict[str, Any]]] = {}
             row: dict[str, Any] = {}
             for column in self._table.columns:
@@ -40,8 +40,8 @@ class Fold:
 
 
 def _ranked(entries: list[_Entry], owners: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Values of the entries, the highest first: the owners' come before others'."""
-    return [entry[2] for entry in sorted(entries, key=lambda entry: entry[1] in owners)][::-1]
+    """Values of the entries, the highest first; of equal ones that which came later."""
+    return [entry[2] for entry in sorted(entries, key=lambda entry: rank(entry[0], entry[1], owners))][::-1]
 
 
 def _top(ranked: list[dict[str, Any]], name: str, group: tuple[str, ...]) -> Any:  # noqa: ANN401

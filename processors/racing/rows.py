@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from schemas.outcome import TableRows
+from schemas.precedence import rank
 from schemas.racing.tables import OBSERVED, RACING
 
 Row = list[Any]
@@ -63,7 +64,8 @@ class Rows:
         groups = [[columns.index(n) for n in group] for group in _GROUPS[table] if group[0] in columns]
 
         def fold(stored: Row, row: Row) -> Row:
-            lower, upper = (stored, row) if row[-1] >= stored[-1] else (row, stored)
+            later = rank(row[-1], self.source, ()) >= rank(stored[-1], self.source, ())
+            lower, upper = (stored, row) if later else (row, stored)
             folded = [old if new is None else new for old, new in zip(lower, upper, strict=True)]
             for group in groups:
                 whole = upper if any(upper[at] is not None for at in group) else lower

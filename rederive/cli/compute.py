@@ -39,20 +39,21 @@ def compute(domain: DomainName) -> int:
         Whose formulas to use.
 
     """
-    from processors.computed import each_a_unit
+    from processors.computed import as_one_unit
     from rederive import domains
     from schemas.domain import load
 
     failed = False
     output = sys.stdout.buffer
     formulas = domains.find(domain)
-    compute_lines = load(formulas.compute) if formulas.compute else each_a_unit(load(formulas.process))
+    compute_lines = load(formulas.compute) if formulas.compute else as_one_unit(load(formulas.process))
     for computed in compute_lines(sys.stdin.buffer):
+        where = f"line {computed.line}: " if computed.line else ""
         if computed.error is not None:
             failed = True
-            log.error("line %d: %s", computed.line, computed.error)
+            log.error("%s%s", where, computed.error)
         if computed.skip is not None:
-            log.warning("line %d: skipped: %s", computed.line, computed.skip)
+            log.warning("%sskipped: %s", where, computed.skip)
         if computed.output is not None:
             output.write(computed.output + b"\n")
             # Each answer at once: the reader may be a person, or a program that waits for it.

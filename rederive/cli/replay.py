@@ -17,12 +17,11 @@ from rederive.cli.running import (
     Reason,
     plan_and_run,
     run,
+    shown,
     span,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from schemas.domain import Domain
     from schemas.table import Mode
 
@@ -62,15 +61,11 @@ def replay_topic(
     """
     from producers.source import Request
     from rederive import domains
-    from rederive.replayer import Replayer
-    from rederive.settings import Settings
 
     start, end = span(since, until, ("--since", "--until"), until_today=False)
     meeting = _meeting(mode, domains.find(domain))
     columns = domains.find(domain).scopes["all"]
     request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit)
-    if dry_run and (show := _shown(domain)):
-        return show(Replayer.of(Settings()).plan(request, "log"), json=json)
     return plan_and_run(request, "log", dry_run, reason, batch_size, workers, json)
 
 
@@ -85,15 +80,6 @@ def _meeting(mode: str | None, domain: "Domain") -> "Mode":
         why = "its rows are written under a new capture, beside what is stored"
         raise UsageError(f"{domain.name} knows no --mode {mode}", why=why, mend="leave --mode out")
     return Mode.INSERT
-
-
-def _shown(domain: str) -> "Callable[..., int] | None":
-    """How a domain prints a plan as its dry run, the same by every command; None where rows are counted."""
-    from rederive import domains
-    from schemas.domain import load
-
-    part = domains.find(domain).show_plan
-    return load(part) if part else None
 
 
 @app.command
@@ -123,7 +109,7 @@ def apply(
     made = read_plan(text, name)
     replayer = Replayer.of(Settings())
     replayer.check(made)
-    if dry_run and (show := _shown(made.domain)):
-        return show(made, json=json)
+    if dry_run and (code := shown(made, json=json)) is not None:
+        return code
     capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=workers)
     return run(replayer, capture, batch_size, workers, json=json, head=head)

@@ -1,7 +1,7 @@
 """How a command asks for a replay and runs it: the options they share, the range, what is said before and after."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from producers.source import Request
     from rederive.replayer import Replayer
     from schemas.capture import Capture
-    from schemas.plan import PlanHead
+    from schemas.plan import Plan, PlanHead
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="End with one JSON object on stdout.")]
 DryRun = Annotated[
@@ -127,6 +127,29 @@ def say_plan(made: "PlanHead") -> None:
         log.log(logging.INFO if made.source == "api" else logging.WARNING, "%s", note)
 
 
+def shown(made: "Plan[Any]", *, json: bool) -> int | None:
+    """Print a plan where that is all a dry run can do; the exit code, None where it computes and counts.
+
+    What would arrive for the first time would be kept on a log, and a dry run keeps nothing.
+    """
+    from rederive import domains
+    from rederive.cli.output import print_json, stdout
+    from schemas.domain import load
+    from schemas.lane import LaneName
+
+    if part := domains.find(made.domain).show_plan:
+        return int(load(part)(made, json=json))
+    arriving = [unit for unit in made.units if unit.lane is not LaneName.REPLAY]
+    if not arriving:
+        return None
+    if json:
+        print_json(made.model_dump(mode="json"))
+    else:
+        say_plan(made)
+        stdout.print(f"{len(made.units)} units, {len(arriving)} of them for the log, would be sent (dry run)")
+    return 0
+
+
 def plan_and_run(
     request: "Request", source: str, dry_run: bool, reason: str, batch_size: int, agents: int | None, json: bool
 ) -> int:
@@ -135,6 +158,10 @@ def plan_and_run(
     from rederive.settings import Settings
 
     replayer = Replayer.of(Settings())
+    if dry_run:
+        made = replayer.plan(request, source)
+        if (code := shown(made, json=json)) is not None:
+            return code
     capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason, agents=agents)
     return run(replayer, capture, batch_size, agents, json=json, head=head)
 

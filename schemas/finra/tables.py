@@ -273,6 +273,17 @@ FINRA = Domain(
         "log": "producers.finra.log:FinraLog",
     },
     checks="rederive.finra.quality:checked",
+    defaults={
+        "options": {
+            "source": None,
+            "calc_version": None,
+            "input_capture": None,
+            "file_date": None,
+            "take_newest": False,
+            "force": False,
+            "reject_zero_volume": True,
+        }
+    },
     show_plan="rederive.finra.commands:show_plan",
     notes="schemas.finra.tables:noted",
     demo="rederive.finra.demo:demo",

@@ -258,6 +258,7 @@ RACING = Domain(
     sources={"api": "producers.racing.days:RacingDays", "log": "producers.racing.days:RacingLog"},
     steps=tuple(_link(parents) for parents in ("ra_mst_sires", "ra_mst_dams", "ra_mst_damsires")),
     kept=(LaneName.LOG, LaneName.DETAIL),
+    defaults={"kinds": ("masters", "racecards", "results"), "keys": tuple(REGIONS)},
     show_plan="rederive.racing.commands:show_plan",
     journal="rederive.racing.journal:journal",
     demo="rederive.racing.demo:demo",

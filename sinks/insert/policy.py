@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from psycopg import Connection
 
 from schemas.table import Table
+from sinks.columns import add_missing
 from sinks.insert.insertion import insert, would_insert
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
 from store.lineage import orphans
@@ -18,18 +19,19 @@ class Insert(Policy):
     """Rows stay beside those of other captures; views show the newest."""
 
     def make(self, connection: Connection, table: Table) -> None:
-        """The table, and an index for finding the rows of a capture."""
-        columns = [f"{c.name} {c.type} NOT NULL" for c in table.key]
-        columns += [f"{c.name} {c.type}" for c in table.columns]
+        """The table, and an index for finding the rows of a capture; or what it lacks of its columns."""
+        key = [f"{column.name} {column.type} NOT NULL" for column in table.key]
+        columns = [f"{column.name} {column.type}" for column in table.columns]
         columns += [f"{table.touched} timestamptz NOT NULL DEFAULT now()"] if table.touched else []
-        columns += [f"CHECK ({check})" for check in table.checks]
-        made = value(connection, "SELECT to_regclass(%s) IS NULL", [table.name])
-        if made:
-            keys = ", ".join(c.name for c in table.key)
+        if value(connection, "SELECT to_regclass(%s) IS NULL", [table.name]):
+            rules = [f"PRIMARY KEY ({', '.join(column.name for column in table.key)})"]
+            rules += [f"CHECK ({check})" for check in table.checks]
             connection.execute(
-                f"CREATE TABLE {table.name} ({', '.join(columns)}, PRIMARY KEY ({keys}));"
+                f"CREATE TABLE {table.name} ({', '.join([*key, *columns, *rules])});"
                 f"CREATE INDEX ON {table.name} ({_CAPTURE})"
             )
+        else:
+            add_missing(connection, table.name, columns)
 
     def prepare(self, connection: Connection, table: Table) -> None:
         """Nothing."""

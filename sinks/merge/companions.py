@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from psycopg import Connection
 
 from schemas.table import Mode, Table
+from sinks.columns import add_missing
 from sinks.merge.staging import copied_as
 from store.rows import value
 
@@ -114,15 +115,11 @@ def make(connection: Connection, table: Table) -> None:
         """)
     columns = [f"{column.name} {column.type}" for column in table.columns]
     for name, wanted in ((sql.serving, [*columns, *own]), (sql.history, columns), (sql.baseline, columns)):
-        known = {column for (column,) in connection.execute(_COLUMNS, [name])}
-        lacking = [column for column in wanted if column.partition(" ")[0] not in known]
-        if lacking:
-            connection.execute(f"ALTER TABLE {name} {', '.join(f'ADD COLUMN {column}' for column in lacking)}")
+        add_missing(connection, name, wanted)
     if not value(connection, _INDEXED, [sql.history]):
         connection.execute(f"CREATE INDEX ON {sql.history} (capture_id, {sql.keys})")
 
 
-_COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
 _INDEXED = """
     SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
                    WHERE i.indrelid = to_regclass(%s) AND a.attname = 'capture_id')"""

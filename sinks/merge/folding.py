@@ -10,10 +10,11 @@ Rank of an entry in a row's list, per owners of a column, higher wins:
 
 from functools import cached_property
 
+from schemas.precedence import descending, ranked
 from sinks.merge.companions import OUTSIDE_SOURCE, Companions
 
 # Within the own sources, or within the others.
-_PRECEDENCE = "r_observed DESC, r_version DESC, r_number DESC, r_source DESC"
+_PRECEDENCE = descending("r_")
 
 
 class Folding(Companions):
@@ -70,15 +71,15 @@ class Folding(Companions):
         where += " AND h.capture_id <> %(without)s" if without_capture else ""
         where += " AND h.arrival < %(before)s" if before else ""
         observed = "(extract(epoch FROM h.observed) * 1000000)::bigint"
+        entry = {"observed": observed, "version": "h.derivation_version", "number": "c.number", "source": "h.source"}
         entry_ranks = ", ".join(
             f"""CASE WHEN h.source = {OUTSIDE_SOURCE} THEN NULL
                      WHEN c.mode = 'fill' THEN ARRAY[0, -h.arrival, -{observed}, -h.source, 0]
-                     ELSE ARRAY[CASE WHEN h.source IN ({", ".join(map(str, sources))}) THEN 3 ELSE 2 END, {observed},
-                                h.derivation_version, c.number, 0, h.source] END AS rank{n}"""
+                     ELSE {ranked(entry, ", ".join(map(str, sources)))} END AS rank{n}"""
             for n, sources in enumerate(self.owners)
         )
         base_ranks = ", ".join(f"ARRAY[1, 0, 0, 0, 0]::bigint[] AS rank{n}" for n in range(len(self.owners)))
-        ranked = ", ".join(
+        ranks = ", ".join(
             f"""CASE WHEN source = {OUTSIDE_SOURCE} THEN (max(rank{n}) OVER earlier)[1:4] || arrival
                      ELSE rank{n} END AS rank{n}"""
             for n in range(len(self.owners))
@@ -94,7 +95,7 @@ class Folding(Companions):
                    (array_agg(capture_id ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS capture_id,
                    (array_agg(version ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS derivation_version
             FROM (
-                SELECT {self.keys}, base, present, capture_id, version, arrival, {ranked}, {self.names} FROM (
+                SELECT {self.keys}, base, present, capture_id, version, arrival, {ranks}, {self.names} FROM (
                     SELECT {self.of("h", self.key)}, false AS base, false AS present, h.capture_id,
                            h.derivation_version AS version, h.source, h.arrival, {entry_ranks},
                            {self.of("h", self.columns)}

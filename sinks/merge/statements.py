@@ -6,6 +6,7 @@ rows are staged, and would read whole tables.
 
 from functools import cached_property
 
+from schemas.precedence import above
 from schemas.table import Mode
 from sinks.merge.companions import Companions
 
@@ -16,9 +17,9 @@ _DECIDES = "(SELECT c.mode <> 'fill' FROM rederive.captures c WHERE c.capture_id
 
 def _newer(number: str) -> str:
     """That an entry h is above a staged row x of a source that counts as much."""
-    return f"""((h.observed, h.derivation_version) > (x.observed, %(version)s)
-        OR (h.observed, h.derivation_version) = (x.observed, %(version)s)
-           AND ({number}, h.source) > (%(number)s, x.source))"""
+    entry = {"observed": "h.observed", "version": "h.derivation_version", "number": number, "source": "h.source"}
+    staged = {"observed": "x.observed", "version": "%(version)s", "number": "%(number)s", "source": "x.source"}
+    return above(entry, staged)
 
 
 class Statements(Companions):

@@ -20,6 +20,7 @@ from schemas.domain import Domain
 from store import captures as stored
 from store import units
 from store.rows import values
+from tests.program import rederive
 
 Row = tuple[Any, ...]
 Columns = Mapping[str, tuple[str, ...]]
@@ -171,19 +172,14 @@ def listed(connection: psycopg.Connection) -> list[Row]:
 
 
 def take(settings: Settings, action: str, capture: str) -> None:
-    """Do what the commands `captures resume` and `captures rollback` do; nothing without an action."""
-    if not action:
-        return
-    replayer = Replayer.of(settings)
-    with replayer.connected("upgrade") as connection:
-        if action == "rollback":
-            assert not captures.nothing_to_take_back(connection, capture)
+    """Resume a capture, or roll it back as the command does; nothing without an action."""
+    if action == "resume":
+        rederive(settings, "captures", "resume", capture)
+    elif action == "rollback":
+        with Replayer.of(settings).connected("rollback") as connection:
+            assert captures.nothing_to_take_back(connection, capture) == ""
             for _ in captures.rollback(connection, capture):
                 pass
-            return
-        captures.check_free(connection, capture)
-        again = captures.reopen(connection, capture)
-    assert replayer.run(again, lambda _: None).exit_code == 0
 
 
 def unreadable(connection: psycopg.Connection) -> list[str]:
