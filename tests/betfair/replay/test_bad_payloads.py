@@ -53,7 +53,7 @@ def test_large_payloads(settings: Settings, connection: psycopg.Connection, tmp_
     assert (found["processed"], found["dead_units"], *counts(found)) == (131, 1, 130, 0, 1)
     shown = _shown(settings, found["capture_id"])
     (dead,) = shown["dead"]
-    assert dead["failure"].startswith("snapshot 130: its payload of 17,00")
+    assert dead["failure"].startswith("snapshot 130: its 17,00")
     assert "over the limit of 16,760,832 bytes" in dead["failure"]
     assert dead["failure"] in found["log"]
     assert "too large for one record" in found["log"]
