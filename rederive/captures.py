@@ -75,7 +75,7 @@ def _unknown(connection: Connection, capture_id: str) -> Failed:
     if near or ids:
         newest = [one.capture_id for one in stored.listed(connection, limit=_NEAR)]
         why = f"near it are {', '.join(near)}" if near else f"the newest are {', '.join(newest)}"
-    return Failed(f"there is no capture {capture_id}", why=why, mend="`rederive captures list` shows all")
+    return Failed(f"there is no capture {capture_id or repr('')}", why=why, mend="`rederive captures list` shows all")
 
 
 def at_work(connection: Connection, *, anywhere: bool = False) -> dict[str, str]:

@@ -16,7 +16,7 @@ from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
 from rederive.logs import also_to, no_longer_to, run_log
-from rederive.progress import counts
+from rederive.progress import counted, counts
 from rederive.run import Listener, Run
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
@@ -228,7 +228,8 @@ def _say_problems(capture_id: str, reasons: list[problems.Reason], dead: list[un
         first = " ".join(map(captures.said_key, one.keys))
         log.warning("%d × %s, first %s: %s", one.count, one.reason, first, one.message)
     for cause in dead[:_LISTED]:
-        log.error("%d dead units (%d rows), first %s: %s", cause.units, cause.rows, cause.range, cause.reason)
+        of, rows = counted(cause.units, "dead unit"), counted(cause.rows, "row")
+        log.error("%s (%s), first %s: %s", of, rows, cause.range, cause.reason)
     if more := len(reasons[_LISTED:]) + len(dead[_LISTED:]):
         log.warning("%d more causes: `rederive captures show %s`", more, capture_id)
     if dead:

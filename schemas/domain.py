@@ -65,7 +65,7 @@ class Domain:
     defaults
         What `rederive.replay` asks for unless it is told: fields of a Request; options are added to those given.
     counts
-        What the plan of a source counts, in words.
+        What the plan of a source counts, and what for: ("row", "needing backfill").
     inputs
         Further tables that the domain can't do without.
 
@@ -90,7 +90,7 @@ class Domain:
     commands: tuple[str, ...] = ()
     reports: Mapping[str, Part] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    counts: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
 
     def table(self, name: str) -> Table:

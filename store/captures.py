@@ -224,7 +224,8 @@ def set_state(connection: Connection, capture_id: str, state: CaptureState, *bef
     return (
         connection.execute(
             """UPDATE rederive.captures SET state = %(state)s,
-                   finished_at = CASE WHEN %(state)s IN ('running', 'rolling-back') THEN NULL ELSE now() END
+                   finished_at = CASE %(state)s WHEN 'running' THEN NULL WHEN 'rolling-back' THEN finished_at
+                                             ELSE coalesce(finished_at, now()) END
                WHERE capture_id = %(id)s AND state = ANY(%(before)s)""",
             {"state": state, "id": capture_id, "before": list(before)},
         ).rowcount

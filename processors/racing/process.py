@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from processors.computed import TOO_DEEP
 from processors.racing import card as racing_card
 from processors.racing import reference as racing_reference
 from processors.racing import result as racing_result
@@ -93,7 +94,9 @@ def _loads(text: bytes) -> Any:  # noqa: ANN401
     """By the standard library's JSON: a lone surrogate or a number out of range is a field's problem."""
     try:
         return json.loads(text.decode(), parse_int=_integer)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    except ValueError as error:
         raise ValueError(f"not JSON: {error}".encode("utf-8", "backslashreplace").decode()) from None
 
 

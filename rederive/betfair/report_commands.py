@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from rederive.cli.report import Json, report
+from rederive.cli.running import SOME
 
 if TYPE_CHECKING:
     import psycopg
 
 Columns = Annotated[str, Parameter(help="Scopes, columns, or metrics of every role such as `risk`; comma-separated.")]
-Limit = Annotated[int, Parameter(validator=validators.Number(gte=1), help="Look at the newest so many.")]
-MarketId = Annotated[str, Parameter(help="The market's id, such as 1.253489253.")]
+Limit = Annotated[int, Parameter(validator=SOME, help="Look at the newest so many.")]
+MarketId = Annotated[str, Parameter(help="The market's id, such as 1.253637019.")]
 
 
 @report.command(name="null-audit")

@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from rederive.cli.app import app
+from rederive.cli.running import ANY_NUMBER
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of text.")]
 
@@ -52,12 +53,13 @@ def status(*, json: Json = False) -> int:
         "Unfinished captures", ["capture", "units", "rows", "updated", "unchanged", "skipped", "errors"],
         [
             (c.capture_id, f"{c.units_done}/{c.units}", c.rows, c.updated, c.unchanged, c.skipped, c.errors)
-            for c in found.captures
+            for c in found.captures or []
         ],
     )  # fmt: skip
     print_table("Lag", ["group", "records behind", "members"], found.lag)
     if not found.captures:
-        stdout.print("no capture is running")
+        away = "whether a capture is running isn't known: Postgres is away"
+        stdout.print("no capture is running" if found.captures is not None else away)
     return found.exit_code
 
 
@@ -68,7 +70,7 @@ def logs(
     ] = "latest",
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="", help="Go on as lines come.")] = False,
-    last: Annotated[int, Parameter(validator=validators.Number(gte=0), help="Begin with so many lines.")] = 50,
+    last: Annotated[int, Parameter(validator=ANY_NUMBER, help="Begin with so many lines.")] = 50,
 ) -> None:
     """Show the log of a run: its producer, agents and sinks. Which file that is stands on stderr.
 
@@ -87,7 +89,11 @@ def logs(
         return files.newest(home, domain) if word == LATEST else files.run_log(home, capture)
 
     if not which().exists():
-        raise Failed(f"there is no log of {capture}", why=f"{which()} does not exist", mend="`rederive captures list`")
+        raise Failed(
+            f"there is no log of {capture or repr('')}",
+            why=f"{which()} does not exist",
+            mend="`rederive captures list`",
+        )
     for line in files.lines(
         home, which, follow=follow, last=last, opened=lambda path: stderr.print(f"==> {path} <==", markup=False)
     ):

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from schemas.capture import Capture
     from schemas.plan import Plan, PlanHead
 
+_MOST = 2**63 - 1  # What Postgres counts to.
+SOME = validators.Number(gte=1, lte=_MOST)
+ANY_NUMBER = validators.Number(gte=0, lte=_MOST)
+
 Json = Annotated[bool, Parameter(name="--json", negative="", help="End with one JSON object on stdout.")]
 DryRun = Annotated[
     bool, Parameter(negative="", help="Compute and count as ever, with a SELECT in place of the merge; writes no row.")
 ]
 From = Annotated[str | None, Parameter(name="--from", help="First UTC day (2026-02-06), or a time.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last UTC day, included; a time is not. Default: today.")]
-BatchSize = Annotated[
-    int, Parameter(validator=validators.Number(gte=1), help="Rows a progress line, where there is no bar.")
-]
+BatchSize = Annotated[int, Parameter(validator=SOME, help="Rows a progress line, where there is no bar.")]
 
 
 def _bounded(_: object, workers: int | None) -> None:
@@ -97,6 +99,9 @@ def span(
     if first and last and first >= last:
         why = f"{names[1]} is {end}" if end else f"without {names[1]} the range ends today, {today()}"
         raise UsageError(f"{names[0]} {start} is after the end", why=why, mend="both ends belong to the range")
+    if first and last is None and first > (now := datetime.now(UTC)):
+        why = f"it is {now:%Y-%m-%d %H:%M:%S} UTC"
+        raise UsageError(f"{names[0]} {start} is in the future", why=why, mend="both ends belong to the range")
     return first, last
 
 
@@ -105,16 +110,18 @@ def say_plan(made: "PlanHead") -> None:
     import logging
 
     from rederive import domains
+    from rederive.progress import counted
     from schemas.domain import LOG
 
     log = logging.getLogger("rederive.replay")
-    counts = {LOG: "records to replay", **domains.find(made.domain).counts}
-    log.info("Found %d %s", made.found, counts.get(made.source, f"of {made.source}"))
+    counts = {LOG: ("record", "to replay"), **domains.find(made.domain).counts}
+    one, to = counts.get(made.source, ("record", f"of {made.source}"))
+    log.info("Found %s %s", counted(made.found, one), to)
     log.info(
-        "%s %s: %d units, %s, derivation version %d, %s",
+        "%s %s: %s, %s, derivation version %d, %s",
         made.domain,
         made.span,
-        made.unit_count,
+        counted(made.unit_count, "unit"),
         made.mode,
         made.derivation_version,
         f"{len(made.columns)} columns" if made.columns else "all tables",
@@ -190,8 +197,10 @@ def run(
         raise KeyboardInterrupt(f"go on with: rederive captures resume {capture.capture_id}") from None
     except TakenOverError:
         raise
-    except RederiveError:
-        stderr.print(f"what is merged stays; go on with: rederive captures resume {capture.capture_id}")
+    except RederiveError as error:
+        own = capture.capture_id in error.mend
+        go_on = "" if own else f"; go on with: rederive captures resume {capture.capture_id}"
+        stderr.print(f"what is merged stays{go_on}")
         raise
     if json:
         print_json(report.describe())

@@ -40,7 +40,11 @@ def usage_error(error: cyclopts.CycloptsError) -> UsageError:
             return UsageError(what, why=f"{name}: {said}" if said else "", mend=help_)
         case cyclopts.CoercionError() if error.argument is not None and error.token is not None:
             name = _name(error.argument, error.token.keyword)
-            return UsageError(f"{name} can't be {error.token.value!r}", why=_wanted(error.target_type), mend=help_)
+            return UsageError(
+                f"{name} can't be {error.token.value!r}",
+                why=_wanted(error.target_type) or str(error.msg or ""),
+                mend=help_,
+            )
         case cyclopts.ValidationError() if error.argument is not None and error.argument.tokens:
             token = error.argument.tokens[0]
             name = _name(error.argument, token.keyword)

@@ -67,19 +67,23 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Checks, their latest failures, newest first, and the health of a run; no figures when there is no run."""
+    """Checks, their latest failures, newest first, and the health of a run; no figures when there is no run.
+
+    `run_state` is where the run stands now: the figures are of what it did, though it may be rolled back since.
+    """
 
     checks: list[CheckCounts]
     failures: list[CheckRow]
     run: str | None
+    run_state: str | None
     figures: list[Figure]
 
 
 def quality(connection: Connection, asked: Partitions) -> Quality:
     """The state of what is asked for; the run is the one asked for, else the newest."""
-    run = _run(connection, asked.capture)
+    run, state = _run(connection, asked.capture)
     failures = check_rows(connection, asked, status="FAIL", limit=LATEST_FAILURES)
-    return Quality(_counts(connection, asked), failures, run, _figures(connection, run) if run else [])
+    return Quality(_counts(connection, asked), failures, run, state, _figures(connection, run) if run else [])
 
 
 def checked(connection: Connection, run: str) -> dict[str, int]:
@@ -124,12 +128,15 @@ def _counts(connection: Connection, asked: Partitions) -> list[CheckCounts]:
     return [CheckCounts(*row) for row in rows]
 
 
-def _run(connection: Connection, capture: str | None) -> str | None:
-    """The run that a capture is, or that wrote it; without one the newest."""
+def _run(connection: Connection, capture: str | None) -> tuple[str, str] | tuple[None, None]:
+    """The run that a capture is, or that wrote it, and its state; without one the newest."""
     if capture is None:
         newest = captures.listed(connection, limit=1, domain=FINRA.name, dry_run=False)
-        return newest[0].capture_id if newest else None
-    return capture if captures.find(connection, capture) else lineage.run_of(connection, capture)
+        run = newest[0].capture_id if newest else None
+    else:
+        run = capture if captures.find(connection, capture) else lineage.run_of(connection, capture)
+    found = captures.find(connection, run) if run else None
+    return (found.capture_id, found.state) if found else (None, None)
 
 
 def _figures(connection: Connection, run: str) -> list[Figure]:

@@ -108,4 +108,10 @@ def _days(replayer: Replayer, connection: psycopg.Connection, request: Request) 
 def _failures(connection: psycopg.Connection) -> dict[str, str]:
     """Why each day failed last, by `2024-05-18/results`."""
     found = units.last_failures(connection, RACING.name, LaneName.LOG)
-    return {key_range: f"failed: {(failure or 'unknown').splitlines()[0]}" for key_range, failure in found.items()}
+    return {key_range: f"failed: {_said(failure or 'unknown')}" for key_range, failure in found.items()}
+
+
+def _said(failure: str) -> str:
+    """What failed and why in one line; what to do about gaps is the command's own matter."""
+    lines = [line.strip() for line in failure.splitlines()]
+    return ": ".join(line.removeprefix("why: ") for line in lines if line and not line.startswith("do: "))

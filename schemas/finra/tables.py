@@ -288,7 +288,7 @@ FINRA = Domain(
     notes="schemas.finra.tables:noted",
     demo="rederive.finra.demo:demo",
     commands=("rederive.finra.commands", "rederive.finra.report_commands"),
-    counts={"table": "stages to compute", "files": "files and stages to compute"},
+    counts={"table": ("stage", "to compute"), "files": ("file and stage", "to compute")},
     stages={
         "file": (RAW.name, VENUE_VOLUME.name, *_OF_VOLUMES),
         "raw": (VENUE_VOLUME.name, *_OF_VOLUMES),

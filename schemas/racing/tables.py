@@ -263,6 +263,6 @@ RACING = Domain(
     journal="rederive.racing.journal:journal",
     demo="rederive.racing.demo:demo",
     commands=("rederive.racing.commands",),
-    counts={"api": "answers to derive from"},
+    counts={"api": ("answer", "to derive from")},
     inputs=("rederive.rate_limits", "rederive.racing_records"),
 )

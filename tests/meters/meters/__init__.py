@@ -40,5 +40,5 @@ METERS = Domain(
     sources={"table": "meters.sources:ReadingTable", "files": "meters.sources:ReadingFiles"},
     stages={"file": (TOTALS.name,), "month": (TOTALS.name,)},
     reports={"meter-months": "meters.reports:months"},
-    counts={"table": "readings to derive", "files": "files to derive"},
+    counts={"table": ("reading", "to derive"), "files": ("file", "to derive")},
 )
