@@ -1,16 +1,10 @@
 """The program: runs a command and turns how it ends into a message and an exit code."""
 
+# Few imports here: what Ctrl+C meets before `run` ends by the signal, without a word.
 import importlib
-import logging
 import os
 import signal
 import sys
-import traceback
-from datetime import UTC, datetime
-from pathlib import Path
-
-from rederive import logs
-from schemas.errors import RederiveError
 
 COMMANDS = (
     "replay",
@@ -38,20 +32,31 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # A service manager's stop is a person's Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = run(sys.argv[1:] if arguments is None else arguments)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _close_stdout()
-        code = BROKEN_PIPE
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments, own_streams=True))
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command; its exit code. Messages go to stderr."""
+def run(arguments: list[str], *, own_streams: bool = False) -> int:
+    """Run one command; its exit code. Messages go to stderr. With `own_streams` the process's streams are its own."""
     try:
-        return _ended(arguments)
+        from rederive import streams
+
+        if own_streams:
+            streams.take()
+        try:
+            code = _ended(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            streams.lose_stdout()
+            return BROKEN_PIPE
+        except streams.StdoutError as error:
+            sys.stderr.write(f"{error}\n")
+            streams.lose_stdout()
+            return 1
+        return code
     except KeyboardInterrupt as interrupt:
+        # An interrupt that came within the exec of a text, as dataclasses are made, has the interpreter end by the
+        # signal even though it is caught; the next exec forgets it.
+        exec("")
         # What was interrupted says how to go on with it.
         sys.stderr.write(f"interrupted; {str(interrupt) or 'safe to start again'}\n")
         return INTERRUPTED
@@ -61,12 +66,16 @@ def _ended(arguments: list[str]) -> int:
     import cyclopts
 
     from rederive.cli.app import app
+    from rederive.cli.output import Terminal, plain
+    from rederive.streams import StdoutError
+    from schemas.errors import RederiveError
 
     try:
         _set_up_logs()
         for name in COMMANDS:
             importlib.import_module(f"rederive.cli.{name}")
         app.version = _version
+        app.console = Terminal()
         # ours to report, below
         app.suppress_keyboard_interrupt = False
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -74,14 +83,13 @@ def _ended(arguments: list[str]) -> int:
         from rederive.cli.usage import usage_error
 
         wrong = usage_error(error)
-        sys.stderr.write(f"{wrong}\n")
+        sys.stderr.write(f"{plain(str(wrong))}\n")
         return wrong.exit_code
     except RederiveError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{plain(str(error))}\n")
         return error.exit_code
-    except BrokenPipeError:
-        _close_stdout()
-        return BROKEN_PIPE
+    except (BrokenPipeError, StdoutError):
+        raise
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except Exception as error:
@@ -91,6 +99,11 @@ def _ended(arguments: list[str]) -> int:
 
 
 def _set_up_logs() -> None:
+    import logging
+    from pathlib import Path
+
+    from rederive import logs
+
     level = os.environ.get("REDERIVE_LOG_LEVEL", "").upper()
     if not level and Path("rederive.toml").exists():
         from rederive.settings import Settings
@@ -104,6 +117,7 @@ def _set_up_logs() -> None:
 def _version() -> str:
     import tomllib
     from importlib import metadata
+    from pathlib import Path
 
     try:
         return metadata.version("rederive")
@@ -113,6 +127,10 @@ def _version() -> str:
 
 
 def _unexpected(error: Exception) -> str:
+    import traceback
+    from datetime import UTC, datetime
+    from pathlib import Path
+
     text = "".join(traceback.format_exception(error))
     log_file = Path(os.environ.get("REDERIVE_HOME") or ".rederive").expanduser().absolute() / "rederive.log"
     try:
@@ -124,11 +142,6 @@ def _unexpected(error: Exception) -> str:
     except OSError:
         return text
     return f"unexpected {type(error).__name__}: {error}\n  do:  report it with the traceback in {log_file}\n"
-
-
-def _close_stdout() -> None:
-    # the interpreter flushes once more at its end and would complain
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import orjson
 import pytest
 
 from rederive import __main__ as program
@@ -77,6 +79,14 @@ def test_unknown_words_are_wrong_usage(words: list[str]) -> None:
         ),
         ("replay betfair --mode shadow", ["--mode can't be 'shadow'", "why: it is one of fill, supersede"]),
         ("replay betfair --limit 0", ["--limit can't be '0'", "why: Must be >= 1."]),
+        ("replay betfair --limit 9223372036854775808", ["--limit can't be '9223372036854775808'", "why: Must be <= "]),
+        ("captures list --limit 99999999999999999999", ["--limit can't be", "why: Must be <= 9223372036854775807."]),
+        ("replay-topic betfair --limit 9223372036854775808", ["--limit can't be", "why: Must be <= "]),
+        ("report spot-check --limit 9223372036854775808", ["--limit can't be", "why: Must be <= "]),
+        ("report rejects --examples 9223372036854775808", ["--examples can't be", "why: Must be <= "]),
+        ("logs --last 9223372036854775808", ["--last can't be", "why: Must be <= "]),
+        ("apply --dryrun plan.json", ["FILE can't be '--dryrun'", "why: it looks like an option, and there is none"]),
+        ("apply plan.json --dryrun", ["has no option --dryrun", "do:  did you mean --dry-run?"]),
         ("replay betfair --limit many", ["--limit can't be 'many'", "why: a whole number is wanted"]),
         ("replay betfair --json=5", ["--json can't be '5'", "why: it takes no value"]),
         ("replay-topic bet", ["DOMAIN can't be 'bet'", "why: it is one of betfair, "]),
@@ -94,6 +104,73 @@ def test_wrong_usage_is_a_message_as_any_other(words: str, said: list[str], caps
     assert shown.out == ""
 
 
+def test_a_plan_is_read_from_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("{"))
+    assert program.run(["apply", "-"]) == 2
+    assert capsys.readouterr().err.startswith("stdin is no plan\n")
+
+
+def _ended(script: str, *redirections: str, **environment: str) -> tuple[int, str, str]:
+    """How a program ends that runs the script as its only command, by a shell: exit code, stdout and stderr."""
+    text = "import sys; from rederive.__main__ import main; from rederive.cli.app import app\n"
+    text += "from rederive.cli.output import print_table, print_json\n"
+    text += f"def act():\n    {script}\napp.command(act); main(['act'])"
+    command = f"'{sys.executable}' -c \"$SCRIPT\" {' '.join(redirections)}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT, env={**os.environ, "SCRIPT": text, **environment}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+CLOSED = "stdout can't be written\n  why: it is closed\n"
+FULL = "stdout can't be written\n  why: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "redirection", "said"),
+    [
+        ("print('x')", ">&-", CLOSED),
+        ("print_json({})", "<&- >&-", CLOSED),
+        ("print('x')", ">/dev/full", FULL),
+        ("print_json('x' * 100_000)", ">/dev/full", FULL),
+        ("print_table('t', ['n'], [(1,)])", ">/dev/full", FULL),
+    ],
+)
+def test_output_that_cannot_be_written_is_a_message(script: str, redirection: str, said: str) -> None:
+    assert _ended(script, redirection) == (1, "", said)
+
+
+def test_a_closed_stdin_is_at_its_end_and_a_closed_stderr_hides_no_failure() -> None:
+    assert _ended("print(sys.stdin.read() + 'end')", "<&-") == (0, "end\n", "")
+    assert _ended("open('/nonsense')", "<&-", "2>&-") == (1, "", "")
+
+
+def test_stored_text_is_escaped_on_a_terminal_and_whatever_its_encoding() -> None:
+    text = r"\x1b[31m \u202e \u2603 \x9b [b]"
+    shown = r"\x1b[31m \u202e \u2603 \x9b [b]"
+    code, stdout, stderr = _ended(
+        f"print_table('{text}', ['n'], [('{text}',)]); print_json('{text}')",
+        PYTHONUTF8="0",
+        PYTHONCOERCECLOCALE="0",
+        LC_ALL="C",
+    )
+    assert (code, stderr) == (0, "")
+    title, _, cell, document = stdout.splitlines()
+    assert title == cell == shown
+    assert orjson.loads(document) == text.encode().decode("unicode_escape")
+
+
+def test_an_interrupt_ends_with_its_code_wherever_it_comes() -> None:
+    """Within the exec of a text, as dataclasses are made, CPython remembers it and ends by the signal."""
+    assert _ended("exec('raise KeyboardInterrupt')") == (130, "", "interrupted; safe to start again\n")
+    # Before the program's own answer to Ctrl+C stands, few modules may be read.
+    read = "import sys; import rederive.__main__; print(len({'logging', 'pathlib', 'cyclopts'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-S", "-c", read], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
 def test_a_table_whose_reader_goes_away_ends_as_a_broken_pipe() -> None:
     script = "import sys; from rederive.__main__ import main; from rederive.cli.app import app\n"
     script += "from rederive.cli.output import print_table\n"
@@ -107,6 +184,6 @@ def test_a_table_whose_reader_goes_away_ends_as_a_broken_pipe() -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error_message() -> None:
-    script = f"set -o pipefail; '{sys.executable}' -m rederive --help | true"
+    script = f"'{sys.executable}' -m rederive --help | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (141, "")

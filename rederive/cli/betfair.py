@@ -4,10 +4,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from rederive.cli.replay import plan, replay
-from rederive.cli.running import Agents, BatchSize, DryRun, From, Json, Reason, To, plan_and_run, say_plan, span
+from rederive.cli.running import SOME, Agents, BatchSize, DryRun, From, Json, Reason, To, plan_and_run, say_plan, span
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Market = Annotated[tuple[str, ...], Parameter(name="--market", help="Only these markets.", negative="")]
 Columns = Annotated[str, Parameter(help="tier-a, l1, l3, ladder, all, or column names; comma-separated.")]
 AllRows = Annotated[bool, Parameter(negative="", help="Every row of the range, not only those with a NULL.")]
-Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=1), help="At most so many rows, oldest first.")]
+Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many rows, oldest first.")]
 ModeChoice = Annotated[
     Literal["fill", "supersede"] | None,
     Parameter(help="fill: only what is NULL. supersede: replace, after a bug fix. Default: the table's (fill)."),

@@ -4,10 +4,10 @@ import sys
 from typing import Annotated, Literal
 
 import cyclopts
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from rederive.cli.app import app
-from rederive.cli.running import Agents, BatchSize
+from rederive.cli.running import SOME, Agents, BatchSize
 from schemas.lane import DomainName
 
 captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
@@ -27,7 +27,7 @@ def list_captures(
     domain: Annotated[DomainName | None, Parameter(help="Only captures of this domain.")] = None,
     state: Annotated[State | None, Parameter(help="Only captures that stand so.")] = None,
     since: Annotated[str | None, Parameter(help="Only captures made since this UTC day (2026-02-06), or time.")] = None,
-    limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="The newest so many.")] = 20,
+    limit: Annotated[int, Parameter(validator=SOME, help="The newest so many.")] = 20,
     json: Json = False,
 ) -> None:
     """List captures, the newest first, with their counts.

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from rederive.cli.app import app
 from rederive.cli.report import Json, report
+from rederive.cli.running import ANY_NUMBER
 
 if TYPE_CHECKING:
     import psycopg
@@ -168,7 +169,7 @@ def rejects(
     week: Week = None,
     tier: Tier = None,
     capture: Capture = None,
-    examples: Annotated[int, Parameter(validator=validators.Number(gte=0), help="Rows of each reason to show.")] = 3,
+    examples: Annotated[int, Parameter(validator=ANY_NUMBER, help="Rows of each reason to show.")] = 3,
     json: Json = False,
 ) -> None:
     """Count FINRA's rejected rows by reason, with examples: capture, file, line, text."""

@@ -1,6 +1,7 @@
 """What commands print: data on stdout, as a table on request of a person and as JSON on request of a program."""
 
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,11 +12,39 @@ from rich.text import Text
 
 
 class Terminal(Console):
-    """A console whose reader may go away: that is for the program to end on, as with any other writer."""
+    """A console whose reader may go away: that is for the program to end on, as with any other writer.
+
+    What it prints may be stored text, which others wrote: it is shown as `plain` text.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401 - as the console's own
+        """Print; what only a terminal would obey is escaped in text and whole `Text`s."""
+        super().print(*map(_harmless, objects), **options)
 
     def on_broken_pipe(self) -> None:
         """Raise BrokenPipeError, where the default would end with exit 1."""
         raise BrokenPipeError
+
+
+_BIDI = ("\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)))
+
+
+def plain(text: str) -> str:
+    r"""The text with control characters and marks of direction escaped (`\x1b`, `\u202e`); newline and tab stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if one in _BIDI or (unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t")
+        else one
+        for one in text
+    )
+
+
+def _harmless(value: object) -> object:
+    if isinstance(value, Text):
+        return value if value.spans else Text(plain(value.plain), style=value.style)
+    return plain(value) if isinstance(value, str) else value
 
 
 stdout = Terminal(highlight=False, soft_wrap=True)
@@ -50,7 +79,7 @@ def print_table(
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index in left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in row))
     # A cell cut to the width of a terminal, or to 80 where there is none, is data lost.
     needed = stdout.measure(table, options=stdout.options.update(max_width=100_000)).maximum
     Terminal(highlight=False, width=max(stdout.width, needed)).print(table, crop=False)

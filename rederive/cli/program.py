@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from rederive.cli.app import app
+from rederive.cli.running import ANY_NUMBER
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of text.")]
 
@@ -68,7 +69,7 @@ def logs(
     ] = "latest",
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="", help="Go on as lines come.")] = False,
-    last: Annotated[int, Parameter(validator=validators.Number(gte=0), help="Begin with so many lines.")] = 50,
+    last: Annotated[int, Parameter(validator=ANY_NUMBER, help="Begin with so many lines.")] = 50,
 ) -> None:
     """Show the log of a run: its producer, agents and sinks. Which file that is stands on stderr.
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from rederive.cli.app import app
 from rederive.cli.running import (
+    SOME,
     Agents,
     BatchSize,
     DryRun,
@@ -30,7 +31,7 @@ plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout)
 app.command(replay)
 app.command(plan)
 
-Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=1), help="At most so many records.")]
+Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many records.")]
 TopicMode = Annotated[
     Literal["fill", "supersede"] | None,
     Parameter(help="supersede (default): replace, after a bug fix. fill: only what is NULL. Finra always inserts."),
@@ -91,9 +92,21 @@ def _shown(domain: str) -> "Callable[..., int] | None":
     return {"finra": finra.show_plan, "racing": racing.show_plan}.get(domain)
 
 
+def _no_option(_: object, file: Path) -> None:
+    if str(file).startswith("-") and str(file) != "-":
+        raise ValueError(f"it looks like an option, and there is none of that name; a file is said as ./{file}")
+
+
 @app.command
 def apply(
-    file: Annotated[Path, Parameter(help="A plan as `rederive plan` printed it; - reads stdin.")],
+    file: Annotated[
+        Path,
+        Parameter(
+            allow_leading_hyphen=True,
+            validator=_no_option,
+            help="A plan as `rederive plan` printed it; - reads stdin.",
+        ),
+    ],
     *,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from rederive.cli.app import app
+from rederive.cli.running import SOME
 
 if TYPE_CHECKING:
     import psycopg
@@ -22,8 +23,8 @@ app.command(report)
 
 Columns = Annotated[str, Parameter(help="Scopes, columns, or metrics of every role such as `risk`; comma-separated.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of tables.")]
-Limit = Annotated[int, Parameter(validator=validators.Number(gte=1), help="Look at the newest so many.")]
-MarketId = Annotated[str, Parameter(help="The market's id, such as 1.253489253.")]
+Limit = Annotated[int, Parameter(validator=SOME, help="Look at the newest so many.")]
+MarketId = Annotated[str, Parameter(help="The market's id, such as 1.253637019.")]
 
 
 @report.command(name="null-audit")

@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from schemas.capture import Capture
     from schemas.plan import PlanHead
 
+_MOST = 2**63 - 1  # What Postgres counts to.
+SOME = validators.Number(gte=1, lte=_MOST)
+ANY_NUMBER = validators.Number(gte=0, lte=_MOST)
+
 Json = Annotated[bool, Parameter(name="--json", negative="", help="End with one JSON object on stdout.")]
 DryRun = Annotated[
     bool, Parameter(negative="", help="Compute and count as ever, with a SELECT in place of the merge; writes no row.")
 ]
 From = Annotated[str | None, Parameter(name="--from", help="First UTC day (2026-02-06), or a time.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last UTC day, included; a time is not. Default: today.")]
-BatchSize = Annotated[
-    int, Parameter(validator=validators.Number(gte=1), help="Rows a progress line, where there is no bar.")
-]
+BatchSize = Annotated[int, Parameter(validator=SOME, help="Rows a progress line, where there is no bar.")]
 
 
 def _bounded(_: object, workers: int | None) -> None:
