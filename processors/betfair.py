@@ -12,6 +12,7 @@ import orjson
 
 from processors.book import Book, Runner, Skipped, read_book
 from processors.coercion import to_float
+from processors.computed import TOO_DEEP
 from processors.impedance import Inputs, Level, decimal_inputs, exact_inputs, sums_in_hundredths
 from processors.straight import straight_values
 from schemas.betfair import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES, SKIPS
@@ -164,7 +165,9 @@ def _derive_generally(line: bytes) -> Derived:
 def _row(line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line.decode())
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise NotJsonError(TOO_DEEP) from None
+    except ValueError as error:
         raise NotJsonError(f"not JSON: {_told(error)}") from None
     if not isinstance(row, dict):
         raise NotJsonError("not a JSON object")
@@ -190,6 +193,8 @@ def _identity(row: dict[str, Any]) -> tuple[int, str, str]:
 
 def _told(error: Exception) -> str:
     """An error as one line; characters that can't be sent are escaped."""
+    if isinstance(error, RecursionError):
+        return TOO_DEEP
     if isinstance(error, ArithmeticError):
         return "a figure leaves the range of decimal arithmetic"
     text = str(error) or type(error).__name__

@@ -8,7 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from processors.betfair import derive
-from processors.computed import Computed
+from processors.computed import TOO_DEEP, Computed
 from schemas.betfair import METRICS, Snapshot
 
 
@@ -40,7 +40,9 @@ def _problem(line: bytes) -> str | None:
     except ValidationError as error:
         # "snapshot_id: Input should be a valid integer", one a field.
         return _sendable("; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return TOO_DEEP
+    except ValueError as error:
         return _sendable(f"not JSON: {error}")
     return None
 

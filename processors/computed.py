@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+TOO_DEEP = "nested too deeply to be read"
+"""What is said of JSON whose reading leaves the stack."""
+
 
 @dataclass(frozen=True, slots=True)
 class Computed:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from processors import racing_card, racing_reference, racing_result
+from processors.computed import TOO_DEEP
 from processors.racing_races import Gathered, Line
 from processors.racing_rows import Rows
 from processors.racing_rules import JunkError, day, shown
@@ -91,7 +92,9 @@ def _loads(text: bytes) -> Any:  # noqa: ANN401
     """By the standard library's JSON: a lone surrogate or a number out of range is a field's problem."""
     try:
         return json.loads(text.decode(), parse_int=_integer)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    except ValueError as error:
         raise ValueError(f"not JSON: {error}".encode("utf-8", "backslashreplace").decode()) from None
 
 

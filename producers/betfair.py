@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from producers.betfair_computed import found_nothing, gather
 from producers.source import Page, Refusal, Request, Source
-from schemas.betfair import BETFAIR, METRICS_TABLE
+from schemas.betfair import BETFAIR, METRICS_TABLE, readable
 from schemas.errors import Failed
 from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.unit import ENVELOPE_BYTES, MAX_RECORD_BYTES, TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit, UnitHeaders
@@ -67,14 +67,30 @@ class SnapshotTable(Source):
         """What is left out, and why there is nothing to do, if so."""
         left_out = self._count_left_out(request) if self._proven else 0
         notes = []
+        beyond, first = self._count_beyond(request)
+        if beyond:
+            notes.append(
+                f"{beyond:,} left out: snapshot_at is outside the years 1 to 9999, first of snapshot {first}: correct it"
+            )
         if left_out:
             notes.append(
                 f"{left_out:,} left out: version {BETFAIR.derivation_version} has computed them from these payloads, "
                 "what is NULL is NULL again (--all-rows takes them)"
             )
         if not found:
-            notes.append("nothing to do" if left_out else self._why_nothing(request))
+            notes.append("nothing to do" if left_out or beyond else self._why_nothing(request))
         return tuple(notes)
+
+    def _count_beyond(self, request: Request) -> tuple[int, int | None]:
+        """How many snapshots would be picked if their time could be read, and the first of them."""
+        row = self._connection.execute(
+            f"""SELECT count(*), min(s.snapshot_id)
+                FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
+                WHERE NOT ({readable("s")}) AND {_picks(request)}""",
+            _parameters(request),
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1]
 
     def _count_left_out(self, request: Request) -> int:
         row = self._connection.execute(
@@ -90,7 +106,7 @@ class SnapshotTable(Source):
             f"""SELECT count(*), min(snapshot_at), max(snapshot_at),
                        (SELECT count(*) FROM market_book_snapshots s
                         WHERE {_where(replace(request, all_rows=True))})
-                FROM market_book_snapshots""",
+                FROM market_book_snapshots s WHERE {readable("s")}""",
             _parameters(request),
         ).fetchone()
         assert row is not None
@@ -214,6 +230,10 @@ class SnapshotTable(Source):
 
 
 def _where(request: Request) -> str:
+    return f"{readable('s')} AND {_picks(request)}"
+
+
+def _picks(request: Request) -> str:
     parts = ["true"]
     if request.start:
         parts.append("s.snapshot_at >= %(start)s")

@@ -118,7 +118,7 @@ def _unknown(connection: Connection, capture_id: str) -> Failed:
     if near or ids:
         newest = [one.capture_id for one in listed(connection, limit=_NEAR)]
         why = f"near it are {', '.join(near)}" if near else f"the newest are {', '.join(newest)}"
-    return Failed(f"there is no capture {capture_id}", why=why, mend=mend)
+    return Failed(f"there is no capture {capture_id or repr('')}", why=why, mend=mend)
 
 
 def listed(
@@ -352,7 +352,7 @@ def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, Tak
             yield table.name, taken
     run_steps(connection, domain)
     connection.execute(
-        "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() "
+        "UPDATE rederive.captures SET state = 'rolled-back', finished_at = coalesce(finished_at, now()) "
         "WHERE capture_id = %s AND state = 'rolling-back'",
         [capture_id],
     )

@@ -123,6 +123,13 @@ def explained(doing: str) -> Iterator[None]:
 def failure(error: psycopg.Error, doing: str) -> Failed:
     """The message for a database error that came while `doing`."""
     state = error.sqlstate
+    if isinstance(error, psycopg.DataError) and state is None:
+        # Not the server's: psycopg could not make a Python value of a stored one.
+        return Failed(
+            f"{doing} failed: a stored value can't be read",
+            why=_first_line(error),
+            mend="correct the row, or delete it: times are of the years 1 to 9999",
+        )
     if state is None:
         return Failed(f"{doing} failed: the connection to the database is gone", why=_first_line(error), mend=_START)
     why = error.diag.message_primary or _first_line(error)

@@ -16,6 +16,11 @@ log = logging.getLogger(__name__)
 LINE_SECONDS = 3.0
 
 
+def counted(number: int, one: str) -> str:
+    """A number of what `one` names a single one of: `1 row`, `2 rows`, `2 files and stages` of `file and stage`."""
+    return f"{number} {one}" if number == 1 else f"{number} {one.replace(' and ', 's and ')}s"
+
+
 def counts(progress: capture.Progress) -> str:
     """`500/7881 processed, 500 updated, 0 skipped, 0 errors`, with what was unchanged where there is any."""
     total = max(progress.rows, progress.processed)

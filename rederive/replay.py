@@ -19,7 +19,7 @@ from rederive.database import connect, explained
 from rederive.endpoints import resolve
 from rederive.journal import Journal
 from rederive.logs import also_to, no_longer_to, run_log
-from rederive.progress import counts
+from rederive.progress import counted, counts
 from rederive.run import Listener, Run
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
@@ -237,7 +237,7 @@ def _say_problems(capture_id: str, problems: list[dict[str, Any]], dead: list[tu
         first = " ".join(map(captures.said_key, problem["keys"]))
         log.warning("%d × %s, first %s: %s", problem["count"], problem["reason"], first, problem["message"])
     for units, rows, first, reason in dead[:_LISTED]:
-        log.error("%d dead units (%d rows), first %s: %s", units, rows, first, reason)
+        log.error("%s (%s), first %s: %s", counted(units, "dead unit"), counted(rows, "row"), first, reason)
     if more := len(problems[_LISTED:]) + len(dead[_LISTED:]):
         log.warning("%d more causes: `rederive captures show %s`", more, capture_id)
     if dead:

@@ -21,10 +21,13 @@ _SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Services as (name, state, where), running captures, and per group (id, records behind, members)."""
+    """Services as (name, state, where), running captures, and per group (id, records behind, members).
+
+    `captures` is None where the database that knows them is away.
+    """
 
     services: list[tuple[str, str, str]]
-    captures: list[captures.Listed]
+    captures: list[captures.Listed] | None
     lag: list[tuple[str, int, int]]
 
     @property
@@ -36,7 +39,7 @@ class Status:
         """As one JSON object."""
         return {
             "services": [dict(zip(("service", "state", "where"), one, strict=True)) for one in self.services],
-            "captures": [asdict(one) for one in self.captures],
+            "captures": None if self.captures is None else [asdict(one) for one in self.captures],
             "lag": [dict(zip(("group", "records_behind", "members"), one, strict=True)) for one in self.lag],
         }
 
@@ -63,16 +66,16 @@ def look(settings: Settings) -> Status:
     )
 
 
-def _running(url: str | None) -> tuple[list[captures.Listed], str]:
+def _running(url: str | None) -> tuple[list[captures.Listed] | None, str]:
     if url is None:
-        return [], "away"
+        return None, "away"
     try:
         with connect(url, application="rederive status") as connection:
             if connection.execute("SELECT to_regclass('rederive.captures')").fetchone() == (None,):
                 return [], "not migrated"
             return captures.listed(connection, limit=20, state=CaptureState.RUNNING), "running"
     except (Failed, psycopg.Error):
-        return [], "away"
+        return None, "away"
 
 
 def _lags(settings: Settings) -> list[tuple[str, int, int]]:

@@ -15,6 +15,12 @@ CALCULATION_VERSION = "imbalance_v1"
 _STEPS = ((200, 1), (300, 2), (400, 5), (600, 10), (1000, 20), (2000, 50), (3000, 100), (5000, 200), (10000, 500))
 
 
+def readable(row: str) -> str:
+    """The SQL condition that the `snapshot_at` of a row, by its alias, is one that Python has; Postgres has more."""
+    at = f"{row}.snapshot_at"
+    return f"{at} >= '0001-01-01 00:00:00+00' AND {at} < '10000-01-01 00:00:00+00'"
+
+
 def _ticks() -> tuple[float, ...]:
     price, prices = 101, [1.01]
     for end, step in (*_STEPS, (100_000, 1000)):

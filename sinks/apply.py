@@ -50,7 +50,7 @@ class Applied:
 def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result]) -> Applied:
     """Apply results of one capture; a unit that the database refuses is found by halving and made dead, whole.
 
-    A row whose source row was deleted since it was read is a skip of its own and no reason to refuse its unit.
+    A row whose source row isn't there (any more) is a skip of its own and no reason to refuse its unit.
     psycopg.Error other than of SQLSTATE classes 22 and 23 passes through with nothing written.
     """
     try:

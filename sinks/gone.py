@@ -1,4 +1,4 @@
-"""Derived rows whose source row was deleted since it was read: a foreign key would refuse them."""
+"""Derived rows whose source row isn't there, or was deleted since it was read: a foreign key would refuse them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -115,6 +115,6 @@ def _without(outcome: Outcome, reference: _Reference, gone: set[tuple[Any, ...]]
             elif key not in skipped:
                 # A source row that gives several rows is skipped once.
                 skipped.add(key)
-                skips.append(RowProblem(key, GONE, f"its row of {reference.parent} was deleted since it was read"))
+                skips.append(RowProblem(key, GONE, f"{reference.parent} has no such row (any more)"))
         tables.append(replace(block, rows=kept))
     return replace(outcome, tables=tables, skips=skips)

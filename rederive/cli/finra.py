@@ -1,11 +1,12 @@
 """`rederive replay finra` and `plan finra`: weekly files, or what is stored of them, through the stages."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from rederive.cli.replay import plan, replay
 from rederive.cli.running import Agents, Json, Reason, plan_and_run, say_plan, span
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
 
 From = Annotated[str | None, Parameter(name="--from", help="First day; the weeks are those that end in the range.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last day, included. Default: today (UTC).")]
-Folder = Annotated[Path | None, Parameter(help="Folder of weekly files (.csv, .psv, also .gz), or one file.")]
+
+
+def _folder(_: object, tokens: Sequence[Token]) -> Path:
+    if not tokens[0].value:
+        # Path would take it for the folder that one stands in.
+        raise ValueError
+    return Path(tokens[0].value)
+
+
+Folder = Annotated[
+    Path | None, Parameter(converter=_folder, help="Folder of weekly files (.csv, .psv, also .gz), or one file.")
+]
 Tiers = Annotated[
     tuple[str, ...],
     Parameter(

@@ -53,12 +53,13 @@ def status(*, json: Json = False) -> int:
         "Unfinished captures", ["capture", "units", "rows", "updated", "unchanged", "skipped", "errors"],
         [
             (c.capture_id, f"{c.units_done}/{c.units}", c.rows, c.updated, c.unchanged, c.skipped, c.errors)
-            for c in found.captures
+            for c in found.captures or []
         ],
     )  # fmt: skip
     print_table("Lag", ["group", "records behind", "members"], found.lag)
     if not found.captures:
-        stdout.print("no capture is running")
+        away = "whether a capture is running isn't known: Postgres is away"
+        stdout.print("no capture is running" if found.captures is not None else away)
     return found.exit_code
 
 
@@ -88,7 +89,11 @@ def logs(
         return files.newest(home, domain) if word == LATEST else files.run_log(home, capture)
 
     if not which().exists():
-        raise Failed(f"there is no log of {capture}", why=f"{which()} does not exist", mend="`rederive captures list`")
+        raise Failed(
+            f"there is no log of {capture or repr('')}",
+            why=f"{which()} does not exist",
+            mend="`rederive captures list`",
+        )
     for line in files.lines(
         home, which, follow=follow, last=last, opened=lambda path: stderr.print(f"==> {path} <==", markup=False)
     ):

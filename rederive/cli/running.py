@@ -86,30 +86,36 @@ def span(
     if first and last and first >= last:
         why = f"{names[1]} is {end}" if end else f"without {names[1]} the range ends today, {today()}"
         raise UsageError(f"{names[0]} {start} is after the end", why=why, mend="both ends belong to the range")
+    if first and last is None and first > (now := datetime.now(UTC)):
+        why = f"it is {now:%Y-%m-%d %H:%M:%S} UTC"
+        raise UsageError(f"{names[0]} {start} is in the future", why=why, mend="both ends belong to the range")
     return first, last
 
 
 _NOUNS = {
-    ("", "table"): "rows needing backfill",
-    ("", "log"): "records to replay",
-    ("", "api"): "answers to derive from",
-    ("finra", "table"): "stages to compute",
-    ("finra", "files"): "files and stages to compute",
+    ("", "table"): ("row", "needing backfill"),
+    ("", "log"): ("record", "to replay"),
+    ("", "api"): ("answer", "to derive from"),
+    ("finra", "table"): ("stage", "to compute"),
+    ("finra", "files"): ("file and stage", "to compute"),
 }
-"""What a plan counts, by domain and source."""
+"""What a plan counts one of, and what for, by domain and source."""
 
 
 def say_plan(made: "PlanHead") -> None:
     """What a plan will do, for a person, on stderr."""
     import logging
 
+    from rederive.progress import counted
+
     log = logging.getLogger("rederive.replay")
-    log.info("Found %d %s", made.found, _NOUNS.get((made.domain, made.source)) or _NOUNS["", made.source])
+    one, to = _NOUNS.get((made.domain, made.source)) or _NOUNS["", made.source]
+    log.info("Found %s %s", counted(made.found, one), to)
     log.info(
-        "%s %s: %d units, %s, derivation version %d, %s",
+        "%s %s: %s, %s, derivation version %d, %s",
         made.domain,
         _said_range(made),
-        made.unit_count,
+        counted(made.unit_count, "unit"),
         made.mode,
         made.derivation_version,
         f"{len(made.columns)} columns" if made.columns else "all tables",
@@ -168,8 +174,10 @@ def run(
         raise KeyboardInterrupt(f"go on with: rederive captures resume {capture.capture_id}") from None
     except TakenOverError:
         raise
-    except RederiveError:
-        stderr.print(f"what is merged stays; go on with: rederive captures resume {capture.capture_id}")
+    except RederiveError as error:
+        own = capture.capture_id in error.mend
+        go_on = "" if own else f"; go on with: rederive captures resume {capture.capture_id}"
+        stderr.print(f"what is merged stays{go_on}")
         raise
     if json:
         print_json(report.describe())

@@ -2,6 +2,7 @@
 
 import difflib
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import cyclopts
@@ -14,6 +15,7 @@ _FROM_STDIN = ("compute",)
 
 _WANTED: dict[type, str] = {
     int: "a whole number is wanted",
+    Path: "the name of a file or folder is wanted",
     bool: "it takes no value",
     datetime: "a UTC day such as 2026-02-06 is wanted, or a time such as 2026-02-06T12:00:00",
 }

@@ -20,7 +20,7 @@ def is_rolled_back(connection: Connection, capture_id: str) -> bool:
         "SELECT FROM rederive.units WHERE picked -> 'captures' ? %s AND state = 'removed'", [capture_id]
     ).rowcount:
         raise Failed(
-            f"there is no capture {capture_id}",
+            f"there is no capture {capture_id or repr('')}",
             why="no unit that still counts has written it",
             mend="`rederive report week` lists the captures of a week",
         )
@@ -53,7 +53,7 @@ def roll_back(connection: Connection, capture_id: str) -> dict[str, Taken]:
         done = {name: Taken(keys=rows, entries=rows, deleted=rows) for name, rows in deleted.items()}
         done[MANIFEST.name] = roll_back_keys(connection, MANIFEST, noted)
         connection.execute(
-            "UPDATE rederive.captures SET state = 'rolled-back', finished_at = now() "
+            "UPDATE rederive.captures SET state = 'rolled-back', finished_at = coalesce(finished_at, now()) "
             "WHERE capture_id = %s AND state = 'rolling-back'",
             [capture_id],
         )

@@ -108,4 +108,10 @@ def _failures(connection: psycopg.Connection) -> dict[str, str]:
            WHERE c.domain = 'racing' AND u.state = 'dead' AND u.lane = 'log'
            ORDER BY u.key_range, c.number DESC"""
     )
-    return {key_range: f"failed: {(failure or 'unknown').splitlines()[0]}" for key_range, failure in rows}
+    return {key_range: f"failed: {_said(failure or 'unknown')}" for key_range, failure in rows}
+
+
+def _said(failure: str) -> str:
+    """What failed and why in one line; what to do about gaps is the command's own matter."""
+    lines = [line.strip() for line in failure.splitlines()]
+    return ": ".join(line.removeprefix("why: ") for line in lines if line and not line.startswith("do: "))

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from rederive.reports.columns import listed
 from rederive.reports.market import Market, find_market, kickoff_of, no_snapshot
-from schemas.betfair import SCOPES
+from schemas.betfair import SCOPES, readable
 
 TARGETS: tuple[tuple[str, timedelta], ...] = (
     ("T-6h", timedelta(hours=-6)),
@@ -53,10 +53,10 @@ def checkpoints(connection: psycopg.Connection, market_id: str, columns: Sequenc
     query = sql.SQL("""
         SELECT s.snapshot_id, s.snapshot_at, {values}
         FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
-        WHERE s.market_id = %(market)s
+        WHERE s.market_id = %(market)s AND {dated}
         ORDER BY greatest(s.snapshot_at - %(target)s, %(target)s - s.snapshot_at), s.snapshot_at, s.snapshot_id
         LIMIT 1
-    """).format(values=listed(columns, "d"))
+    """).format(values=listed(columns, "d"), dated=sql.SQL(readable("s")))
     points = []
     for name, offset in TARGETS:
         target = kickoff + offset

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from rederive.reports.market import Market, find_market, no_snapshot
+from schemas.betfair import readable
 
 LONGEST_INTERVAL = timedelta(minutes=15)
 WINDOW = timedelta(hours=6)
@@ -84,8 +85,8 @@ SELECT count(*) AS snapshots, min(snapshot_at) AS first, max(snapshot_at) AS las
        round(extract(epoch FROM max(passed)), 1)::float8 AS longest,
        round(extract(epoch FROM max(snapshot_at) - min(snapshot_at)) / nullif(count(*) - 1, 0), 1)::float8 AS mean
 FROM (SELECT snapshot_at, snapshot_at - lag(snapshot_at) OVER (ORDER BY snapshot_at, snapshot_id) AS passed
-      FROM market_book_snapshots WHERE market_id = %(market)s) timed
-"""
+      FROM market_book_snapshots s WHERE market_id = %(market)s AND DATED) timed
+""".replace("DATED", readable("s"))
 
 _GAPS = """
 SELECT start, "end", extract(epoch FROM "end" - start)::float8 AS seconds,
@@ -94,10 +95,10 @@ SELECT start, "end", extract(epoch FROM "end" - start)::float8 AS seconds,
             WHEN "end" <= %(kickoff)s THEN 'PRE-KICKOFF'
             ELSE 'BRIDGE' END AS period
 FROM (SELECT lag(snapshot_at) OVER (ORDER BY snapshot_at, snapshot_id) AS start, snapshot_at AS "end"
-      FROM market_book_snapshots WHERE market_id = %(market)s) timed
+      FROM market_book_snapshots s WHERE market_id = %(market)s AND DATED) timed
 WHERE "end" - start > %(longest)s
 ORDER BY start
-"""
+""".replace("DATED", readable("s"))
 
 _COMPLETENESS = """
 SELECT count(d.snapshot_id) AS rows, count(*) - count(d.snapshot_id) AS without_row,

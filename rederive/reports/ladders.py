@@ -11,7 +11,7 @@ from psycopg import sql
 from processors.betfair import derive
 from rederive.reports.columns import any_null
 from rederive.reports.payloads import PAGE, input_line
-from schemas.betfair import METRICS, ROLES, SCOPES
+from schemas.betfair import METRICS, ROLES, SCOPES, readable
 
 SIDES = ("back", "lay")
 SAMPLE = 5
@@ -126,9 +126,9 @@ def _ids(connection: psycopg.Connection, columns: Sequence[str], limit: int) -> 
     query = sql.SQL("""
         SELECT s.snapshot_id, count(*) OVER ()
         FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
-        WHERE {any_null}
+        WHERE {any_null} AND {dated}
         ORDER BY s.snapshot_at DESC, s.snapshot_id DESC LIMIT %s
-    """).format(any_null=any_null(columns, "d"))
+    """).format(any_null=any_null(columns, "d"), dated=sql.SQL(readable("s")))
     rows = connection.execute(query, (limit,)).fetchall()
     return [row[0] for row in rows], rows[0][1] if rows else 0
 

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from rederive.reports.columns import any_null
 from rederive.reports.figures import percent
 from rederive.reports.fillable import Fillable
-from schemas.betfair import METRICS
+from schemas.betfair import METRICS, readable
 
 RECENT = timedelta(days=7)
 SAMPLE = 20
@@ -138,7 +138,7 @@ def _counts(
 # `? (@ != null)` leaves out a ladder that is null, which lax paths would take for one level.
 _INVENTORY = """
 WITH judged AS (
-    SELECT s.snapshot_at,
+    SELECT s.snapshot_at, DATED AS dated,
            d.snapshot_id IS NULL AS bare,
            s.raw_payload IS NOT NULL AND s.raw_payload NOT IN ('null', '{}') AS payload,
            coalesce(jsonb_typeof(s.raw_payload -> 'runners') = 'array', false) AS runners,
@@ -149,7 +149,8 @@ WITH judged AS (
                '$.runners[*].ex.availableToLay[*] ? (@ != null)', silent => true), false) AS books
     FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
 )
-SELECT count(*) AS snapshots, min(snapshot_at) AS oldest, max(snapshot_at) AS newest,
+SELECT count(*) AS snapshots, min(snapshot_at) FILTER (WHERE dated) AS oldest,
+       max(snapshot_at) FILTER (WHERE dated) AS newest,
        count(*) FILTER (WHERE payload) AS with_payload,
        count(*) FILTER (WHERE runners) AS with_runners,
        count(*) FILTER (WHERE first_back) AS first_runner_with_back,
@@ -158,7 +159,7 @@ SELECT count(*) AS snapshots, min(snapshot_at) AS oldest, max(snapshot_at) AS ne
        count(*) FILTER (WHERE NOT payload) AS tier_c,
        count(*) FILTER (WHERE bare) AS without_row
 FROM judged
-"""
+""".replace("DATED", readable("s"))
 
 
 def _inventory(connection: psycopg.Connection) -> Inventory:
@@ -173,10 +174,11 @@ def _sample(connection: psycopg.Connection, columns: Sequence[str]) -> tuple[Sam
         SELECT d.snapshot_id, d.snapshot_at, d.market_id,
                coalesce(jsonb_typeof(s.raw_payload -> 'runners') = 'array', false) AS has_runners,
                coalesce((s.raw_payload #> '{{runners,0,ex}}') ? 'availableToBack', false) AS first_runner_has_back
-        FROM (SELECT d.snapshot_id, d.snapshot_at, d.market_id FROM market_derived_metrics d WHERE {any_null}
+        FROM (SELECT d.snapshot_id, d.snapshot_at, d.market_id FROM market_derived_metrics d
+              WHERE {any_null} AND {dated}
               ORDER BY d.snapshot_at DESC, d.snapshot_id DESC LIMIT {limit}) d
         LEFT JOIN market_book_snapshots s USING (snapshot_id)
         ORDER BY d.snapshot_at DESC, d.snapshot_id DESC
-    """).format(any_null=any_null(columns, "d"), limit=SAMPLE)
+    """).format(any_null=any_null(columns, "d"), dated=sql.SQL(readable("d")), limit=SAMPLE)
     with connection.cursor(row_factory=class_row(SampleRow)) as cursor:
         return tuple(cursor.execute(query))

@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from rederive.reports.columns import any_null
+from schemas.betfair import readable
 
 PAGE = 500
 
@@ -40,11 +41,12 @@ def incomplete(connection: psycopg.Connection, columns: Sequence[str], *, page: 
         FROM market_book_snapshots s
         LEFT JOIN market_derived_metrics d ON d.snapshot_id = s.snapshot_id AND d.snapshot_id > %(last)s
         LEFT JOIN market_event_metadata m ON m.market_id = s.market_id
-        WHERE s.snapshot_id > %(last)s AND {any_null}
+        WHERE s.snapshot_id > %(last)s AND {any_null} AND {dated}
         ORDER BY s.snapshot_id LIMIT %(page)s
     """).format(
         flags=sql.SQL(", ").join(sql.SQL("{} IS NULL").format(sql.Identifier("d", column)) for column in columns),
         any_null=any_null(columns, "d"),
+        dated=sql.SQL(readable("s")),
     )
     last = -(2**63)
     while True:

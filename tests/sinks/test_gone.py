@@ -49,7 +49,7 @@ def test_only_the_rows_that_are_gone_are_skipped(sourced: psycopg.Connection) ->
         (0, [100], "gone"),
         (1, [129], "gone"),
     ]
-    assert _problems(sourced, capture)[0][3] == "its row of made_source was deleted since it was read"
+    assert _problems(sourced, capture)[0][3] == "made_source has no such row (any more)"
 
 
 def test_a_dry_run_counts_them_too(sourced: psycopg.Connection) -> None:
