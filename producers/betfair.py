@@ -70,7 +70,7 @@ class SnapshotTable(Source):
         beyond, first = self._count_beyond(request)
         if beyond:
             notes.append(
-                f"{beyond:,} left out: snapshot_at is outside the years 1 to 9999, first of snapshot {first}: correct it"
+                f"{beyond:,} left out: snapshot_at is outside the years 1 to 9999, the first is snapshot {first}"
             )
         if left_out:
             notes.append(

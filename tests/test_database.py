@@ -97,6 +97,18 @@ def test_a_connection_that_is_cut_off(database_url: str) -> None:
     assert caught.value.mend
 
 
+@pytest.mark.services
+@pytest.mark.parametrize("stored", ["infinity", "0044-03-15 BC"])
+def test_a_value_that_cannot_be_read_is_no_lost_connection(database_url: str, stored: str) -> None:
+    with (
+        connect(database_url, application="tests") as connection,
+        pytest.raises(Failed, match="the test failed: a stored value can't be read\n  why: timestamp too ") as caught,
+        explained("the test"),
+    ):
+        connection.execute("SELECT %s::timestamptz", [stored]).fetchall()
+    assert "years 1 to 9999" in caught.value.mend
+
+
 def test_other_errors_pass_through() -> None:
     with pytest.raises(KeyError), explained("the test"):
         raise KeyError("x")

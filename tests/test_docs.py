@@ -1,5 +1,6 @@
 """The documentation says what the program does: commands, settings, headers, links."""
 
+import gzip
 import importlib
 import re
 import shlex
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cyclopts
+import orjson
 import psycopg
 import pytest
 
@@ -193,6 +195,29 @@ def test_the_example_producer_says_what_is_not_delivered(settings: Settings) -> 
     there = send()
     assert (there.returncode, there.stderr) == (0, "")
     assert sum(high for _, high in watermarks(settings.kafka_config(), log).values()) == 1
+
+
+@pytest.mark.services
+def test_the_example_record_s_snapshot_is_stored_by_the_sql_shown(database_url: str) -> None:
+    page = (ROOT / "docs/records.md").read_text().split("## Writing to the log from outside")[1]
+    statements = re.findall(r"^ {4}(INSERT [^;]+);", page, re.MULTILINE)
+    migrate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        found = connection.execute(
+            """SELECT snapshot_id, snapshot_at = '2026-03-01T12:00:00+00:00', market_id, home_selection_id
+               FROM market_book_snapshots JOIN market_event_metadata USING (market_id)"""
+        ).fetchall()
+    assert found == [(900001, True, "1.100", 11)]
+
+
+def test_markets_of_the_commands_are_in_the_sample() -> None:
+    with gzip.open(ROOT / "samples/betfair/market_event_metadata.jsonl.gz", "rt") as lines:
+        stored = {orjson.loads(line)["market_id"] for line in lines}
+    said = re.findall(r"report (?:checkpoints|continuity) (1\.\d+)", (ROOT / "docs/commands.md").read_text())
+    assert said
+    assert set(said) <= stored
 
 
 @pytest.mark.services

@@ -3,12 +3,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
 
 from rederive import __main__ as program
 from rederive.cli.app import app
+from rederive.cli.running import run
 from schemas.errors import Failed
 from tests.services import ROOT
 
@@ -85,6 +87,8 @@ def test_unknown_words_are_wrong_usage(words: list[str]) -> None:
         ("report spot-check --limit 9223372036854775808", ["--limit can't be", "why: Must be <= "]),
         ("report rejects --examples 9223372036854775808", ["--examples can't be", "why: Must be <= "]),
         ("logs --last 9223372036854775808", ["--last can't be", "why: Must be <= "]),
+        ("replay finra --source=", ["--source can't be ''", "why: the name of a folder or file is wanted"]),
+        ("replay-topic betfair --since 2999-01-01", ["--since 2999-01-01 is in the future", "why: it is "]),
         ("apply --dryrun plan.json", ["FILE can't be '--dryrun'", "why: it looks like an option, and there is none"]),
         ("apply plan.json --dryrun", ["has no option --dryrun", "do:  did you mean --dry-run?"]),
         ("replay betfair --limit many", ["--limit can't be 'many'", "why: a whole number is wanted"]),
@@ -108,6 +112,47 @@ def test_a_plan_is_read_from_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr("sys.stdin", io.StringIO("{"))
     assert program.run(["apply", "-"]) == 2
     assert capsys.readouterr().err.startswith("stdin is no plan\n")
+
+
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"]])
+def test_without_its_database_status_does_not_know_of_captures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.setenv("REDERIVE_HOME", str(tmp_path))
+    monkeypatch.delenv("REDERIVE_KAFKA_BOOTSTRAP", raising=False)
+    monkeypatch.setenv("REDERIVE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
+    assert program.run(words) == 1
+    said = capfd.readouterr().out
+    if "--json" in words:
+        assert orjson.loads(said)["captures"] is None
+    else:
+        assert said.endswith("whether a capture is running isn't known: Postgres is away\n")
+
+
+def test_no_log_of_an_empty_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDERIVE_HOME", str(tmp_path))
+    assert program.run(["logs", ""]) == 1
+    assert capsys.readouterr().err.startswith("there is no log of ''\n")
+
+
+@pytest.mark.parametrize(
+    ("mend", "said"),
+    [
+        ("mend the cause, then `rederive captures retry finra-1`", "what is merged stays\n"),
+        ("see the log", "what is merged stays; go on with: rederive captures resume finra-1\n"),
+    ],
+)
+def test_a_run_that_fails_names_one_way_to_go_on(capsys: pytest.CaptureFixture[str], mend: str, said: str) -> None:
+    class Failing:
+        def run(self, *_: object) -> None:
+            raise Failed("every answer is refused", mend=mend)
+
+    capture = SimpleNamespace(capture_id="finra-1")
+    with pytest.raises(Failed):
+        run(Failing(), capture, 500, None, json=False)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == said
 
 
 def _ended(script: str, *redirections: str, **environment: str) -> tuple[int, str, str]:

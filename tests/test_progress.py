@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from rederive.progress import counts, shown
+from rederive.progress import counted, counts, shown
 from schemas.capture import Progress
 
 HALF = Progress(
@@ -28,3 +28,8 @@ def test_of_a_capture_that_inserts_what_is_read_and_what_is_new_are_two_counts()
     )  # fmt: skip
     assert counts(done) == "1429/1429 rows read, 14 new rows, 0 rejected, 0 errors"
     assert done.processed == 1429
+
+
+def test_one_is_not_said_in_the_plural() -> None:
+    assert [counted(n, "dead unit") for n in (0, 1, 2)] == ["0 dead units", "1 dead unit", "2 dead units"]
+    assert [counted(n, "file and stage") for n in (1, 2)] == ["1 file and stage", "2 files and stages"]

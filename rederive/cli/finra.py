@@ -22,7 +22,7 @@ To = Annotated[str | None, Parameter(name="--to", help="Last day, included. Defa
 def _folder(_: object, tokens: Sequence[Token]) -> Path:
     if not tokens[0].value:
         # Path would take it for the folder that one stands in.
-        raise ValueError
+        raise ValueError("the name of a folder or file is wanted")
     return Path(tokens[0].value)
 
 

@@ -10,6 +10,7 @@ from rederive.finra.rejects import Reason
 from rederive.finra.versions import Comparison
 from rederive.finra.week import Week, WeekCapture
 from rederive.reports.figures import clock, count
+from schemas.capture import CaptureState
 
 _WIDTH = 100
 """Sentences are wrapped to it; no line of a report is longer than 120."""
@@ -51,6 +52,10 @@ def _figure(value: float | None) -> str:
     return count(value) if isinstance(value, int) else f"{value:.6g}"
 
 
+def _taken_back(state: str | None) -> str:
+    return f", which is {state}" if state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK) else ""
+
+
 def show_quality(found: Quality) -> None:
     """Checks by status, the latest failures, a run's health."""
     if not found.checks:
@@ -69,7 +74,7 @@ def show_quality(found: Quality) -> None:
     if found.run:
         stdout.print()
         print_table(
-            f"Health of {found.run}",
+            f"Health of {found.run}" + _taken_back(found.run_state),
             ["", "value", "", "healthy is"],
             [
                 (

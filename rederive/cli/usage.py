@@ -2,7 +2,6 @@
 
 import difflib
 from datetime import datetime
-from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import cyclopts
@@ -15,7 +14,6 @@ _FROM_STDIN = ("compute",)
 
 _WANTED: dict[type, str] = {
     int: "a whole number is wanted",
-    Path: "the name of a file or folder is wanted",
     bool: "it takes no value",
     datetime: "a UTC day such as 2026-02-06 is wanted, or a time such as 2026-02-06T12:00:00",
 }
@@ -42,7 +40,11 @@ def usage_error(error: cyclopts.CycloptsError) -> UsageError:
             return UsageError(what, why=f"{name}: {said}" if said else "", mend=help_)
         case cyclopts.CoercionError() if error.argument is not None and error.token is not None:
             name = _name(error.argument, error.token.keyword)
-            return UsageError(f"{name} can't be {error.token.value!r}", why=_wanted(error.target_type), mend=help_)
+            return UsageError(
+                f"{name} can't be {error.token.value!r}",
+                why=_wanted(error.target_type) or str(error.msg or ""),
+                mend=help_,
+            )
         case cyclopts.ValidationError() if error.argument is not None and error.argument.tokens:
             token = error.argument.tokens[0]
             name = _name(error.argument, token.keyword)

@@ -64,19 +64,23 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Checks, their latest failures, newest first, and the health of a run; no figures when there is no run."""
+    """Checks, their latest failures, newest first, and the health of a run; no figures when there is no run.
+
+    `run_state` is where the run stands now: the figures are of what it did, though it may be rolled back since.
+    """
 
     checks: list[CheckCounts]
     failures: list[CheckRow]
     run: str | None
+    run_state: str | None
     figures: list[Figure]
 
 
 def quality(connection: Connection, asked: Partitions) -> Quality:
     """The state of what is asked for; the run is the one asked for, else the newest."""
-    run = _run(connection, asked.capture)
+    run, state = _run(connection, asked.capture)
     failures = check_rows(connection, asked, status="FAIL", limit=LATEST_FAILURES)
-    return Quality(_counts(connection, asked), failures, run, _figures(connection, run) if run else [])
+    return Quality(_counts(connection, asked), failures, run, state, _figures(connection, run) if run else [])
 
 
 def checked(connection: Connection, run: str) -> dict[str, int]:
@@ -121,17 +125,17 @@ def _counts(connection: Connection, asked: Partitions) -> list[CheckCounts]:
     return [CheckCounts(*row) for row in rows]
 
 
-def _run(connection: Connection, capture: str | None) -> str | None:
-    """The run that a capture is, or that wrote it; without one the newest."""
+def _run(connection: Connection, capture: str | None) -> tuple[str, str] | tuple[None, None]:
+    """The run that a capture is, or that wrote it, and its state; without one the newest."""
     row = connection.execute(
-        """SELECT capture_id FROM rederive.captures c WHERE domain = %(domain)s AND NOT dry_run
+        """SELECT capture_id, state FROM rederive.captures c WHERE domain = %(domain)s AND NOT dry_run
              AND (%(capture)s::text IS NULL OR capture_id = %(capture)s OR EXISTS (
                  SELECT FROM rederive.units u WHERE u.capture_id = c.capture_id
                    AND u.picked -> 'captures' ? %(capture)s))
            ORDER BY number DESC LIMIT 1""",
         {"domain": FINRA.name, "capture": capture},
     ).fetchone()
-    return row[0] if row else None
+    return (row[0], row[1]) if row else (None, None)
 
 
 def _figures(connection: Connection, run: str) -> list[Figure]:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from producers import ledger
+from rederive import captures
 from rederive.after import follow
 from rederive.cli.app import app
 from rederive.cli.finra_reports import versions
@@ -199,7 +200,7 @@ def test_rejects_by_reason_with_line_and_text(
 def test_quality_counts_checks_and_judges_the_run(
     store: psycopg.Connection, said: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said("report", "quality") == {"checks": [], "failures": [], "run": None, "figures": []}
+    assert said("report", "quality") == {"checks": [], "failures": [], "run": None, "run_state": None, "figures": []}
     good = Run.made(store)
     capture = good.ingest(content(EXAMPLE_A), WEEK, "OTC", AT)
     validate(store, good.capture_id)
@@ -230,7 +231,7 @@ def test_quality_counts_checks_and_judges_the_run(
         "rejected part of rows": (4 / 9, "unhealthy"),
     }
     of_good = said("report", "quality", "--capture", capture)
-    assert (of_good["run"], of_good["failures"]) == (good.capture_id, [])
+    assert (of_good["run"], of_good["run_state"], of_good["failures"]) == (good.capture_id, "complete", [])
     assert {one["name"]: one["health"] for one in of_good["figures"]} == {
         "rows per second": "unhealthy",
         "failed batches": "healthy",
@@ -239,6 +240,12 @@ def test_quality_counts_checks_and_judges_the_run(
     }
     run("report", "quality")
     assert "the stored shares of 4 venues add up to 0.0" in capsys.readouterr().out
+
+    list(captures.rollback(store, bad.capture_id))
+    after = said("report", "quality", "--capture", bad.capture_id)
+    assert (after["run_state"], after["figures"][0]) == ("rolled-back", found["figures"][0]), "its time is the run's"
+    run("report", "quality", "--capture", bad.capture_id)
+    assert f"Health of {bad.capture_id}, which is rolled-back" in capsys.readouterr().out
 
 
 @pytest.mark.services

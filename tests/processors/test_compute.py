@@ -34,11 +34,12 @@ def test_one_answer_a_line_in_order() -> None:
 
 
 def test_a_broken_line_does_not_stop_it_and_shows_in_the_exit_code() -> None:
-    code, answers = run(b"{oops\n" + line(E1) + b"\n\xff\n" + line(5))
+    code, answers = run(b"{oops\n" + line(E1) + b"\n\xff\n" + line(5) + b"\n" + b"[" * 100_000)
     assert code == 1
-    assert [answer["snapshot_id"] for answer in answers] == [None, 7, None, 7]
-    assert [answer["error"] is None for answer in answers] == [False, True, False, False]
+    assert [answer["snapshot_id"] for answer in answers] == [None, 7, None, 7, None]
+    assert [answer["error"] is None for answer in answers] == [False, True, False, False, False]
     assert answers[0]["error"].startswith("not JSON: ")
+    assert answers[4]["error"] == "nested too deeply to be read"
 
 
 def test_nothing_in_nothing_out() -> None:

@@ -37,6 +37,7 @@ def test_causes_are_told_apart_and_dead_units_name_a_record(
     with caplog.at_level(logging.WARNING, "rederive.replay"):
         _say_problems(run, found, dead)
     assert "2 × error, first betfair.log[0]@0,3 betfair.log[0]@1,3: line 1: no JSON" in caplog.text
+    assert "1 dead unit (4 rows), first range 2: the log has lost it" in caplog.text
     assert "2 dead units (8 rows), first range 0: week_1.csv: row 12 is odd" in caplog.text
     assert f"`rederive captures show {run}`" in caplog.messages[-1]
     assert f"`rederive captures retry {run}`" in caplog.messages[-1]
