@@ -1,16 +1,14 @@
 """The program: runs a command and turns how it ends into a message and an exit code."""
 
-import importlib
-import logging
+# What takes longer to import comes in once signals are heard.
 import os
 import signal
 import sys
-import traceback
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rederive import logs
-from schemas.errors import RederiveError
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 COMMANDS = (
     "replay",
@@ -27,8 +25,6 @@ COMMANDS = (
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-log = logging.getLogger("rederive.main")
-
 _CRASH_LOG_LIMIT = 10 * 1024 * 1024
 
 
@@ -36,13 +32,29 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # A service manager's stop is a person's Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _flushed(_ended(sys.argv[1:] if arguments is None else arguments))
+        _on_signal(lambda *_: os._exit(code))
+    except KeyboardInterrupt as interrupt:
+        # Whoever insists gets the message all the same, and the code that goes with it.
+        _on_signal(signal.SIG_IGN)
+        code = _interrupted(interrupt)
+        _on_signal(lambda *_: os._exit(code))
+    sys.exit(code)
+
+
+def _on_signal(what: "Callable[[int, FrameType | None], object] | signal.Handlers") -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, what)
+
+
+def _flushed(code: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         _close_stdout()
-        code = BROKEN_PIPE
-    sys.exit(code)
+        return BROKEN_PIPE
+    return code
 
 
 def run(arguments: list[str]) -> int:
@@ -50,15 +62,20 @@ def run(arguments: list[str]) -> int:
     try:
         return _ended(arguments)
     except KeyboardInterrupt as interrupt:
-        # What was interrupted says how to go on with it.
-        sys.stderr.write(f"interrupted; {str(interrupt) or 'safe to start again'}\n")
-        return INTERRUPTED
+        return _interrupted(interrupt)
+
+
+def _interrupted(interrupt: KeyboardInterrupt) -> int:
+    # What was interrupted says how to go on with it.
+    sys.stderr.write(f"interrupted; {str(interrupt) or 'safe to start again'}\n")
+    return INTERRUPTED
 
 
 def _ended(arguments: list[str]) -> int:
     import cyclopts
 
     from rederive.cli.app import app
+    from schemas.errors import RederiveError
 
     try:
         _set_up_logs()
@@ -89,6 +106,9 @@ def _ended(arguments: list[str]) -> int:
 
 def load_commands() -> None:
     """Put the program's commands and those of every domain together; what a domain lacks of them is said in the log."""
+    import importlib
+    import logging
+
     from rederive import domains
     from rederive.cli.generic import add_commands
 
@@ -101,10 +121,17 @@ def load_commands() -> None:
             add_commands(domain)
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
-            log.warning("%s", domains.broken(domain.name, "used from the command line", why))
+            logging.getLogger("rederive.main").warning(
+                "%s", domains.broken(domain.name, "used from the command line", why)
+            )
 
 
 def _set_up_logs() -> None:
+    import logging
+    from pathlib import Path
+
+    from rederive import logs
+
     level = os.environ.get("REDERIVE_LOG_LEVEL", "").upper()
     if not level and Path("rederive.toml").exists():
         from rederive.settings import Settings
@@ -118,6 +145,7 @@ def _set_up_logs() -> None:
 def _version() -> str:
     import tomllib
     from importlib import metadata
+    from pathlib import Path
 
     try:
         return metadata.version("rederive")
@@ -127,6 +155,10 @@ def _version() -> str:
 
 
 def _unexpected(error: Exception) -> str:
+    import traceback
+    from datetime import UTC, datetime
+    from pathlib import Path
+
     text = "".join(traceback.format_exception(error))
     log_file = Path(os.environ.get("REDERIVE_HOME") or ".rederive").expanduser().absolute() / "rederive.log"
     try:

@@ -3,6 +3,7 @@
 RederiveError
 ├── UsageError      the words of the command are wrong: exit 2
 └── Failed          the work could not be done or finished with errors: exit 1
+    └── Away        a service doesn't answer now: a run waits for it
 """
 
 
@@ -35,3 +36,7 @@ class UsageError(RederiveError):
 
 class Failed(RederiveError):  # noqa: N818 - reads as what happened
     """The work could not be done, or was done with errors."""
+
+
+class Away(Failed):
+    """A service doesn't answer now. It may by itself: trying again may help, and nobody's doing is needed."""
