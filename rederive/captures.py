@@ -4,6 +4,7 @@ import difflib
 import getpass
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -197,13 +198,20 @@ def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[
 def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, Taken]]:
     """Take the capture back; yields (table, what was done) as it goes. Stopped midway, the same words go on.
 
-    Another session's rollback of it is waited for; nothing is yielded when that has left nothing to take back.
+    Another session's rollback of it is waited for, and may leave nothing to do.
     """
     domain, of_run = _domain_of(connection, capture_id)
     prepare(connection, domain)
-    with stored.rollback_alone(connection, capture_id):
-        if not nothing_to_take_back(connection, capture_id):
+    with rolling_back(connection, capture_id) as nothing:
+        if not nothing:
             yield from rollback_of.roll_back(connection, domain, capture_id, of_run=of_run)
+
+
+@contextmanager
+def rolling_back(connection: Connection, capture_id: str) -> Iterator[str]:
+    """Wait until nobody else rolls the capture back, and keep it so; gives what `nothing_to_take_back` says then."""
+    with stored.rollback_alone(connection, capture_id):
+        yield nothing_to_take_back(connection, capture_id)
 
 
 def _domain_of(connection: Connection, capture_id: str) -> tuple[Domain, bool]:

@@ -53,7 +53,7 @@ def roll_back(connection: Connection, domain: Domain, capture_id: str, *, of_run
         going = scope(connection, domain, capture_id, of_run=of_run)
         done = {table.name: policy_of(table).take_out_units(connection, table, going) for table in tables}
         lineage.remove(connection, going.units)
-    yield from done.items()
+    yield from ((name, taken) for name, taken in done.items() if taken != Taken())
     if of_run:
         for table in tables:
             for taken in policy_of(table).take_out_run(connection, table, capture_id):

@@ -176,15 +176,15 @@ def rollback(
                 return 1
         done: dict[str, Taken] = {}
         try:
-            for table, taken in ledger.rollback(connection, capture):
-                done[table] = done.get(table, Taken()) + taken
-                stderr.print(f"{table}: {done[table].keys} keys folded")
+            with ledger.rolling_back(connection, capture) as nothing:
+                for table, taken in ledger.rollback(connection, capture):
+                    done[table] = done.get(table, Taken()) + taken
+                    stderr.print(f"{table}: {done[table].keys} keys folded")
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"go on with: {ledger.rollback_again(capture)}") from None
         except psycopg.Error:
             stderr.print(f"what is taken back stays so; go on with: {ledger.rollback_again(capture)}")
             raise
-        nothing = "" if done else ledger.nothing_to_take_back(connection, capture)
     tables = {table: done.get(table, Taken()).counts() for table in expected}
     if json:
         print_json({"capture_id": capture, "state": "rolled-back", "tables": tables})
