@@ -36,7 +36,7 @@ def as_one_unit(
         try:
             outcome = process(b"".join(lines), ())
         except ValueError as error:
-            yield Computed(line=1, error=str(error))
+            yield Computed(error=str(error))
             return
         for block in outcome.tables:
             whole = block.whole()

@@ -6,7 +6,7 @@ from datetime import datetime
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from producers.topics import held, partitions_of, unreachable
-from schemas.errors import Failed
+from schemas.errors import Away
 from schemas.wire import MAX_BATCH_BYTES
 
 _SECONDS = 10.0
@@ -39,7 +39,7 @@ class Records:
         self._consumer.close()
 
     def partitions(self) -> list[int]:
-        """The topic's partitions; empty when there is no such topic. Failed when the broker doesn't answer."""
+        """The topic's partitions; empty when there is no such topic. Away when the broker doesn't answer."""
         return partitions_of(self._kafka, self.topic)
 
     def watermarks(self, partition: int) -> tuple[int, int]:
@@ -56,7 +56,7 @@ class Records:
         return high if answer.offset in (OFFSET_END, -1) else min(answer.offset, high)
 
     def at(self, partition: int, offset: int) -> Message | None:
-        """The record at a place, None when none stands there. Failed when the broker doesn't answer.
+        """The record at a place, None when none stands there. Away when the broker doesn't answer.
 
         None may mean a transaction's marker, an aborted or compacted record, or one that retention has dropped.
         """
@@ -68,10 +68,12 @@ class Records:
         self._next = None
         if error is not None and error.code() in (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET):
             return None
-        if message is None or error is not None:
-            raise Failed(
+        if error is not None:
+            raise unreachable(self._kafka, error)
+        if message is None:
+            raise Away(
                 f"{self.topic}[{partition}]@{offset} can't be read",
-                why=str(error or f"no answer in {_READ_SECONDS:.0f} s"),
+                why=f"no answer in {_READ_SECONDS:.0f} s",
                 mend="see that the broker is up, then resume the capture",
             )
         if message.offset() != offset:

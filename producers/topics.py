@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from concurrent.futures import Future
 from datetime import timedelta
+from typing import TypeVar
 
 import stamina
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -18,7 +19,7 @@ from confluent_kafka.admin import (
     TopicMetadata,
 )
 
-from schemas.errors import Failed
+from schemas.errors import Away, Failed
 from schemas.lane import Lane
 from schemas.wire import MAX_BATCH_BYTES, MAX_RECORD_BYTES
 
@@ -27,25 +28,67 @@ log = logging.getLogger(__name__)
 Watermarks = dict[int, tuple[int, int]]
 """Offsets [low, high) that each partition of a topic holds."""
 
+T = TypeVar("T")
+
 _SECONDS = 10.0
 _SETTLE_SECONDS = 30.0
 
+_NO_ANSWER = (
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._WAIT_COORD,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.NOT_CONTROLLER,
+)
+_MOVING = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+)
 
-def unreachable(kafka: Mapping[str, str], error: object) -> Failed:
-    """The message for a broker that doesn't answer."""
+
+def unreachable(kafka: Mapping[str, str], error: KafkaError) -> Failed:
+    """The message for what a broker didn't do: Away when that passes by itself, Failed when it needs a person."""
+    where = f"Kafka at {kafka.get('bootstrap.servers')}"
+    if error.code() in (*_NO_ANSWER, *_MOVING):
+        return Away(
+            f"{where} does not answer",
+            why=error.str(),
+            mend="start it (`rederive local start`), or correct REDERIVE_KAFKA_BOOTSTRAP and its security settings",
+        )
     return Failed(
-        f"Kafka at {kafka.get('bootstrap.servers')} does not answer",
-        why=str(error),
-        mend="start it (`rederive local start`), or correct REDERIVE_KAFKA_BOOTSTRAP and its security settings",
+        f"{where} refuses",
+        why=error.str(),
+        mend="correct REDERIVE_KAFKA_BOOTSTRAP and its security settings, or give this user the right to its topics",
     )
+
+
+def _answer(kafka: Mapping[str, str], future: "Future[T]") -> T:
+    """What an admin call gives. Away when no broker answers, KafkaException when one refuses."""
+    try:
+        return future.result(_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() in _NO_ANSWER:
+            raise unreachable(kafka, error.args[0]) from error
+        raise
+    except TimeoutError as error:
+        raise unreachable(kafka, KafkaError(KafkaError._TIMED_OUT)) from error
 
 
 def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int, log_retention: timedelta | None = None) -> str:
     """Make the lane's topics, or bring what is there to size; return Kafka's id of the raw topic.
 
     The raw and the derived topic end with the same number of partitions, `partitions` at least: outcomes go to the
-    partition of their raw record. A log is kept for `log_retention`, None without limit. Failed when the broker doesn't
-    answer or refuses.
+    partition of their raw record. A log is kept for `log_retention`, None without limit. Away when the broker doesn't
+    answer, Failed when it refuses.
     """
     admin = AdminClient({**kafka, "socket.timeout.ms": 10_000})
     present = _topics(kafka, admin)
@@ -56,6 +99,7 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int, log_ret
     # The derived topic first: an agent may answer on a new partition at once.
     order = sorted(wanted, key=lambda name: name == lane.raw)
     _done(
+        kafka,
         admin.create_topics([_new(name, sizes[name], wanted[name]) for name in order if name not in present])
         if set(wanted) - set(present)
         else {},
@@ -66,15 +110,15 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int, log_ret
         if name in present and len(present[name].partitions) < sizes[name]:
             grown = admin.create_partitions([NewPartitions(name, sizes[name])])
             # Somebody else may have been faster.
-            _done(grown, f"given {sizes[name]} partitions", KafkaError.INVALID_PARTITIONS)
-    _mend_sizes(admin, [name for name in wanted if name in present])
+            _done(kafka, grown, f"given {sizes[name]} partitions", KafkaError.INVALID_PARTITIONS)
+    _mend_sizes(kafka, admin, [name for name in wanted if name in present])
     for name in (lane.derived, lane.raw):
-        found = _settled(admin, name, most)
+        found = _settled(kafka, admin, name, most)
     return found
 
 
 def check_reachable(kafka: Mapping[str, str]) -> None:
-    """Failed when the broker doesn't answer."""
+    """Away when the broker doesn't answer, Failed when it refuses."""
     _topics(kafka, AdminClient(dict(kafka)))
 
 
@@ -89,13 +133,13 @@ class _NotSettledError(Exception):
     """A topic that was just made isn't known everywhere yet."""
 
 
-def _settled(admin: AdminClient, name: str, partitions: int) -> str:
+def _settled(kafka: Mapping[str, str], admin: AdminClient, name: str, partitions: int) -> str:
     """Kafka's id of the topic, once the broker shows it with its partitions: it may take a moment."""
     try:
         for attempt in stamina.retry_context(on=_NotSettledError, attempts=None, timeout=_SETTLE_SECONDS, wait_max=0.5):
             with attempt:
                 try:
-                    found = admin.describe_topics(TopicCollection([name]))[name].result(_SECONDS)
+                    found = _answer(kafka, admin.describe_topics(TopicCollection([name]))[name])
                 except KafkaException as error:
                     if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                         raise _NotSettledError from error
@@ -120,10 +164,12 @@ def _new(name: str, partitions: int, retention_ms: int) -> NewTopic:
     )
 
 
-def _done(futures: Mapping[str, Future[None]], what: str, harmless: int | None = None) -> None:
+def _done(
+    kafka: Mapping[str, str], futures: Mapping[str, Future[None]], what: str, harmless: int | None = None
+) -> None:
     for name, future in futures.items():
         try:
-            future.result(_SECONDS)
+            _answer(kafka, future)
         except KafkaException as error:
             if error.args[0].code() != harmless:
                 raise Failed(
@@ -133,7 +179,7 @@ def _done(futures: Mapping[str, Future[None]], what: str, harmless: int | None =
                 ) from error
 
 
-def _mend_sizes(admin: AdminClient, names: list[str]) -> None:
+def _mend_sizes(kafka: Mapping[str, str], admin: AdminClient, names: list[str]) -> None:
     """A topic made elsewhere with the broker's default of 1 MB would refuse records midway."""
     if not names:
         return
@@ -141,7 +187,7 @@ def _mend_sizes(admin: AdminClient, names: list[str]) -> None:
     wrong = []
     for resource, future in admin.describe_configs(resources).items():
         try:
-            size = int(future.result(_SECONDS)["max.message.bytes"].value)
+            size = int(_answer(kafka, future)["max.message.bytes"].value)
         except KafkaException as error:
             # Who may not look must trust; a record that is refused says so then.
             log.warning("the record size of topic %s can't be read: %s", resource.name, error.args[0].str())
@@ -151,11 +197,11 @@ def _mend_sizes(admin: AdminClient, names: list[str]) -> None:
             wrong.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=[entry]))
     if wrong:
         changed = admin.incremental_alter_configs(wrong)
-        _done({resource.name: future for resource, future in changed.items()}, "made to take records of 16 MiB")
+        _done(kafka, {resource.name: future for resource, future in changed.items()}, "made to take records of 16 MiB")
 
 
 def partitions_of(kafka: Mapping[str, str], topic: str) -> list[int]:
-    """The topic's partitions; empty when there is no such topic. Failed when the broker doesn't answer."""
+    """The topic's partitions; empty when there is no such topic. Away when the broker doesn't answer."""
     try:
         found = AdminClient(dict(kafka)).list_topics(topic, timeout=_SECONDS).topics[topic]
     except KafkaException as error:
@@ -164,10 +210,10 @@ def partitions_of(kafka: Mapping[str, str], topic: str) -> list[int]:
 
 
 def topic_id(kafka: Mapping[str, str], topic: str) -> str | None:
-    """Kafka's id of the topic, None when there is no such topic. Failed when the broker doesn't answer."""
+    """Kafka's id of the topic, None when there is no such topic. Away when the broker doesn't answer."""
     admin = AdminClient(dict(kafka))
     try:
-        return str(admin.describe_topics(TopicCollection([topic]))[topic].result(_SECONDS).topic_id)
+        return str(_answer(kafka, admin.describe_topics(TopicCollection([topic]))[topic]).topic_id)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
@@ -176,21 +222,13 @@ def topic_id(kafka: Mapping[str, str], topic: str) -> str | None:
 
 def _moves(error: Exception) -> bool:
     """Whether a group's coordinator or a partition's leader isn't there yet, or is elsewhere now."""
-    moving = (
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-    )
-    return isinstance(error, KafkaException) and error.args[0].code() in moving
+    return isinstance(error, KafkaException) and error.args[0].code() in _MOVING
 
 
 def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]) -> list[TopicPartition]:
     """Where a consumer group stands, without joining it; a negative offset where it has committed nothing.
 
-    KafkaException when the broker doesn't answer.
+    Away when the broker doesn't answer.
     """
     # Not the admin client's call for this: librdkafka 2.16 crashes the process in it while a group's coordinator moves.
     consumer = Consumer({**kafka, "group.id": group, "enable.auto.commit": False})
@@ -199,12 +237,14 @@ def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]
             with attempt:
                 return consumer.committed(places, timeout=_SECONDS)
         raise AssertionError("unreachable")
+    except KafkaException as error:
+        raise unreachable(kafka, error.args[0]) from error
     finally:
         consumer.close()
 
 
 def held(kafka: Mapping[str, str], consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """Offsets [low, high) that a partition holds. Failed when the broker doesn't answer."""
+    """Offsets [low, high) that a partition holds. Away when the broker doesn't answer."""
     try:
         # A partition that was just made has a leader a moment later than everybody knows of it.
         for attempt in stamina.retry_context(on=_moves, attempts=None, timeout=_SECONDS, wait_max=0.5):
@@ -216,7 +256,7 @@ def held(kafka: Mapping[str, str], consumer: Consumer, topic: str, partition: in
 
 
 def watermarks(kafka: Mapping[str, str], topic: str) -> Watermarks:
-    """Offsets [low, high) that each partition of the topic holds. Failed when the broker doesn't answer."""
+    """Offsets [low, high) that each partition of the topic holds. Away when the broker doesn't answer."""
     consumer = Consumer({**kafka, "group.id": f"rederive.look.{topic}", "enable.auto.commit": False})
     try:
         return {partition: held(kafka, consumer, topic, partition) for partition in partitions_of(kafka, topic)}

@@ -1,10 +1,14 @@
 """The program: runs a command and turns how it ends into a message and an exit code."""
 
-# Few imports here: what Ctrl+C meets before `run` ends by the signal, without a word.
-import importlib
+# What takes longer to import comes in once signals are heard.
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 COMMANDS = (
     "replay",
@@ -28,34 +32,56 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # A service manager's stop is a person's Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments, own_streams=True))
-
-
-def run(arguments: list[str], *, own_streams: bool = False) -> int:
-    """Run one command; its exit code. Messages go to stderr. With `own_streams` the process's streams are its own."""
     try:
-        from rederive import streams
-
-        if own_streams:
-            streams.take()
-        try:
-            code = _ended(arguments)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            streams.lose_stdout()
-            return BROKEN_PIPE
-        except streams.StdoutError as error:
-            sys.stderr.write(f"{error}\n")
-            streams.lose_stdout()
-            return 1
-        return code
+        code = _run(sys.argv[1:] if arguments is None else arguments, own_streams=True)
+        _on_signal(lambda *_: os._exit(code))
     except KeyboardInterrupt as interrupt:
-        # An interrupt that came within the exec of a text, as dataclasses are made, has the interpreter end by the
-        # signal even though it is caught; the next exec forgets it.
-        exec("")
-        # What was interrupted says how to go on with it.
-        sys.stderr.write(f"interrupted; {str(interrupt) or 'safe to start again'}\n")
-        return INTERRUPTED
+        # Whoever insists gets the message all the same, and the code that goes with it.
+        _on_signal(signal.SIG_IGN)
+        code = _interrupted(interrupt)
+        _on_signal(lambda *_: os._exit(code))
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code. Messages go to stderr."""
+    try:
+        return _run(arguments, own_streams=False)
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(interrupt)
+
+
+def _on_signal(what: "Callable[[int, FrameType | None], object] | signal.Handlers") -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, what)
+
+
+def _run(arguments: list[str], *, own_streams: bool) -> int:
+    """With `own_streams` stdin, stdout and stderr are the process's own."""
+    from rederive import streams
+
+    if own_streams:
+        streams.take()
+    try:
+        code = _ended(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams.lose_stdout()
+        return BROKEN_PIPE
+    except streams.StdoutError as error:
+        sys.stderr.write(f"{error}\n")
+        streams.lose_stdout()
+        return 1
+    return code
+
+
+def _interrupted(interrupt: KeyboardInterrupt) -> int:
+    # An interrupt that came within the exec of a text, as dataclasses are made, has the interpreter end by the
+    # signal even though it is caught; the next exec forgets it.
+    exec("")
+    # What was interrupted says how to go on with it.
+    sys.stderr.write(f"interrupted; {str(interrupt) or 'safe to start again'}\n")
+    return INTERRUPTED
 
 
 def _ended(arguments: list[str]) -> int:
@@ -95,6 +121,7 @@ def _ended(arguments: list[str]) -> int:
 
 def load_commands() -> None:
     """Put the program's commands and those of every domain together; what a domain lacks of them is said in the log."""
+    import importlib
     import logging
 
     from rederive import domains

@@ -4,6 +4,7 @@ import difflib
 import getpass
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -25,8 +26,19 @@ _RUN = "rederive replay "
 
 _FREE_SECONDS = 5.0
 
-START_ANEW = "start a new replay over the same range"
-"""What to do where a capture can't be gone on with."""
+
+def way_on(capture_id: str, state: str) -> str:
+    """What to do with a capture that isn't running, where its run was to go on."""
+    if state == CaptureState.CANCELLED:
+        return f"`rederive captures resume {capture_id}` goes on with it"
+    if state == CaptureState.ROLLING_BACK:
+        return f"finish it: `{rollback_again(capture_id)}`"
+    return "start a new replay over the same range"
+
+
+def rollback_again(capture_id: str) -> str:
+    """The command that goes on with a rollback."""
+    return f"rederive captures rollback {capture_id} --yes"
 
 
 def who() -> str:
@@ -157,7 +169,7 @@ def reopen(connection: Connection, capture_id: str, *, dead: Source[Any] | None 
     )
     capture = find(connection, capture_id)
     if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
-        raise Failed(f"{capture_id} is {capture.state}", mend=START_ANEW)
+        raise Failed(f"{capture_id} is {capture.state}", mend=way_on(capture_id, capture.state))
     return capture
 
 
@@ -184,10 +196,22 @@ def rollback_preview(connection: Connection, capture_id: str) -> dict[str, dict[
 
 
 def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, Taken]]:
-    """Take the capture back; yields (table, what was done) as it goes. Stopped midway, the same words go on."""
+    """Take the capture back; yields (table, what was done) as it goes. Stopped midway, the same words go on.
+
+    Another session's rollback of it is waited for, and may leave nothing to do.
+    """
     domain, of_run = _domain_of(connection, capture_id)
     prepare(connection, domain)
-    return rollback_of.roll_back(connection, domain, capture_id, of_run=of_run)
+    with rolling_back(connection, capture_id) as nothing:
+        if not nothing:
+            yield from rollback_of.roll_back(connection, domain, capture_id, of_run=of_run)
+
+
+@contextmanager
+def rolling_back(connection: Connection, capture_id: str) -> Iterator[str]:
+    """Wait until nobody else rolls the capture back, and keep it so; gives what `nothing_to_take_back` says then."""
+    with stored.rollback_alone(connection, capture_id):
+        yield nothing_to_take_back(connection, capture_id)
 
 
 def _domain_of(connection: Connection, capture_id: str) -> tuple[Domain, bool]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self, get_args
 
 import psycopg
-from confluent_kafka import KafkaException
 
 from producers.sender import Sender
 from producers.topics import behind, ensure_topics, watermarks
@@ -43,7 +42,10 @@ class Lanes:
             workers.stop()
 
     def open(self, connection: psycopg.Connection, name: LaneName, units: int) -> None:
-        """Make the lane ready for so many units: topics, a producer, workers. One that is gets more agents at most."""
+        """Make the lane ready for so many units: topics, a producer, workers. One that is gets more agents at most.
+
+        Away when the broker doesn't answer: what was made until then is found the next time.
+        """
         # What comes from an API comes slowly: one agent has time enough for it.
         fed_by_api = self.capture.source == "api" and name is not LaneName.REPLAY
         agents = min(1 if fed_by_api else self.agents, units)
@@ -93,6 +95,6 @@ class Lanes:
             return not any(
                 behind(kafka, lane.agents, lane.raw) or behind(kafka, lane.sinks, lane.derived) for lane in lanes
             )
-        except (Failed, KafkaException) as error:
-            log.warning("the topics can't be looked at: %s", error)
+        except Failed as error:
+            log.warning("the topics can't be looked at: %s: %s", error.what, error.why)
             return False

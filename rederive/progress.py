@@ -28,7 +28,9 @@ def counts(progress: capture.Progress) -> str:
     known = progress.rows > progress.processed or progress.complete
     units = "" if known else f"{progress.units_done}/{progress.units} units, "
     done = "processed" if progress.read is None else "rows read"
-    return f"{units}{progress.processed}/{total} {done}, {_outcomes(progress)}"
+    gone = progress.units_removed
+    taken_back = f"; {gone} of {progress.units} units were taken back" if gone else ""
+    return f"{units}{progress.processed}/{total} {done}, {_outcomes(progress)}{taken_back}"
 
 
 def _outcomes(progress: capture.Progress) -> str:

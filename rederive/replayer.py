@@ -71,6 +71,7 @@ class Report:
             "errors": p.errors,
             "units": p.units,
             "dead_units": self.dead,
+            "removed_units": p.units_removed,
             "problems": [reason.describe() for reason in self.problems],
         }
 

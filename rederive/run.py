@@ -21,7 +21,7 @@ from rederive.lanes import Lanes
 from rederive.memory import Memory
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
-from schemas.errors import Failed
+from schemas.errors import Away, Failed
 from schemas.lane import LaneName
 from schemas.unit import Delivered
 from store import captures as stored
@@ -80,7 +80,7 @@ class Run:
             log.warning("the last deliveries are not noted and will be sent again: %s", error)
 
     def _until_complete(self, lanes: Lanes) -> Progress:
-        """Step until complete; a database that goes away is waited for."""
+        """Step until complete; a database or a broker that goes away is waited for."""
         step = _Steps(self.capture, lanes, self.listener)
         moved = looked = time.monotonic()
         said = ""
@@ -88,23 +88,24 @@ class Run:
             try:
                 with self._connected() as connection, self.open_source(connection) as source:
                     step.begin(connection, source)
-                    said = ""
                     while not step.complete:
                         lanes.check()
                         if step.advance():
-                            moved = time.monotonic()
+                            moved, said = time.monotonic(), ""
                         elif time.monotonic() - max(moved, looked) > _STALL_SECONDS:
                             looked = time.monotonic()
                             if not step.room() and lanes.nothing_waits():
                                 step.send_again(connection)
                         _give_up_after(moved, step.progress)
                     return step.progress
-            except psycopg.OperationalError as error:
-                why = (str(error).strip() or type(error).__name__).splitlines()[0]
-                if why != said:
-                    log.warning("the database refused or went away, trying again: %s", why)
-                said = why
+            except (psycopg.OperationalError, Away) as error:
+                line = _of_outage(error)
+                if line != said:
+                    log.warning("%s", line)
+                said = line
                 if time.monotonic() - moved > _PATIENCE_SECONDS:
+                    if isinstance(error, Away):
+                        raise
                     raise failure(error, "the replay") from error
                 threading.Event().wait(1.0)
 
@@ -265,10 +266,8 @@ class _Steps:
         state = found.state if found else "gone"
         if state in (CaptureState.RUNNING, CaptureState.COMPLETE):
             return state == CaptureState.COMPLETE
-        again = f"`rederive captures resume {capture_id}` goes on with it"
         raise TakenOverError(
-            f"{capture_id} is {state}: somebody ended it meanwhile",
-            mend=again if state == CaptureState.CANCELLED else captures.START_ANEW,
+            f"{capture_id} is {state}: somebody ended it meanwhile", mend=captures.way_on(capture_id, state)
         )
 
     def _more(self, connection: psycopg.Connection) -> bool:
@@ -292,6 +291,13 @@ class _Steps:
             self._all_sent = False
             self._open_lanes(connection)
         return added > 0
+
+
+def _of_outage(error: psycopg.OperationalError | Away) -> str:
+    if isinstance(error, Away):
+        return f"{error.what}, trying again"
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"the database refused or went away, trying again: {why}"
 
 
 def _give_up_after(moved: float, progress: Progress) -> None:

@@ -56,7 +56,8 @@ class Progress:
     """A capture's counts, summed over its units. Rows: processed = updated + unchanged + skipped + errors.
 
     Of a capture that inserts, `updated` are the new rows, and `read` the source rows that its units have read: one may
-    give several rows, or many give one. `read` is None for all others.
+    give several rows, or many give one. `read` is None for all others. `units_removed` were taken back after they were
+    done: they count as done, their rows not at all.
     """
 
     units: int
@@ -69,6 +70,7 @@ class Progress:
     skipped: int
     errors: int
     read: int | None = None
+    units_removed: int = 0
 
     @property
     def processed(self) -> int:

@@ -3,6 +3,7 @@
 RederiveError
 ├── UsageError              the words of the command are wrong: exit 2
 └── Failed                  the work could not be done or finished with errors: exit 1
+    ├── Away                a service doesn't answer now: a run waits for it
     ├── TakenOverError      somebody else decides about the capture now
     ├── AccessRefused       an API takes no credentials: nothing more can be had of it
     └── DayFailed           one of its answers can't be had: the unit is dead, the others go on
@@ -41,3 +42,7 @@ class UsageError(RederiveError):
 
 class Failed(RederiveError):  # noqa: N818 - reads as what happened
     """The work could not be done, or was done with errors."""
+
+
+class Away(Failed):
+    """A service doesn't answer now. It may by itself: trying again may help, and nobody's doing is needed."""

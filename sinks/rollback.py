@@ -57,7 +57,7 @@ def roll_back(connection: Connection, domain: Domain, capture_id: str, *, of_run
         if not of_run:
             # Nothing would say afterwards that they are still to be run.
             run_steps(connection, domain)
-    yield from ((name, taken) for name, taken in done.items() if taken.keys)
+    yield from ((name, taken) for name, taken in done.items() if taken != Taken())
     if of_run:
         for table in tables:
             for taken in policy_of(table).take_out_run(connection, table, capture_id):

@@ -1,6 +1,7 @@
 """The table of captures: every run, minted once, and where it stands."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -16,11 +17,18 @@ from store import origins, units
 from store.rows import row, rows, value, values
 
 _COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_ids, request"
+# Of what was taken back as a whole, the counts say what it had done; else they are of what is there.
 _COUNTS = """(SELECT count(*) AS units, count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')) AS units_done,
-        count(*) FILTER (WHERE state = 'dead') AS units_dead, coalesce(sum(rows), 0)::int8 AS rows,
-        coalesce(sum(updated), 0)::int8 AS updated, coalesce(sum(unchanged), 0)::int8 AS unchanged,
-        coalesce(sum(skipped), 0)::int8 AS skipped, coalesce(sum(errors), 0)::int8 AS errors
-    FROM rederive.units WHERE capture_id = c.capture_id)"""
+        count(*) FILTER (WHERE state = 'dead') AS units_dead,
+        count(*) FILTER (WHERE state = 'removed') AS units_removed,
+        coalesce(sum(rows) FILTER (WHERE there), 0)::int8 AS rows,
+        coalesce(sum(updated) FILTER (WHERE there), 0)::int8 AS updated,
+        coalesce(sum(unchanged) FILTER (WHERE there), 0)::int8 AS unchanged,
+        coalesce(sum(skipped) FILTER (WHERE there), 0)::int8 AS skipped,
+        coalesce(sum(errors) FILTER (WHERE there), 0)::int8 AS errors
+    FROM rederive.units n, LATERAL (
+        SELECT n.state <> 'removed' OR c.state IN ('rolling-back', 'rolled-back') AS there) t
+    WHERE n.capture_id = c.capture_id)"""
 
 
 class Draft(Protocol):
@@ -37,7 +45,10 @@ class Draft(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A capture with its counts. Times are aware; rows count source rows."""
+    """A capture with its counts. Times are aware; rows count source rows.
+
+    Units that were taken back count as done and, unless the whole capture was, count no rows.
+    """
 
     capture_id: str
     domain: str
@@ -51,6 +62,7 @@ class Listed:
     units: int
     units_done: int
     units_dead: int
+    units_removed: int
     rows: int
     updated: int
     unchanged: int
@@ -239,6 +251,21 @@ def cancel(connection: Connection, capture_id: str) -> int | None:
         if not set_state(connection, capture_id, CaptureState.CANCELLED, CaptureState.RUNNING):
             return None
         return units.cancel(connection, capture_id)
+
+
+@contextmanager
+def rollback_alone(connection: Connection, capture_id: str) -> Iterator[None]:
+    """For as long as the block runs no other session rolls the capture back; one that does is waited for."""
+    connection.execute(f"SELECT pg_advisory_lock({_ROLLBACK})", [capture_id])
+    try:
+        yield
+    finally:
+        # With its session the lock is gone.
+        if not connection.closed:
+            connection.execute(f"SELECT pg_advisory_unlock({_ROLLBACK})", [capture_id])
+
+
+_ROLLBACK = "hashtext('rederive.rollback'), hashtext(%s)"
 
 
 def reopen(

@@ -97,16 +97,19 @@ def lanes(connection: Connection, capture_id: str) -> dict[LaneName, int]:
 
 
 def progress(connection: Connection, capture_id: str) -> Progress:
-    """The capture's counts so far. What was taken back needs no outcome any more."""
+    """The capture's counts so far. What was taken back needs no outcome any more, and counts no rows."""
     found = row(
         connection,
         Progress,
         """SELECT count(*) AS units, count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')) AS units_done,
                   count(*) FILTER (WHERE state = 'dead') AS units_dead,
                   count(*) FILTER (WHERE state = 'planned') AS units_waiting,
-                  coalesce(sum(rows), 0)::int8 AS rows, coalesce(sum(updated), 0)::int8 AS updated,
-                  coalesce(sum(unchanged), 0)::int8 AS unchanged, coalesce(sum(skipped), 0)::int8 AS skipped,
-                  coalesce(sum(errors), 0)::int8 AS errors,
+                  count(*) FILTER (WHERE state = 'removed') AS units_removed,
+                  coalesce(sum(rows) FILTER (WHERE state <> 'removed'), 0)::int8 AS rows,
+                  coalesce(sum(updated) FILTER (WHERE state <> 'removed'), 0)::int8 AS updated,
+                  coalesce(sum(unchanged) FILTER (WHERE state <> 'removed'), 0)::int8 AS unchanged,
+                  coalesce(sum(skipped) FILTER (WHERE state <> 'removed'), 0)::int8 AS skipped,
+                  coalesce(sum(errors) FILTER (WHERE state <> 'removed'), 0)::int8 AS errors,
                   CASE WHEN (SELECT mode FROM rederive.captures WHERE capture_id = %(id)s) = %(insert)s
                        THEN coalesce(sum(rows) FILTER (WHERE state IN ('applied', 'dead')), 0)::int8 END AS read
            FROM rederive.units WHERE capture_id = %(id)s""",

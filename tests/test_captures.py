@@ -26,6 +26,7 @@ SHOWN: dict[str, Any] = {
     "units": 1_200,
     "units_done": 3,
     "units_dead": 0,
+    "units_removed": 0,
     "rows": 153_600,
     "updated": 380,
     "unchanged": 4,

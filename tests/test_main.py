@@ -1,5 +1,6 @@
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -232,3 +233,64 @@ def test_a_reader_that_goes_away_is_no_error_message() -> None:
     script = f"'{sys.executable}' -m rederive --help | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+_INTERRUPTED = """
+import os, runpy, sys
+
+class Midway:
+    def find_spec(self, name, *_):
+        if name == "{module}":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), {number})
+
+sys.meta_path.insert(0, Midway())
+sys.argv = ["rederive", "captures", "list"]
+runpy.run_module("rederive", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["schemas.errors", "rederive.logs", "cyclopts"])
+def test_an_interrupt_while_the_program_is_imported_is_an_interrupt(module: str, number: signal.Signals) -> None:
+    done = _python(_INTERRUPTED.format(module=module, number=int(number)))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted; safe to start again\n")
+
+
+_AGAIN = """
+import atexit, os, sys
+from rederive.__main__ import main
+from rederive.cli.app import app
+
+class Stderr:
+    def write(self, text):
+        if {where!r} == "the message":
+            os.kill(os.getpid(), {number})
+        return os.write(2, text.encode())
+    def flush(self): ...
+
+def act():
+    raise KeyboardInterrupt("go on with: rederive next")
+
+def late():
+    if {where!r} == "the end":
+        os.kill(os.getpid(), {number})
+
+app.command(act, name="act")
+atexit.register(late)
+sys.stderr = Stderr()
+main(["act"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_interrupt_does_not_change_how_a_command_ends(number: signal.Signals) -> None:
+    for where in ("the message", "the end"):
+        done = _python(_AGAIN.format(where=where, number=int(number)))
+        assert (done.returncode, done.stderr) == (130, "interrupted; go on with: rederive next\n"), where
+
+
+def _python(script: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )

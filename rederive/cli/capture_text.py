@@ -23,12 +23,17 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("reason", found["reason"]),
         ("made", f"{clock(found['created_at'])} UTC by {found['who']}, number {found['number']}"),
         ("finished", f"{clock(found['finished_at'])} UTC" if found["finished_at"] else ""),
-        ("units", f"{count(found['units_done'])} of {count(found['units'])} done, {count(found['units_dead'])} dead"),
+        ("units", ", ".join(_units(found))),
         ("rows", f"{count(found['rows'])} planned"),
         ("", ", ".join(f"{count(found[name])} {name}" for name in ("updated", "unchanged", "skipped", "errors"))),
         ("digest", found["digest"]),
     ]
     return [(name, text) for name, text in said if text]
+
+
+def _units(found: Mapping[str, Any]) -> list[str]:
+    said = [f"{count(found['units_done'])} of {count(found['units'])} done", f"{count(found['units_dead'])} dead"]
+    return [*said, f"{count(found['units_removed'])} taken back"] if found["units_removed"] else said
 
 
 def asked(request: Mapping[str, Any]) -> str:

@@ -145,6 +145,8 @@ def rollback(
 
     What other captures and writers outside have said since stays. Stopped midway, the same words go on.
     """
+    import psycopg
+
     from rederive import captures as ledger
     from rederive.cli.output import confirmed, print_json, print_table, stderr, stdout
     from rederive.database import opened
@@ -172,16 +174,22 @@ def rollback(
             print_table(f"Rollback of {capture}", *_rollback_table(expected))
             if not confirmed(f"roll back {capture}?"):
                 return 1
-        done = dict.fromkeys(expected, Taken())
+        done: dict[str, Taken] = {}
         try:
-            for table, taken in ledger.rollback(connection, capture):
-                done[table] = done.get(table, Taken()) + taken
-                stderr.print(f"{table}: {done[table].keys} keys folded")
+            with ledger.rolling_back(connection, capture) as nothing:
+                for table, taken in ledger.rollback(connection, capture):
+                    done[table] = done.get(table, Taken()) + taken
+                    stderr.print(f"{table}: {done[table].keys} keys folded")
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"go on with: rederive captures rollback {capture} --yes") from None
-    tables = {table: taken.counts() for table, taken in done.items()}
+            raise KeyboardInterrupt(f"go on with: {ledger.rollback_again(capture)}") from None
+        except psycopg.Error:
+            stderr.print(f"what is taken back stays so; go on with: {ledger.rollback_again(capture)}")
+            raise
+    tables = {table: done.get(table, Taken()).counts() for table in expected}
     if json:
         print_json({"capture_id": capture, "state": "rolled-back", "tables": tables})
+    elif nothing:
+        stdout.print(nothing)
     elif any(taken.entries for taken in done.values()):
         print_table(f"Rolled back: {capture}", *_rollback_table(tables))
     else:

@@ -16,8 +16,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from processors.finra.process import process
 from producers.source import Refusal, Source
 from rederive import captures
+from rederive.cli.capture_text import facts
 from rederive.database import connect
 from rederive.finra.week import week
+from rederive.progress import counts
 from rederive.replayer import Replayer
 from rederive.run import TakenOverError, _Steps
 from rederive.settings import Settings
@@ -28,9 +30,11 @@ from schemas.plan import PlannedUnit
 from schemas.unit import Origin, Unit
 from sinks.apply import Result, apply
 from sinks.policies import prepare
+from store import captures as stored_captures
 from store import units
 from tests.finra.runs import Walk, asked, plan, weeks, write
 from tests.finra.test_runs import everything
+from tests.program import start
 from tests.wait import until
 
 pytestmark = pytest.mark.services
@@ -174,6 +178,48 @@ def beside(migrated: str) -> Iterator[Beside]:
 
     with ThreadPoolExecutor(4) as pool:
         yield lambda what: pool.submit(act, what)
+
+
+def test_of_two_rollbacks_at_once_the_second_says_that_it_is_done(
+    settings: Settings, migrated: str, runs: tuple[str, str], beside: Beside
+) -> None:
+    _, run = runs
+    with connect(migrated, application="tests") as connection:
+        with connect(migrated, application="holder", autocommit=False) as holder:
+            holder.execute("SELECT FROM core_manifest FOR UPDATE")
+            first = beside(lambda other: dict(captures.rollback(other, run)))
+            in_the_way(connection, "transactionid")
+            second = start(settings, "captures", "rollback", run, "--yes")
+            in_the_way(connection, "advisory")
+        said, problem = second.communicate(timeout=60)
+        assert second.returncode == 0, problem
+        assert said == f"{run} is rolled back already, there is nothing more to take back\n"
+        assert first.result(30)["finra_otc_transparency_raw"].deleted > 0
+
+
+def test_units_that_were_taken_back_count_no_rows(settings: Settings, migrated: str, tmp_path: Path) -> None:
+    write(tmp_path / "weekly", WEEKS[:1])
+    with connect(migrated, application="tests") as connection:
+        prepare(connection, FINRA)
+        walk = Merged(connection, asked(tmp_path / "weekly"))
+        (unit,) = walk.units("planned")
+        walk.answer(unit)
+        there = units.progress(connection, walk.run)
+        assert (there.units_removed, there.updated > 0) == (0, True)
+        captures.cancel(connection, walk.run)
+        ((raw,),) = connection.execute(_RAW, [walk.run]).fetchall()
+        assert dict(captures.rollback(connection, raw))["finra_otc_transparency_raw"].deleted > 0
+
+        found = captures.reopen(connection, walk.run)
+        assert stored_captures.finish(connection, found.capture_id)
+        report = Replayer(settings, migrated).run(captures.find(connection, walk.run), lambda _: None)
+        assert counts(report.progress) == (
+            "0/0 rows read, 0 new rows, 0 rejected, 0 errors; 1 of 1 units were taken back"
+        )
+        assert (report.describe()["removed_units"], report.describe()["updated"]) == (1, 0)
+        (listed,) = stored_captures.listed(connection, limit=1)
+        assert (listed.units_removed, listed.rows, listed.updated) == (1, 0, 0)
+        assert ("units", "1 of 1 done, 0 dead, 1 taken back") in facts(captures.shown(connection, walk.run))
 
 
 def test_what_is_planned_on_is_not_taken_back(

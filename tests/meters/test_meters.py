@@ -138,13 +138,13 @@ def test_files_make_totals_of_days_and_what_follows_from_them(
 def test_lines_are_computed_without_services(database: psycopg.Connection, settings: Settings) -> None:  # noqa: ARG001
     done = subprocess.run(
         [sys.executable, "-m", "rederive", "compute", "meters"],
-        input=b'{"kind":"month","capture":"c","observed":"2026-03-01T00:00:00+00:00"}\nnothing\n',
+        input=b'{"kind":"table","capture":"c","observed":"2026-03-01T00:00:00+00:00"}\nnothing\n',
         capture_output=True,
         env=environment(settings),
         check=False,
     )
     assert done.returncode == 1
-    assert b"line 2: " in done.stderr
+    assert b"line 2 is no reading" in done.stderr
 
 
 def test_replays_have_a_python_api(database: psycopg.Connection, settings: Settings) -> None:

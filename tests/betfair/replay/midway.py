@@ -29,6 +29,12 @@ _SINK_WAITS = """
     WHERE datname = current_database() AND application_name LIKE 'rederive sink%' AND wait_event_type = 'Lock'"""
 
 
+def sink_waits(url: str) -> None:
+    """Until a sink stands at a lock."""
+    with connect(url, application="tests") as looking:
+        until(lambda: (looking.execute(_SINK_WAITS).fetchone() or (0,))[0], 60, "no sink came to what is held")
+
+
 class Held:
     """The lock: `reached` waits until a sink stands at it, `release` lets it go on."""
 
@@ -38,8 +44,7 @@ class Held:
         self._connection.execute("SELECT FROM market_derived_metrics WHERE snapshot_id = %s FOR UPDATE", [snapshot_id])
 
     def reached(self) -> None:
-        with connect(self._url, application="tests") as looking:
-            until(lambda: (looking.execute(_SINK_WAITS).fetchone() or (0,))[0], 60, "no sink came to the held row")
+        sink_waits(self._url)
 
     def release(self) -> None:
         with suppress(psycopg.Error):

@@ -4,6 +4,8 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -11,11 +13,14 @@ import pytest
 from pydantic import SecretStr
 
 from rederive import local
+from rederive.database import connect
+from rederive.logs import newest
 from rederive.migrate import migrate
 from rederive.settings import Settings
 from rederive.status import look
+from samples.finra.files import FinraFiles
 from schemas.betfair.tables import SCOPES
-from tests.betfair.replay.midway import held, running
+from tests.betfair.replay.midway import held, running, sink_waits
 from tests.betfair.replay.stored import counts, nulls, scalar
 from tests.betfair.reports.made import many
 from tests.program import last_object, workers
@@ -117,6 +122,28 @@ def test_postgres_is_restarted_midway(own: Own) -> None:
         assert nulls(connection, SCOPES["l3"]) == (0, 0, 0)
         twice = "SELECT count(*) FROM rederive.market_derived_metrics_history GROUP BY capture_id, snapshot_id"
         assert scalar(connection, f"SELECT max(count) FROM ({twice}) h") == 1
+
+
+def test_the_broker_is_killed_before_a_run_opens_its_next_lane(own: Own, tmp_path: Path) -> None:
+    week = date(2025, 1, 3)
+    file = FinraFiles(symbols=5, rows=20).file(week, "OTC")
+    (tmp_path / file.name).write_bytes(file.content)
+    words = ("replay", "finra", "--source", str(tmp_path), "--from", str(week), "--to", str(week), "--json")
+    with connect(own.url, application="holder", autocommit=False) as holder:
+        # The sink stands at the rows of the file; what follows from them goes another way.
+        holder.execute("LOCK TABLE finra_otc_transparency_raw IN SHARE MODE")
+        with running(own.settings, *words) as run:
+            sink_waits(own.url)
+            own.end("kafka", signal.SIGKILL)
+            holder.rollback()
+            log = until(lambda: newest(own.settings.home, "finra"), 10, "there is no log")
+            until(lambda: "trying again" in log.read_text() or run.poll() is not None, 60, "nothing is said")
+            own.back()
+            found = _finished(run)
+    assert log.read_text().count("does not answer, trying again") == 1
+    assert (found["errors"], found["dead_units"]) == (0, 0)
+    with psycopg.connect(own.url) as connection:
+        assert scalar(connection, "SELECT count(DISTINCT stage) FROM rederive.units WHERE state = 'applied'") > 1
 
 
 def test_workers_end_by_themselves_when_everything_goes_at_once(own: Own) -> None:

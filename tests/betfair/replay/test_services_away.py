@@ -1,18 +1,24 @@
 """A service that is away before a run begins, or when it has just ended."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
 import rederive.replayer
-from producers.source import Request
+import rederive.run
+from producers.source import Request, Services, Source, open_source
+from rederive.lanes import Lanes
 from rederive.replayer import Replayer
+from rederive.run import Run
 from rederive.settings import Endpoints, Settings
-from schemas.betfair.tables import SCOPES
+from schemas.betfair.tables import BETFAIR, SCOPES
 from schemas.capture import Capture
-from schemas.errors import Failed
+from schemas.errors import Away, Failed
 from schemas.table import Mode
 from store import captures as stored
 from tests.betfair.replay.stored import scalar
@@ -107,3 +113,43 @@ def test_the_report_waits_for_the_database(
     finally:
         logger.removeHandler(closed)
         closed.allow(allowed=True)
+
+
+class _Lanes(Lanes):
+    """A broker that doesn't answer when a lane is opened, so many times; then every unit is applied at once."""
+
+    def __init__(self, settings: Settings, capture: Capture, away: int) -> None:
+        super().__init__(settings, capture, 1)
+        self.left = away
+
+    def open(self, connection: psycopg.Connection, *_: object) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise Away("Kafka at somewhere does not answer", why="no word", mend="start it")
+        connection.execute("UPDATE rederive.units SET state = 'applied', updated = rows")
+
+
+def test_a_broker_that_is_away_when_a_lane_opens_is_waited_for(
+    settings: Settings,
+    connection: psycopg.Connection,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    many(connection, 10, 10, SCOPES["l1"])
+    capture, _ = Replayer(settings, database_url).mint(REQUEST, "table", dry_run=False, reason="")
+
+    @contextmanager
+    def source(opened: psycopg.Connection) -> Iterator[Source[Any]]:
+        yield open_source(BETFAIR, "table", Services(opened, lambda: opened, settings.kafka_config()))
+
+    run = Run(settings, database_url, capture, source, lambda _: None, 1)
+    monkeypatch.setattr(rederive.run, "_PATIENCE_SECONDS", 0.0)
+    with pytest.raises(Away, match="Kafka at somewhere does not answer"):
+        run._until_complete(_Lanes(settings, capture, 1))
+
+    monkeypatch.undo()
+    caplog.clear()
+    assert run._until_complete(_Lanes(settings, capture, 2)).updated == 10
+    said = [record.getMessage() for record in caplog.records if "trying again" in record.getMessage()]
+    assert said == ["Kafka at somewhere does not answer, trying again"]
