@@ -111,7 +111,8 @@ def test_a_restated_week_renews_what_follows_and_is_rolled_back(
     twice = rederive(settings, "captures", "rollback", row[0], "--yes").stdout
     assert twice == f"{row[0]} is rolled back already, there is nothing more to take back\n"
     told = last_object(rederive(settings, "captures", "rollback", row[0], "--json").stdout)
-    assert told == {"capture_id": row[0], "state": "rolled-back", "tables": {}}
+    assert (told["capture_id"], told["state"]) == (row[0], "rolled-back")
+    assert not any(any(counts.values()) for counts in told["tables"].values()), told["tables"]
     missing = rederive(settings, "captures", "rollback", f"{row[0]}0", "--yes", code=1).stderr
     assert "there is no capture" in missing
 
