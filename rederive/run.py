@@ -4,7 +4,6 @@ Progress is what the units table says, so a run can be killed and resumed at any
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -107,7 +106,7 @@ class Run:
                     if isinstance(error, Away):
                         raise
                     raise failure(error, "the replay") from error
-                threading.Event().wait(1.0)
+                time.sleep(1.0)
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
@@ -128,15 +127,9 @@ class Run:
     def _locked(self, connection: psycopg.Connection) -> bool:
         """Lock the capture; a session that has just gone may hold it a moment longer."""
         deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            row = connection.execute(
-                "SELECT pg_try_advisory_lock(hashtext('rederive.run'), %s)", [self.capture.number]
-            ).fetchone()
-            if row is not None and row[0]:
-                return True
-            if time.monotonic() > deadline:
-                return False
-            threading.Event().wait(0.1)
+        while not (locked := stored.lock_run(connection, self.capture.number)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return locked
 
 
 class _Steps:
@@ -187,7 +180,7 @@ class _Steps:
         if time.monotonic() - self._looked >= _PROGRESS_SECONDS:
             return self._look(self._connection) or moved
         if not moved:
-            threading.Event().wait(0.02)
+            time.sleep(0.02)
         return moved
 
     def _mark(self, connection: psycopg.Connection) -> None:

@@ -113,7 +113,7 @@ def say_plan(made: "PlanHead") -> None:
     from rederive.progress import counted
     from schemas.domain import LOG
 
-    log = logging.getLogger("rederive.replay")
+    log = logging.getLogger("rederive.replayer")
     counts = {LOG: ("record", "to replay"), **domains.find(made.domain).counts}
     one, to = counts.get(made.source, ("record", f"of {made.source}"))
     log.info("Found %s %s", counted(made.found, one), to)

@@ -173,7 +173,7 @@ def _warn(calc: str, version: str) -> None:
     from schemas.finra.versions import check_deprecation_warning
 
     if warning := check_deprecation_warning(calc, version):
-        logging.getLogger("rederive.replay").warning("%s", warning)
+        logging.getLogger("rederive.replayer").warning("%s", warning)
 
 
 @replay.command(name="finra")

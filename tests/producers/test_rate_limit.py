@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
+from statistics import median
 
 import psycopg
 import pytest
@@ -197,4 +198,5 @@ def test_the_api_is_asked_twice_a_second(opened: Callable[..., RateLimit]) -> No
         starts = sorted(request.at for request in server.requests)
         assert server.too_early == 0
     assert len(starts) == api.requests == len(days) + 2
-    assert (starts[-1] - starts[0]) / (len(starts) - 1) <= 0.6
+    # The median: a busy machine holds single ones up.
+    assert median(after - before for before, after in pairwise(starts)) <= 0.6

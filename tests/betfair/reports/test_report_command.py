@@ -120,7 +120,7 @@ def test_missing_tables_and_columns_name_the_migration(
     filled.execute("ALTER TABLE market_derived_metrics DROP COLUMN draw_spread")
     with pytest.raises(Failed, match="draw_spread") as caught:
         run("null-audit")
-    assert caught.value.mend == "run `rederive migrate`"
+    assert "run `rederive migrate`" in caught.value.mend
     filled.execute("DROP TABLE market_derived_metrics CASCADE")
     monkeypatch.setenv("REDERIVE_DATABASE_URL", database_url)
     for words in (
@@ -132,7 +132,7 @@ def test_missing_tables_and_columns_name_the_migration(
     ):
         with pytest.raises(Failed, match=r"market_derived_metrics") as caught:
             run(*words)
-        assert caught.value.mend == "run `rederive migrate`"
+        assert "run `rederive migrate`" in caught.value.mend
 
 
 @pytest.mark.parametrize("words", [("null-audit",), ("ladder-availability",), ("checkpoints", "1.1"), ("spot-check",)])
