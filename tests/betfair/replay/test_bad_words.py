@@ -102,7 +102,7 @@ def test_what_is_not_there(nowhere: Settings, settings: Settings, connection: ps
 
     # A broker that doesn't answer: nothing is begun.
     offline = settings.model_copy(update={"kafka_bootstrap": nowhere.kafka_bootstrap})
-    said = ("Kafka at 127.0.0.1:1 does not answer", "do:")
-    _refused(offline, "replay", "betfair", "--columns", "l1", code=1, said=said)
+    away = ("Kafka at 127.0.0.1:1 does not answer", "do:")
+    _refused(offline, "replay", "betfair", "--columns", "l1", code=1, said=away)
     assert rows(connection) == before
     assert scalar(connection, "SELECT max(number) FROM rederive.captures") == int(outside["capture_id"].split("-")[-1])
