@@ -24,7 +24,7 @@ FORMULAS = {
 GENERIC = ["tests/engine/test_engine.py", "tests/test_wire.py", "tests/test_main.py", "tests/test_generic_code.py"]
 """Tests that need no service; those of them that name the domain are left out."""
 
-OF_IT = {"betfair": "bet or null-audit", "finra": "finra", "racing": "racing"}
+OF_IT = {"betfair": "bet or null-audit or spot-check", "finra": "finra or rejects", "racing": "racing"}
 """What names of generic tests hold that ask for a domain's own commands."""
 
 _IMPORT_ALL = """

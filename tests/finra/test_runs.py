@@ -112,7 +112,7 @@ def test_a_restated_week_renews_what_follows_and_is_rolled_back(
     assert twice == f"{row[0]} is rolled back already, there is nothing more to take back\n"
     told = last_object(rederive(settings, "captures", "rollback", row[0], "--json").stdout)
     assert (told["capture_id"], told["state"]) == (row[0], "rolled-back")
-    assert {count for counts in told["tables"].values() for count in counts.values()} == {0}  # type: ignore[attr-defined]
+    assert {count for counts in told["tables"].values() for count in counts.values()} <= {0}  # type: ignore[attr-defined]
     missing = rederive(settings, "captures", "rollback", f"{row[0]}0", "--yes", code=1).stderr
     assert "there is no capture" in missing
 
