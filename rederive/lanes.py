@@ -14,6 +14,7 @@ from rederive.logs import run_log
 from rederive.settings import Settings
 from rederive.workers import Role, Workers
 from schemas.capture import Capture
+from schemas.domain import API
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import PlannedUnit
@@ -47,7 +48,7 @@ class Lanes:
         Away when the broker doesn't answer: what was made until then is found the next time.
         """
         # What comes from an API comes slowly: one agent has time enough for it.
-        fed_by_api = self.capture.source == "api" and name is not LaneName.REPLAY
+        fed_by_api = self.capture.source == API and name is not LaneName.REPLAY
         agents = min(1 if fed_by_api else self.agents, units)
         if name in self._open:
             self._open[name][1].grow(agents)

@@ -16,8 +16,8 @@ from schemas.table import Step, Table
 Part = str
 """A part of a domain by name: "module:attribute"."""
 
-TABLE, LOG = "table", "log"
-"""Names that sources have in every domain that has such a source."""
+TABLE, LOG, API = "table", "log", "api"
+"""Names that sources have in every domain that has such a source; what comes from an API comes slowly."""
 
 
 def load(part: Part) -> Any:  # noqa: ANN401 - whatever stands there

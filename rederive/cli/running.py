@@ -111,7 +111,7 @@ def say_plan(made: "PlanHead") -> None:
 
     from rederive import domains
     from rederive.progress import counted
-    from schemas.domain import LOG
+    from schemas.domain import API, LOG
 
     log = logging.getLogger("rederive.replayer")
     counts = {LOG: ("record", "to replay"), **domains.find(made.domain).counts}
@@ -131,7 +131,7 @@ def say_plan(made: "PlanHead") -> None:
         more = f" and {len(nulls) - len(most)} more" if len(nulls) > len(most) else ""
         log.info("NULLs among them: %s%s", ", ".join(f"{name} {count}" for name, count in most), more)
     for note in made.notes:
-        log.log(logging.INFO if made.source == "api" else logging.WARNING, "%s", note)
+        log.log(logging.INFO if made.source == API else logging.WARNING, "%s", note)
 
 
 def shown(made: "Plan[Any]", *, json: bool) -> int | None:
