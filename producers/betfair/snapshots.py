@@ -21,9 +21,6 @@ PAGE_ROWS = 20_000
 # Postgres compresses wide rows; what is stored small may be this many times larger as text.
 _COMPRESSED_FROM, _COMPRESSION = 1_800, 4
 
-# The first half is for the index on snapshot_at, which the row comparison can't use.
-_AFTER = " AND s.snapshot_at >= %(after_at)s AND (s.snapshot_at, s.snapshot_id) > (%(after_at)s, %(after_id)s)"
-
 _Place = tuple[datetime, int]
 
 
@@ -34,7 +31,7 @@ class Snapshots(Locator):
 
 
 class SnapshotTable(Source[Snapshots]):
-    """Snapshots in (snapshot_at, snapshot_id) order, in keyset pages; payloads pass through as text, never parsed."""
+    """Snapshots in (snapshot_at, snapshot_id) order, in pages; payloads pass through as text, never parsed."""
 
     locator = Snapshots
 
@@ -136,31 +133,18 @@ class SnapshotTable(Source[Snapshots]):
 
     def _picked(self, request: Request) -> Iterator[list[tuple[_Place, int]]]:
         """Pages of (place, size in bytes, about) in (snapshot_at, snapshot_id) order."""
-        after: _Place | None = None
         unproven = f" AND NOT {found_nothing(request.columns)}" if self._proven else ""
-        total = 0
-        while True:
-            wanted = PAGE_ROWS if request.limit is None else min(PAGE_ROWS, request.limit - total)
-            if wanted <= 0:
-                return
-            page = self.connection.execute(
+        # One query for all pages: asked for page by page, the planner may sort the rest of the table each time.
+        with self.connection.cursor(name="rederive_picked", withhold=True) as picked:
+            picked.execute(
                 f"""SELECT s.snapshot_at, s.snapshot_id, pg_column_size(s.raw_payload)
                     FROM market_book_snapshots s LEFT JOIN market_derived_metrics d USING (snapshot_id)
-                    WHERE {_where(request)}{unproven}{_AFTER if after else ""}
-                    ORDER BY s.snapshot_at, s.snapshot_id LIMIT %(wanted)s""",
-                {
-                    **_parameters(request),
-                    "after_at": after[0] if after else None,
-                    "after_id": after[1] if after else None,
-                    "wanted": wanted,
-                },
-            ).fetchall()
-            if page:
+                    WHERE {_where(request)}{unproven}
+                    ORDER BY s.snapshot_at, s.snapshot_id LIMIT %(limit)s""",
+                {**_parameters(request), "limit": request.limit},
+            )
+            while page := picked.fetchmany(PAGE_ROWS):
                 yield [((at, key), _weight(stored or 0)) for at, key, stored in page]
-            total += len(page)
-            if len(page) < wanted:
-                return
-            after = (page[-1][0], page[-1][1])
 
     def _count_nulls(self, request: Request, units: list[PlannedUnit[Snapshots]]) -> dict[str, int]:
         counts = ", ".join(f"count(*) - count(d.{name})" for name in request.columns)
