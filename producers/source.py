@@ -100,13 +100,14 @@ class Page(Generic[L]):
 class Services:
     """What a source may read from: a connection and how to make more, Kafka as librdkafka clients take it.
 
-    `prefix` is what the deployment's topics begin with.
+    `prefix` is what the deployment's topics begin with. With `dry` a source changes no row of a table, its own neither.
     """
 
     connection: Connection
     connect: Callable[[], Connection] = field(repr=False)
     kafka: Mapping[str, str] = field(repr=False)
     prefix: str = ""
+    dry: bool = False
 
 
 class Source(ABC, Generic[L]):

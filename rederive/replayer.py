@@ -95,9 +95,12 @@ class Replayer:
         with connect(self.database_url, application=f"rederive {doing}") as connection, explained(f"the {doing}"):
             yield connection
 
-    def plan(self, request: Request, source: str) -> Plan[Any]:
-        """What the request means now."""
-        with self.connected("plan") as connection, closing(self._source(connection, request.domain, source)) as opened:
+    def plan(self, request: Request, source: str, *, dry: bool = True) -> Plan[Any]:
+        """What the request means now. Changes no row; without `dry` a source may keep what it has found out."""
+        with (
+            self.connected("plan") as connection,
+            closing(self._source(connection, request.domain, source, dry=dry)) as opened,
+        ):
             return make_plan(opened, request)
 
     def check(self, plan: Plan[Any]) -> None:
@@ -110,11 +113,11 @@ class Replayer:
             why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
             raise Failed("the plan is stale", why=why, mend=mend)
 
-    def _source(self, connection: psycopg.Connection, domain: str, source: str) -> Source[Any]:
+    def _source(self, connection: psycopg.Connection, domain: str, source: str, *, dry: bool) -> Source[Any]:
         def another() -> psycopg.Connection:
             return connect(self.database_url, application="rederive producer")
 
-        services = Services(connection, another, self.settings.kafka_config(), self.settings.topic_prefix)
+        services = Services(connection, another, self.settings.kafka_config(), self.settings.topic_prefix, dry)
         return open_source(domains.find(domain), source, services)
 
     def mint(
@@ -139,7 +142,7 @@ class Replayer:
             for other in captures.said_unfinished(connection, asked.domain):
                 log.warning("%s", other)
             named = asked.source if isinstance(asked, Plan) else source
-            with closing(self._source(connection, asked.domain, named)) as opened:
+            with closing(self._source(connection, asked.domain, named, dry=dry_run)) as opened:
                 if not isinstance(asked, Plan):
                     return mint(DraftOfSource(opened, asked))
                 with connection.transaction():
@@ -157,7 +160,7 @@ class Replayer:
         if not dead:
             return captures.reopen(connection, capture_id)
         found = captures.find(connection, capture_id)
-        with closing(self._source(connection, found.domain, found.source)) as source:
+        with closing(self._source(connection, found.domain, found.source, dry=found.dry_run)) as source:
             return captures.reopen(connection, capture_id, dead=source)
 
     def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
@@ -217,7 +220,7 @@ class Replayer:
 
     def _run(self, capture: Capture, listener: Listener, agents: int) -> None:
         def opened(connection: psycopg.Connection) -> closing[Source[Any]]:
-            return closing(self._source(connection, capture.domain, capture.source))
+            return closing(self._source(connection, capture.domain, capture.source, dry=capture.dry_run))
 
         with explained("the replay"):
             Run(self.settings, self.database_url, capture, opened, listener, agents)()

@@ -50,11 +50,11 @@ def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequ
     """Apply results of one capture; a unit that the database refuses is found by halving and made dead, whole.
 
     A row whose source row isn't there (any more) is a skip of its own and no reason to refuse its unit.
-    psycopg.Error other than of SQLSTATE classes 22 and 23 passes through with nothing written.
+    psycopg.Error other than of SQLSTATE classes 22, 23 and 54 passes through with nothing written.
     """
     try:
         return _apply_together(connection, domain, capture_id, results)
-    except (psycopg.DataError, psycopg.IntegrityError, _UnreadableError) as error:
+    except _REFUSALS as error:
         # More may go before the next try: each has fewer rows than the last.
         if isinstance(error, psycopg.errors.ForeignKeyViolation) and (
             left := _without_gone(connection, domain, results)
@@ -86,6 +86,16 @@ _UNFIT = (ValueError, KeyError, TypeError, OverflowError, struct.error)
 
 class _UnreadableError(Exception):
     """An outcome whose rows don't fit the table spec."""
+
+
+# Of class 54 what a value brings about: one too long for an index, one nested too deeply.
+_REFUSALS = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+    _UnreadableError,
+)
 
 
 def _apply_together(connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result]) -> Applied:

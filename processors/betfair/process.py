@@ -23,6 +23,9 @@ Values = list[float | None]
 MAX_LINES = 50_000
 """Lines of a unit at most: a payload of a usual size is 1 kB and more, far more lines are no snapshots."""
 
+MAX_MARKET_ID = 2_000
+"""Bytes of a market's id at most: it stands in an index, whose entries Postgres limits to a third of a page."""
+
 _INT8 = 2**63
 _RISKS = frozenset(f"{role}_risk" for role in ROLES)
 
@@ -188,6 +191,8 @@ def _identity(row: dict[str, Any]) -> tuple[int, str, str]:
         raise ValueError(f"snapshot_at is {snapshot_at!r}, not ISO 8601 text with an offset")
     if type(market_id) is not str or not market_id or not market_id.isprintable():
         raise ValueError(f"market_id is {market_id!r}, not a printable text")
+    if len(market_id) > MAX_MARKET_ID // 4 and (size := len(market_id.encode())) > MAX_MARKET_ID:
+        raise ValueError(f"market_id is {market_id[:40]!r}…, of {size:,} bytes, more than {MAX_MARKET_ID:,}")
     return snapshot_id, snapshot_at, market_id
 
 

@@ -10,6 +10,8 @@ from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
 
+from schemas.racing.tables import MAX_ID
+
 INT4 = 2**31
 
 _INTEGER = re.compile(r"[+-]?[0-9]+").fullmatch
@@ -52,9 +54,9 @@ def _at_most(text: str | None, limit: int) -> str | None:
 def identifier(text: str | None) -> str | None:
     """An id: at most 50 characters."""
     # Called for each id of each runner: the usual case must cost nothing.
-    if text is None or len(text) <= 50:
+    if text is None or len(text) <= MAX_ID:
         return text
-    return _at_most(text, 50)
+    return _at_most(text, MAX_ID)
 
 
 @lru_cache(_KEPT)

@@ -40,7 +40,7 @@ class RacingDays(Source[Ask | Place]):
     def __init__(self, domain: Domain, services: Services) -> None:
         super().__init__(domain, services)
         self._log = LogSource(domain, services)
-        self._index = RacingIndex(services.connection, services.prefix, services.kafka)
+        self._index = RacingIndex(services.connection, services.prefix, services.kafka, dry=services.dry)
         self._fetcher: Fetcher | None = None
         self._fetched: dict[int, Fetched] = {}
         self._to_fetch = self._to_read = 0
@@ -203,7 +203,7 @@ class RacingLog(LogSource):
 
     def __init__(self, domain: Domain, services: Services) -> None:
         super().__init__(domain, services)
-        self._index = RacingIndex(services.connection, services.prefix, services.kafka)
+        self._index = RacingIndex(services.connection, services.prefix, services.kafka, dry=services.dry)
 
     def pages(self, request: Request) -> Iterator[Page[Any]]:
         """A unit per record sent in [start, end), then one per later fetch of the same days."""

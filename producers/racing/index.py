@@ -18,14 +18,12 @@ from producers.log import Place
 from producers.records import Records
 from producers.topics import topic_id
 from schemas.lane import Lane, LaneName
-from schemas.racing.tables import KINDS, RACING, Kind
+from schemas.racing.tables import KINDS, MAX_ID, RACING, Kind
 
 log = logging.getLogger(__name__)
 
-_INSERT = """
-    INSERT INTO rederive.racing_records (topic_id, partition, record_offset, kind, date, horse_id, regions, fetched_at,
-        races, runners, bytes, capture_id)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+_KEPT = "rederive.racing_records"
+_COPY = "pg_temp.racing_records"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +62,22 @@ class Day:
 
 
 class RacingIndex:
-    """The index, for one deployment's topics."""
+    """The index, for one deployment's topics. With `dry` what it lacks is added to a copy that the connection has."""
 
-    def __init__(self, connection: Connection, prefix: str, kafka: Mapping[str, str]) -> None:
+    def __init__(self, connection: Connection, prefix: str, kafka: Mapping[str, str], *, dry: bool = False) -> None:
         self._connection, self._kafka = connection, kafka
+        self._dry, self._table = dry, _COPY if dry else _KEPT
         self._topics = {name: Lane(RACING.name, name, prefix).raw for name in RACING.kept}
         self._ids: dict[LaneName, str] = {}
 
     def index(self) -> int:
         """Bring the index up to what the logs hold now; return how many records were missing."""
+        if self._dry:
+            self._connection.execute(
+                f"""DROP TABLE IF EXISTS {_COPY};
+                    CREATE TEMP TABLE racing_records (LIKE {_KEPT} INCLUDING ALL);
+                    INSERT INTO {_COPY} SELECT * FROM {_KEPT}"""
+            )
         return sum(self._index(name) for name in self._topics)
 
     def _id(self, name: LaneName) -> str:
@@ -107,13 +112,13 @@ class RacingIndex:
         That is what somebody has deleted, or what a broker has lost when it crashed: other records come to stand there.
         """
         noted = self._connection.execute(
-            "SELECT max(record_offset) FROM rederive.racing_records WHERE (topic_id, partition) = (%s, %s)",
+            f"SELECT max(record_offset) FROM {self._table} WHERE (topic_id, partition) = (%s, %s)",
             [self._id(name), partition],
         ).fetchone()
         low, high = records.watermarks(partition)
         gone = self._connection.execute(
             # Not what others have noted since: it may stand beyond `high` rightly.
-            """DELETE FROM rederive.racing_records WHERE (topic_id, partition) = (%s, %s) AND record_offset <= %s
+            f"""DELETE FROM {self._table} WHERE (topic_id, partition) = (%s, %s) AND record_offset <= %s
                    AND (record_offset < %s OR record_offset >= %s)""",
             [self._id(name), partition, noted[0] if noted else None, low, high],
         ).rowcount
@@ -123,8 +128,8 @@ class RacingIndex:
 
     def _missing(self, name: LaneName, partition: int, low: int, high: int) -> list[int]:
         rows = self._connection.execute(
-            """SELECT o FROM generate_series(%(low)s::int8, %(high)s::int8 - 1) AS o
-               WHERE NOT EXISTS (SELECT FROM rederive.racing_records
+            f"""SELECT o FROM generate_series(%(low)s::int8, %(high)s::int8 - 1) AS o
+               WHERE NOT EXISTS (SELECT FROM {self._table}
                                  WHERE (topic_id, partition, record_offset) = (%(topic)s, %(partition)s, o))
                ORDER BY o""",
             {"low": low, "high": high, "topic": self._id(name), "partition": partition},
@@ -138,7 +143,9 @@ class RacingIndex:
     def _add(self, name: LaneName, partition: int, offset: int, answer: Answer | None, capture_id: str | None) -> None:
         said = answer or Answer("", None, (), datetime.now(UTC))
         self._connection.execute(
-            _INSERT,
+            f"""INSERT INTO {self._table} (topic_id, partition, record_offset, kind, date, horse_id, regions,
+                    fetched_at, races, runners, bytes, capture_id)
+                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
             [
                 self._id(name), partition, offset, said.kind or None, said.day, said.horse_id, list(said.regions),
                 said.fetched_at, said.races, said.runners, said.size, capture_id,
@@ -149,8 +156,8 @@ class RacingIndex:
         """Each day of the range, both ends included, by day and then kind, with what is kept of it for all regions."""
         kept: dict[tuple[date, Kind], list[tuple[Place, Answer]]] = defaultdict(list)
         rows = self._connection.execute(
-            """SELECT kind, date, regions, fetched_at, races, runners, bytes, partition, record_offset
-               FROM rederive.racing_records
+            f"""SELECT kind, date, regions, fetched_at, races, runners, bytes, partition, record_offset
+               FROM {self._table}
                WHERE topic_id = %s AND date BETWEEN %s AND %s AND kind = ANY(%s) AND regions @> %s
                ORDER BY fetched_at, record_offset""",
             [self._id(LaneName.LOG), start, end, list(kinds), list(regions)],
@@ -165,11 +172,11 @@ class RacingIndex:
     def later(self, ranges: Mapping[int, tuple[int, int]]) -> list[Place]:
         """Records outside `ranges` (offsets [first, last) by partition) that hold a later fetch of a day in them."""
         rows = self._connection.execute(
-            """WITH range AS (SELECT * FROM unnest(%(partitions)s::int4[], %(firsts)s::int8[], %(lasts)s::int8[])
+            f"""WITH range AS (SELECT * FROM unnest(%(partitions)s::int4[], %(firsts)s::int8[], %(lasts)s::int8[])
                                   AS r(partition, first, last)),
                     marked AS (SELECT k.*, EXISTS (SELECT FROM range r WHERE r.partition = k.partition
                                    AND k.record_offset >= r.first AND k.record_offset < r.last) AS inside
-                               FROM rederive.racing_records k WHERE topic_id = %(topic)s AND date IS NOT NULL)
+                               FROM {self._table} k WHERE topic_id = %(topic)s AND date IS NOT NULL)
                SELECT o.partition, o.record_offset FROM marked o
                WHERE NOT o.inside AND EXISTS (
                    SELECT FROM marked i WHERE i.inside AND (i.date, i.kind) = (o.date, o.kind)
@@ -187,10 +194,10 @@ class RacingIndex:
     def horses(self, capture_id: str) -> Iterator[tuple[str, Place | None]]:
         """Horses that ran in what the capture derived, and where their detail is kept, if it is."""
         rows = self._connection.execute(
-            """SELECT r.horse_id, k.partition, k.record_offset
+            f"""SELECT r.horse_id, k.partition, k.record_offset
                FROM (SELECT DISTINCT horse_id FROM rederive.ra_runners_history WHERE capture_id = %(capture)s) r
                LEFT JOIN LATERAL (
-                   SELECT partition, record_offset FROM rederive.racing_records k
+                   SELECT partition, record_offset FROM {self._table} k
                    WHERE k.horse_id = r.horse_id AND k.topic_id = %(topic)s ORDER BY fetched_at DESC LIMIT 1) k ON true
                ORDER BY r.horse_id""",
             {"capture": capture_id, "topic": self._id(LaneName.DETAIL)},
@@ -218,7 +225,7 @@ def _read(value: bytes | None) -> Answer | None:
         lines = [orjson.loads(line) for line in (value or b"").splitlines()]
         first = lines[0]
         kind, regions, horse = first["kind"], first.get("regions") or [], first.get("horse_id")
-        if kind not in KINDS or not all(map(_is_text, [*regions, horse or ""])):
+        if kind not in KINDS or not all(map(_is_text, [*regions, horse or ""])) or len(horse or "") > MAX_ID:
             return None
         races, runners = counted([line["payload"] for line in lines if isinstance(line["payload"], dict)])
         fetched_at = datetime.fromisoformat(first["observed"])

@@ -230,7 +230,7 @@ def _check_asking(replayer: "Replayer", request: "Request") -> None:
     from rederive.database import connect
     from rederive.racing.regions import check_regions
 
-    if not any(isinstance(unit.locator, Ask) for unit in replayer.plan(request, "api").units):
+    if not any(isinstance(unit.locator, Ask) for unit in replayer.plan(request, "api", dry=False).units):
         return
     RacingSettings()
     check_regions(request.keys, lambda: connect(replayer.database_url, application="rederive regions"))

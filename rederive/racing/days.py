@@ -99,7 +99,7 @@ def months(plan: Plan[Ask | Place]) -> list[tuple[str, int, int, int, int]]:
 def _days(replayer: Replayer, connection: psycopg.Connection, request: Request) -> list[Day]:
     assert request.start is not None
     assert request.end is not None
-    index = RacingIndex(connection, replayer.settings.topic_prefix, replayer.settings.kafka_config())
+    index = RacingIndex(connection, replayer.settings.topic_prefix, replayer.settings.kafka_config(), dry=True)
     index.index()
     kinds = [kind for kind in DAY_KINDS if kind in request.kinds]
     return list(index.days(request.start.date(), last_day(request.end), kinds, request.keys))

@@ -50,7 +50,10 @@ SKIPS = {
 }
 """Why a race or a runner is skipped, in words (section 4)."""
 
-_ID = "varchar(50)"
+MAX_ID = 50
+"""Characters of an id at most."""
+
+_ID = f"varchar({MAX_ID})"
 _TEXT = "varchar"
 
 

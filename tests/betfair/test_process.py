@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from processors.betfair.process import derive, process
+from processors.betfair.process import MAX_MARKET_ID, derive, process
 from schemas.betfair.tables import BETFAIR, METRICS, SCOPES
 from schemas.domain import load
 from schemas.outcome import RowProblem
@@ -29,6 +29,20 @@ def test_a_unit_gives_one_table_and_every_line_its_place() -> None:
     assert first.text.startswith("line 4: not JSON: ")
     assert second == RowProblem((3,), "error", "the payload is a number, not an object")
     assert decode_outcome(encode_outcome(outcome)) == outcome
+
+
+@pytest.mark.parametrize("market", ["m" * 3_000_000, "é" * (MAX_MARKET_ID // 2 + 1)])
+def test_a_market_id_that_no_index_takes_costs_its_row_only(market: str) -> None:
+    long = json.loads(line(E1, snapshot_id=2)) | {"market_id": market}
+    outcome = process(b"\n".join([line(E1, snapshot_id=1), json.dumps(long).encode(), line(E1, snapshot_id=3)]), ())
+    (table,) = outcome.tables
+    assert [row[0] for row in table.rows] == [1, 3]
+    (error,) = outcome.errors
+    assert error.key == (2,)
+    said = f"market_id is '{market[:40]}'…, of {len(market.encode()):,} bytes, more than 2,000"
+    assert error.text == said
+    fits = json.loads(line(E1)) | {"market_id": market[: MAX_MARKET_ID // 2]}
+    assert process(json.dumps(fits).encode(), ()).errors == []
 
 
 @pytest.mark.parametrize("scope", sorted(SCOPES))

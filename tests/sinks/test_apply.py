@@ -99,8 +99,25 @@ def test_counts_and_problems_of_each_unit(connection: psycopg.Connection) -> Non
     assert 5 not in stored(connection), "a row without any value is none"
 
 
-def test_a_refused_unit_is_dead_whole_and_alone(connection: psycopg.Connection) -> None:
-    connection.execute("ALTER TABLE made_one ADD CHECK (a < 100)")
+# A text that no index takes, however it is compressed.
+_TOO_WIDE = """
+    CREATE FUNCTION wide(a float8) RETURNS text IMMUTABLE LANGUAGE sql AS
+        $$ SELECT CASE WHEN a >= 100 THEN string_agg(md5(n::text), '') END FROM generate_series(1, 200) n $$;
+    CREATE INDEX too_wide ON made_one (wide(a))"""
+
+
+@pytest.mark.parametrize(
+    ("narrow", "said", "widen"),
+    [
+        ("ALTER TABLE made_one ADD CHECK (a < 100)", "made_one_a_check", "DROP CONSTRAINT made_one_a_check"),
+        (_TOO_WIDE, "exceeds btree version 4 maximum 2704 for index", ""),
+    ],
+    ids=["constraint", "index"],
+)
+def test_a_refused_unit_is_dead_whole_and_alone(
+    connection: psycopg.Connection, narrow: str, said: str, widen: str
+) -> None:
+    connection.execute(narrow)
     capture = make_capture(connection, 1, Mode.FILL, 1)
     plan(connection, capture, [2, 2, 2])
     batch = [
@@ -109,10 +126,10 @@ def test_a_refused_unit_is_dead_whole_and_alone(connection: psycopg.Connection) 
         result(capture, 2, [(5, 5.0, None, None), (6, 6.0, None, None)]),
     ]
     done = apply(connection, MADE, capture, batch)
-    assert [(refused.unit, "made_one_a_check" in reason) for refused, reason in done.refused] == [(1, True)]
+    assert [(refused.unit, said in reason) for refused, reason in done.refused] == [(1, True)]
     assert sorted(stored(connection)) == [1, 2, 5, 6]
     assert units(connection, capture) == [("applied", 2, 0, 0, 0), ("dead", 0, 0, 0, 2), ("applied", 2, 0, 0, 0)]
-    connection.execute("ALTER TABLE made_one DROP CONSTRAINT made_one_a_check")
+    connection.execute(f"ALTER TABLE made_one {widen}" if widen else "DROP INDEX too_wide")
     apply(connection, MADE, capture, [result(capture, 1, [(3, 3.0, None, None), (4, 400.0, None, None)], offset=9)])
     assert units(connection, capture)[1] == ("applied", 2, 0, 0, 0), "dead becomes applied by sending it again"
 
