@@ -12,6 +12,7 @@ from schemas.capture import CaptureState
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.table import Table
+from sinks import planner
 from sinks.policies import policy_of
 from sinks.policy import Scope, Taken
 from sinks.steps import run_steps
@@ -34,6 +35,7 @@ def scope(connection: Connection, domain: Domain, capture_id: str, *, of_run: bo
 
 def preview(connection: Connection, domain: Domain, capture_id: str, *, of_run: bool) -> dict[str, Taken]:
     """What a rollback would do, by table that it may change; reads only."""
+    planner.as_shipped(connection)
     going = scope(connection, domain, capture_id, of_run=of_run)
     return {table.name: policy_of(table).preview(connection, table, going) for table in _concerned(domain, going)}
 

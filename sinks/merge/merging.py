@@ -16,15 +16,12 @@ from psycopg import Connection
 
 from schemas.outcome import Key
 from schemas.table import Mode, Table
+from sinks import planner
 from sinks.merge.folding import Folding
 from sinks.merge.staging import Staged
 from sinks.merge.statements import Statements
 from sinks.policy import Writer
 
-# Joins of a small stage with big tables must go by index; the planner guesses otherwise while the tables are young.
-_PLANNER = """
-    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off
-"""
 _ROUNDS = 5
 
 
@@ -50,9 +47,7 @@ class Refolded:
 
 def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
     """Make the temporary tables that merging needs, once a connection and outside any transaction."""
-    # A plan kept from when the tables were empty would be used for ever.
-    connection.prepare_threshold = None
-    connection.execute(_PLANNER)
+    planner.by_index(connection)
     for table in tables:
         connection.execute(statements(table).make_temporary)
 
