@@ -18,5 +18,5 @@ USER rederive
 WORKDIR /home/rederive
 ENV PYTHONPATH=/opt/rederive PYTHONUNBUFFERED=1 REDERIVE_HOME=/home/rederive/.rederive
 
-ENTRYPOINT ["python", "-m", "rederive"]
+ENTRYPOINT ["python", "-P", "-m", "rederive"]
 CMD ["--help"]

@@ -4,9 +4,12 @@ What a domain is made of, and what runs it from Python (docs/domain.md). Names a
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# Without `typing`: of what is looked for before rederive/safe_path.py has been run, the current folder comes first.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from producers.log import LogSource as LogSource
     from producers.log import Place as Place
     from producers.source import Page as Page
@@ -63,7 +66,7 @@ _HOMES = {name: module for module, names in _PLACES.items() for name in names}
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are said once, above
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name means
+def __getattr__(name: str) -> "Any":  # noqa: ANN401 - whatever the name means
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -2,9 +2,14 @@
 
 # What takes longer to import comes in once signals are heard.
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING
+
+from rederive.safe_path import leave_current_folder
+
+leave_current_folder()
+
+import signal  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

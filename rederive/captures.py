@@ -3,7 +3,7 @@
 import difflib
 import getpass
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -98,16 +98,24 @@ def at_work(connection: Connection, *, anywhere: bool = False) -> dict[str, str]
     return stored.running_by(connection, _RUN, anywhere=anywhere)
 
 
-def said_unfinished(connection: Connection, domain: str) -> list[str]:
-    """A sentence per running capture of the domain: whether it is at work, or to be gone on with; newest first."""
+def said(connection: Connection, captures: Mapping[str, str]) -> list[str]:
+    """A sentence per capture that is running or being rolled back, of these and their states: how it goes on."""
     working = at_work(connection)
     return [
-        f"{capture} is being run by another process ({working[capture]}); watch it with `rederive captures show "
-        f"{capture}`"
-        if capture in working
-        else f"{capture} is unfinished; `rederive captures resume {capture}` goes on with it"
-        for capture in stored.unfinished(connection, domain)
+        _said(connection, capture, state, working.get(capture))
+        for capture, state in captures.items()
+        if state in stored.UNFINISHED
     ]
+
+
+def _said(connection: Connection, capture: str, state: str, run: str | None) -> str:
+    if state == CaptureState.ROLLING_BACK:
+        if stored.is_rolled_back_now(connection, capture):
+            return f"{capture} is being rolled back by another process"
+        return f"{capture} is half rolled back; `{rollback_again(capture)}` goes on with it"
+    if run is not None:
+        return f"{capture} is being run by another process ({run}); watch it with `rederive captures show {capture}`"
+    return f"{capture} is unfinished; `rederive captures resume {capture}` goes on with it"
 
 
 def check_free(connection: Connection, capture_id: str) -> None:
@@ -125,8 +133,12 @@ def check_free(connection: Connection, capture_id: str) -> None:
 
 
 def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
-    """Everything about one capture: what was asked, counts, problems by reason with examples, dead units."""
+    """Everything about one capture: what was asked, counts, problems by reason with examples, dead units.
+
+    `to_take_out` are the entries by table that a rollback on its way has still to take out.
+    """
     capture = find(connection, capture_id)
+    half = capture.state is CaptureState.ROLLING_BACK
     (counts,) = stored.listed(connection, limit=1, capture_id=capture_id)
     return {
         **asdict(counts),
@@ -136,6 +148,8 @@ def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
         "columns": list(capture.columns),
         "request": capture.request,
         "digest": stored.digest(connection, capture_id),
+        "to_take_out": rollback_of.remaining(connection, domains.find(capture.domain), capture_id) if half else {},
+        "way_on": said(connection, {capture_id: capture.state}),
         "problems": [asdict(reason) for reason in problems.by_reason(connection, capture_id)],
         "dead": [asdict(unit) for unit in units.dead(connection, capture_id, limit=20)],
     }

@@ -139,7 +139,7 @@ class Replayer:
         check_reachable(kafka)
         with self.connected("plan") as connection:
             mint = partial(stored.mint, connection, who=captures.who(), reason=reason, dry_run=dry_run, ready=ready)
-            for other in captures.said_unfinished(connection, asked.domain):
+            for other in captures.said(connection, stored.unfinished(connection, asked.domain)):
                 log.warning("%s", other)
             named = asked.source if isinstance(asked, Plan) else source
             with closing(self._source(connection, asked.domain, named, dry=dry_run)) as opened:

@@ -9,9 +9,9 @@ from confluent_kafka.admin import AdminClient
 
 from producers.topics import behind
 from rederive import domains, local
+from rederive.captures import said
 from rederive.database import connect, place
 from rederive.settings import Settings
-from schemas.capture import CaptureState
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from store import captures
@@ -21,14 +21,15 @@ _SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Services as (name, state, where), running captures, and per group (id, records behind, members).
+    """Services as (name, state, where), unfinished captures, and per group (id, records behind, members).
 
-    `captures` is None where the database that knows them is away.
+    `captures` is None where the database that knows them is away; `ways_on` has a sentence for each: how to go on.
     """
 
     services: list[tuple[str, str, str]]
     captures: list[captures.Listed] | None
     lag: list[tuple[str, int, int]]
+    ways_on: list[str]
 
     @property
     def exit_code(self) -> int:
@@ -55,27 +56,29 @@ def look(settings: Settings) -> Status:
             lag = _lags(named)
         except (Failed, KafkaException):
             lag = None
-    running, database = _running(url)
+    unfinished, ways_on, database = _unfinished(url)
     return Status(
         [
             ("kafka", "away" if lag is None else "running", bootstrap or "not started"),
             ("postgres", database, place(url) if url else "not started"),
         ],
-        running,
+        unfinished,
         lag or [],
+        ways_on,
     )
 
 
-def _running(url: str | None) -> tuple[list[captures.Listed] | None, str]:
+def _unfinished(url: str | None) -> tuple[list[captures.Listed] | None, list[str], str]:
     if url is None:
-        return None, "away"
+        return None, [], "away"
     try:
         with connect(url, application="rederive status") as connection:
             if not captures.are_there(connection):
-                return [], "not migrated"
-            return captures.listed(connection, limit=20, state=CaptureState.RUNNING), "running"
+                return [], [], "not migrated"
+            found = captures.listed(connection, limit=20, states=captures.UNFINISHED)
+            return found, said(connection, {one.capture_id: one.state for one in found}), "running"
     except (Failed, psycopg.Error):
-        return None, "away"
+        return None, [], "away"
 
 
 def _lags(settings: Settings) -> list[tuple[str, int, int]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
+from rederive import safe_path
 from rederive.settings import Settings
 from rederive.stopping import STOP_SECONDS
 from schemas.errors import Failed
@@ -171,7 +172,7 @@ class Workers:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log_file,
-                env={**os.environ, **self.settings.environment()},
+                env={**os.environ, **safe_path.environment(), **self.settings.environment()},
                 pass_fds=[worker.slot.fileno()],
                 start_new_session=True,
             )

@@ -115,5 +115,9 @@ class Policy(ABC):
         """Take out what else a run has written, a batch a transaction; may be stopped and begun again."""
 
     @abstractmethod
+    def remaining(self, connection: Connection, table: Table, run: str) -> int:
+        """How many entries `take_out_run` has still to take out; reads only."""
+
+    @abstractmethod
     def verify(self, connection: Connection, table: Table) -> int:
         """How many rows aren't as what is kept of their making says they are."""

@@ -40,6 +40,12 @@ def preview(connection: Connection, domain: Domain, capture_id: str, *, of_run: 
     return {table.name: policy_of(table).preview(connection, table, going) for table in _concerned(domain, going)}
 
 
+def remaining(connection: Connection, domain: Domain, capture_id: str) -> dict[str, int]:
+    """By table, the entries that a rollback of a run which has begun has still to take out; reads only."""
+    left = {table.name: policy_of(table).remaining(connection, table, capture_id) for table in domain.tables}
+    return {name: count for name, count in left.items() if count}
+
+
 def roll_back(connection: Connection, domain: Domain, capture_id: str, *, of_run: bool) -> Iterator[tuple[str, Taken]]:
     """Take it back; yields (table, what was done) as it goes.
 

@@ -16,6 +16,9 @@ from schemas.table import Mode
 from store import origins, units
 from store.rows import row, rows, value, values
 
+UNFINISHED = (CaptureState.RUNNING, CaptureState.ROLLING_BACK)
+"""States in which there is something left to do."""
+
 _COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_ids, request"
 # Of what was taken back as a whole, the counts say what it had done; else they are of what is there.
 _COUNTS = """(SELECT count(*) AS units, count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')) AS units_done,
@@ -167,7 +170,7 @@ def listed(
     *,
     limit: int,
     capture_id: str | None = None,
-    state: CaptureState | None = None,
+    states: Sequence[CaptureState] = (),
     domain: str | None = None,
     since: datetime | None = None,
     dry_run: bool | None = None,
@@ -178,12 +181,20 @@ def listed(
         Listed,
         f"""SELECT c.capture_id, c.domain, c.state, c.mode, c.dry_run, c.created_at, c.finished_at, c.who, c.reason, u.*
             FROM rederive.captures c CROSS JOIN LATERAL {_COUNTS} u
-            WHERE (%(id)s::text IS NULL OR c.capture_id = %(id)s) AND (%(state)s::text IS NULL OR c.state = %(state)s)
+            WHERE (%(id)s::text IS NULL OR c.capture_id = %(id)s)
+              AND (%(states)s::text[] IS NULL OR c.state = ANY(%(states)s))
               AND (%(domain)s::text IS NULL OR c.domain = %(domain)s)
               AND (%(since)s::timestamptz IS NULL OR c.created_at >= %(since)s)
               AND (%(dry_run)s::bool IS NULL OR c.dry_run = %(dry_run)s)
             ORDER BY c.number DESC LIMIT %(limit)s""",
-        {"id": capture_id, "state": state, "domain": domain, "since": since, "dry_run": dry_run, "limit": limit},
+        {
+            "id": capture_id,
+            "states": list(states) or None,
+            "domain": domain,
+            "since": since,
+            "dry_run": dry_run,
+            "limit": limit,
+        },
     )
 
 
@@ -217,13 +228,13 @@ def lasted(connection: Connection, capture_id: str) -> float:
     )
 
 
-def unfinished(connection: Connection, domain: str) -> list[str]:
-    """Ids of the domain's running captures, newest first."""
-    return values(
-        connection,
-        "SELECT capture_id FROM rederive.captures WHERE domain = %s AND state = 'running' ORDER BY number DESC",
-        [domain],
+def unfinished(connection: Connection, domain: str) -> dict[str, str]:
+    """The domain's captures that are running or being rolled back, newest first, each with its state."""
+    found = connection.execute(
+        "SELECT capture_id, state FROM rederive.captures WHERE domain = %s AND state = ANY(%s) ORDER BY number DESC",
+        [domain, list(UNFINISHED)],
     )
+    return dict(found.fetchall())
 
 
 def digest(connection: Connection, capture_id: str) -> str:
@@ -266,6 +277,21 @@ def rollback_alone(connection: Connection, capture_id: str) -> Iterator[None]:
 
 
 _ROLLBACK = "hashtext('rederive.rollback'), hashtext(%s)"
+
+
+def is_rolled_back_now(connection: Connection, capture_id: str) -> bool:
+    """Whether a session is at it."""
+    return bool(
+        value(
+            connection,
+            """SELECT EXISTS (
+                   SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+                   WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+                     AND l.classid::int8 = hashtext('rederive.rollback') & x'ffffffff'::int8
+                     AND l.objid::int8 = hashtext(%s) & x'ffffffff'::int8)""",
+            [capture_id],
+        )
+    )
 
 
 def reopen(

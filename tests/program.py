@@ -49,6 +49,16 @@ def rederive(settings: Settings, *words: str, code: int = 0, timeout: float = 12
     return done
 
 
+SHADOWS = ("statistics", "random", "typing", "orjson", "cyclopts", "signal", "processors", "schemas")
+
+
+def shadow(folder: Path) -> None:
+    """Put modules into a folder that bear the names of what the program imports, and break whoever imports them."""
+    for name in SHADOWS:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text("raise SystemExit('the current folder is imported from')")
+
+
 def last_object(output: str) -> dict[str, object]:
     """The JSON object on the last line of stdout."""
     found = orjson.loads(output.strip().splitlines()[-1])

@@ -39,6 +39,8 @@ SHOWN: dict[str, Any] = {
     "columns": ("home_risk", "away_risk"),
     "request": {"start": None, "end": "2026-02-07T00:00:00+00:00", "keys": ["1.2"], "all_rows": False, "limit": None},
     "digest": "9f2c",
+    "to_take_out": {},
+    "way_on": ["betfair-20261121-2 is unfinished; `rederive captures resume betfair-20261121-2` goes on with it"],
     "problems": [],
     "dead": [],
 }
@@ -59,7 +61,17 @@ def test_a_capture_reads_as_words_not_as_values_of_a_language() -> None:
         ("rows", "153,600 planned"),
         ("", "380 updated, 4 unchanged, 0 skipped, 0 errors"),
         ("digest", "9f2c"),
+        ("now", SHOWN["way_on"][0]),
     ]
+
+
+def test_a_capture_that_is_half_rolled_back_says_what_is_left() -> None:
+    half = {**SHOWN, "state": "rolling-back", "units_removed": 3, "to_take_out": {"made": 1_380, "made_too": 1}}
+    said = dict(facts(half))
+    assert said["units"] == "1,200, being taken back"
+    assert said[""] == "380 updated, 4 unchanged, 0 skipped, 0 errors, before"
+    assert said["still there"] == "1,380 entries of made, 1 entry of made_too"
+    assert dict(facts(half | {"to_take_out": {}}))["still there"] == "no entry"
 
 
 def test_what_was_asked_for_is_named() -> None:

@@ -13,6 +13,7 @@ from rederive import __main__ as program
 from rederive.cli.app import app
 from rederive.cli.running import run
 from schemas.errors import Failed
+from tests.program import shadow
 from tests.services import ROOT
 
 
@@ -255,6 +256,30 @@ runpy.run_module("rederive", run_name="__main__", alter_sys=True)
 def test_an_interrupt_while_the_program_is_imported_is_an_interrupt(module: str, number: signal.Signals) -> None:
     done = _python(_INTERRUPTED.format(module=module, number=int(number)))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted; safe to start again\n")
+
+
+@pytest.mark.parametrize("path", ["{}", ":{}", "{}:", "{}::/nowhere"])
+def test_nothing_is_imported_from_the_current_folder(tmp_path: Path, path: str) -> None:
+    shadow(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": path.format(ROOT)}
+    tell = "import sys; from rederive.safe_path import environment; print(environment())"
+    for words in (["-m", "rederive", "compute", "betfair"], ["-P", "-c", tell]):
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, input="", capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+    named = [str(ROOT), *(["/nowhere"] if "nowhere" in path else [])]
+    assert done.stdout == f"{{'PYTHONSAFEPATH': '1', 'PYTHONPATH': '{':'.join(named)}'}}\n"
+
+
+def test_a_checkout_is_run_from_its_own_folder() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    tell = "from rederive.__main__ import main; from rederive.safe_path import environment; print(environment())"
+    done = subprocess.run(
+        [sys.executable, "-c", tell], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"{{'PYTHONSAFEPATH': '1', 'PYTHONPATH': {str(ROOT)!r}}}\n"
 
 
 _AGAIN = """

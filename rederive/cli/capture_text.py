@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from rederive.cli.figures import clock, count
+from schemas.capture import CaptureState
 
+_OUTCOMES = ("updated", "unchanged", "skipped", "errors")
 _SAID_ELSEWHERE = ("start", "end")
 
 
 def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, text) of what there is to say of a capture as `rederive.captures.shown` gives it, in order."""
     columns = found["columns"]
+    half = found["state"] == CaptureState.ROLLING_BACK
     said = [
         ("capture", found["capture_id"]),
         ("state", found["state"]),
@@ -25,13 +28,24 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("finished", f"{clock(found['finished_at'])} UTC" if found["finished_at"] else ""),
         ("units", ", ".join(_units(found))),
         ("rows", f"{count(found['rows'])} planned"),
-        ("", ", ".join(f"{count(found[name])} {name}" for name in ("updated", "unchanged", "skipped", "errors"))),
+        ("", ", ".join(f"{count(found[name])} {name}" for name in _OUTCOMES) + (", before" if half else "")),
+        ("still there", _remaining(found["to_take_out"]) if half else ""),
         ("digest", found["digest"]),
+        *(("now", sentence) for sentence in found["way_on"]),
     ]
     return [(name, text) for name, text in said if text]
 
 
+def _remaining(entries: Mapping[str, int]) -> str:
+    """What a rollback has still to take out."""
+    found = [f"{count(number)} {'entry' if number == 1 else 'entries'} of {table}" for table, number in entries.items()]
+    return ", ".join(found) or "no entry"
+
+
 def _units(found: Mapping[str, Any]) -> list[str]:
+    if found["state"] == CaptureState.ROLLING_BACK:
+        # Noted as taken back before their rows go.
+        return [f"{count(found['units'])}, being taken back"]
     said = [f"{count(found['units_done'])} of {count(found['units'])} done", f"{count(found['units_dead'])} dead"]
     return [*said, f"{count(found['units_removed'])} taken back"] if found["units_removed"] else said
 

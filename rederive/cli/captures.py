@@ -35,6 +35,7 @@ def list_captures(
     """
     from dataclasses import asdict
 
+    from rederive import captures as ledger
     from rederive.cli.output import print_json, print_table, stdout
     from rederive.cli.running import moment
     from rederive.database import opened
@@ -42,9 +43,10 @@ def list_captures(
     from store import captures as stored
 
     made_since = moment(since, "--since", end=False)
-    stands = CaptureState(state) if state else None
+    stand = (CaptureState(state),) if state else ()
     with opened("the list of captures") as connection:
-        found = stored.listed(connection, limit=limit, domain=domain, state=stands, since=made_since)
+        found = stored.listed(connection, limit=limit, domain=domain, states=stand, since=made_since)
+        ways_on = ledger.said(connection, {one.capture_id: one.state for one in found})
     if json:
         print_json([asdict(one) for one in found])
         return
@@ -65,6 +67,8 @@ def list_captures(
         ],
         left=(0, 1, 2, 3),
     )  # fmt: skip
+    for way_on in ways_on:
+        stdout.print(way_on, markup=False)
 
 
 @captures.command

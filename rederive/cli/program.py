@@ -50,13 +50,16 @@ def status(*, json: Json = False) -> int:
         return found.exit_code
     print_table("Services", ["service", "state", "where"], found.services, left=(0, 1, 2))
     print_table(
-        "Unfinished captures", ["capture", "units", "rows", "updated", "unchanged", "skipped", "errors"],
+        "Unfinished captures", ["capture", "state", "units", "rows", "updated", "unchanged", "skipped", "errors"],
         [
-            (c.capture_id, f"{c.units_done}/{c.units}", c.rows, c.updated, c.unchanged, c.skipped, c.errors)
+            (c.capture_id, c.state, f"{c.units_done}/{c.units}", c.rows, c.updated, c.unchanged, c.skipped, c.errors)
             for c in found.captures or []
         ],
+        left=(0, 1),
     )  # fmt: skip
     print_table("Lag", ["group", "records behind", "members"], found.lag)
+    for way_on in found.ways_on:
+        stdout.print(way_on, markup=False)
     if not found.captures:
         away = "whether a capture is running isn't known: Postgres is away"
         stdout.print("no capture is running" if found.captures is not None else away)

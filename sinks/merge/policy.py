@@ -12,6 +12,7 @@ from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
 from sinks.merge.staging import Staged
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
+from store.rows import value
 
 
 class Merge(Policy):
@@ -47,6 +48,10 @@ class Merge(Policy):
     def take_out_run(self, connection: Connection, table: Table, run: str) -> Iterator[Taken]:
         """Entries of the run, by batches of keys."""
         return rollback.roll_back(connection, table, run)
+
+    def remaining(self, connection: Connection, table: Table, run: str) -> int:
+        """The run's entries in history."""
+        return int(value(connection, f"SELECT count(*) FROM {folding(table).history} WHERE capture_id = %s", [run]))
 
     def verify(self, connection: Connection, table: Table) -> int:
         """Rows of ours that aren't their fold, and rows that a fold has and nobody deleted from outside."""

@@ -1,5 +1,6 @@
 """Commands that are stopped while they plan or roll back, and what is said of a run that is at work."""
 
+import re
 import signal
 
 import psycopg
@@ -64,6 +65,12 @@ def test_a_service_manager_s_stop_is_ctrl_c(
     assert scalar(connection, "SELECT state FROM rederive.captures") == "rolling-back"
     lost = stop("rederive: the rollback", *words, at=row, lost=True)
     assert lost.startswith(f"what is taken back stays so; go on with: rederive {' '.join(words)}\nthe rollback failed")
+    half = f"{capture} is half rolled back; `rederive {' '.join(words)}` goes on with it"
+    for look in (("captures", "list"), ("captures", "show", capture), ("status",)):
+        assert half in rederive(settings, *look).stdout, look
+    shown = rederive(settings, "captures", "show", capture).stdout
+    assert "being taken back" in shown
+    assert re.search(r"still there +1 entry of market_derived_metrics\n", shown), shown
     for word in ("resume", "retry"):
         refused = rederive(settings, "captures", word, capture, code=1).stderr
         assert refused == f"{capture} is rolling-back\n  do:  finish it: `rederive {' '.join(words)}`\n"
