@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from schemas.errors import Failed
+from schemas.migrations import revisions
 
 CONNECT_SECONDS = 10
 _SET_URL = "set REDERIVE_DATABASE_URL to postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
@@ -61,13 +62,48 @@ def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.C
     """An open connection in UTC that names itself `application` in pg_stat_activity.
 
     With `autocommit` (the default) a transaction is what `connection.transaction()` encloses. Failed when no connection
-    can be made: nothing answers, a wrong password, no such database, a string that is none.
+    can be made: nothing answers, a wrong password, no such database, a string that is none. NewerError for a database
+    of a newer version.
     """
     where = place(url)
     try:
-        return psycopg.connect(connection_string(url, application), autocommit=autocommit)
+        connection = psycopg.connect(connection_string(url, application), autocommit=autocommit)
     except psycopg.Error as error:
         raise _refused(error, where) from error
+    try:
+        check_version(connection)
+        if not autocommit:
+            connection.rollback()
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, psycopg.Error):
+            raise _refused(error, where) from error
+        raise
+    return connection
+
+
+class NewerError(Failed):
+    """A newer version of the program has made the database's tables: this one would misread them."""
+
+
+_READABLE = """
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'rederive' AND c.relname = 'migrations'
+      AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"""
+
+
+def check_version(connection: psycopg.Connection) -> None:
+    """NewerError when the database is at a migration that this program doesn't have."""
+    if connection.execute(_READABLE).fetchone() is None:
+        return
+    row = connection.execute("SELECT version_num FROM rederive.migrations").fetchone()
+    own = revisions()
+    if row is not None and row[0] not in own:
+        raise NewerError(
+            "a newer version of rederive has made the tables of this database: nothing is done",
+            why=f"it is at migration {row[0]}, this version knows them up to {own[-1]}",
+            mend=f"use that version, or another database: {_SET_URL}",
+        )
 
 
 def connection_string(url: str, application: str) -> str:

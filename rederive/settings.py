@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.errors import UsageError
 from schemas.wire import MAX_RECORD_BYTES
@@ -44,9 +44,7 @@ def too_many_workers(workers: int) -> str:
 class Settings(BaseSettings):
     """What a deployment decides. Raises UsageError when a value can't be used."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, toml_file=TOML_FILE, extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     home: Path = Path(".rederive")
     kafka_bootstrap: str | None = None
@@ -67,10 +65,6 @@ class Settings(BaseSettings):
             super().__init__(**cast("dict[str, Any]", values))
         except ValidationError as error:
             raise _usage_error(error) from None
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(
-                f"{TOML_FILE} can't be read", why=str(error), mend=f"write valid TOML: {_toml_example()}"
-            ) from None
 
     @classmethod
     def settings_customise_sources(
@@ -82,7 +76,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What wins: arguments, then the environment, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _file())
 
     @field_validator("home", mode="after")
     @classmethod
@@ -177,6 +171,31 @@ class Settings(BaseSettings):
         if os.environ.get(variable):
             return variable
         return TOML_FILE if name in self.model_fields_set else "default"
+
+
+def _file() -> dict[str, Any]:
+    """What rederive.toml says; nothing where there is none. UsageError when there is one that can't be read."""
+    path = Path(TOML_FILE)
+    mend = f"write valid TOML: {_toml_example()}"
+    try:
+        if path.exists() and not path.is_file():
+            why, mend = f"it is {'a folder' if path.is_dir() else 'no file'}", "put it elsewhere"
+        else:
+            # An editor's byte order mark is no part of the text.
+            return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        if not path.is_symlink():
+            return {}
+        why, mend = f"it is a link to {path.readlink()}, which isn't there", "mend the link, or remove it"
+    except OSError as error:
+        why, mend = str(error.strerror), "let this user read it, or put it elsewhere"
+    except UnicodeDecodeError as error:
+        why, mend = f"byte {error.start + 1:,} is no UTF-8 text", f"save it as UTF-8; {mend}"
+    except tomllib.TOMLDecodeError as error:
+        why = str(error)
+    except RecursionError:
+        why = "it is nested too deeply"
+    raise UsageError(f"{TOML_FILE} can't be read", why=why, mend=mend)
 
 
 def _usage_error(error: ValidationError) -> UsageError:

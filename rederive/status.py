@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from producers.topics import behind
 from rederive import domains, local
 from rederive.captures import said
-from rederive.database import connect, place
+from rederive.database import NewerError, connect, place
 from rederive.settings import Settings
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
@@ -46,7 +46,7 @@ class Status:
 
 
 def look(settings: Settings) -> Status:
-    """How everything is; starts nothing, and what doesn't answer is said, not raised."""
+    """How everything is; starts nothing, and what doesn't answer is said, not raised. NewerError as `connect`."""
     bootstrap = settings.kafka_bootstrap or local.running_kafka(settings)
     url = settings.database_url.get_secret_value() if settings.database_url else local.running_database(settings)
     lag: list[tuple[str, int, int]] | None = None
@@ -77,6 +77,8 @@ def _unfinished(url: str | None) -> tuple[list[captures.Listed] | None, list[str
                 return [], [], "not migrated"
             found = captures.listed(connection, limit=20, states=captures.UNFINISHED)
             return found, said(connection, {one.capture_id: one.state for one in found}), "running"
+    except NewerError:
+        raise
     except (Failed, psycopg.Error):
         return None, [], "away"
 

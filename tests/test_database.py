@@ -1,7 +1,9 @@
 import psycopg
 import pytest
 
+from rederive import __main__ as program
 from rederive.database import connect, explained
+from rederive.settings import Settings
 from schemas.errors import Failed
 
 
@@ -63,6 +65,30 @@ def test_a_connection_is_named_and_in_utc(database_url: str) -> None:
     with connect(database_url, application="a test") as connection:
         row = connection.execute("SELECT current_setting('application_name'), current_setting('TimeZone')").fetchone()
     assert row == ("a test", "UTC")
+
+
+@pytest.mark.services
+def test_a_database_of_a_newer_version_is_left_alone(
+    settings: Settings,
+    connection: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    connection.execute("UPDATE rederive.migrations SET version_num = '9999'")
+    for words in (
+        "migrate", "status", "captures list", "captures rollback x --yes", "plan betfair", "replay betfair",
+        "replay betfair --dry-run", "replay-topic racing", "gaps racing", "report null-audit",
+    ):  # fmt: skip
+        assert program.run(words.split()) == 1, words
+        said = capsys.readouterr()
+        assert said.err.startswith("a newer version of rederive has made the tables of this database"), (
+            words,
+            said.err,
+        )
+        assert "it is at migration 9999, this version knows them up to 0008\n  do:  use that version, or" in said.err
+        assert said.out == ""
 
 
 @pytest.mark.services

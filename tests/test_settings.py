@@ -1,3 +1,6 @@
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,49 @@ def test_a_bad_file_is_named(bare: Path, text: str, said: str) -> None:
     (bare / "rederive.toml").write_text(text)
     with pytest.raises(UsageError, match=said):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (b'topic_prefix = "\xe9"', "byte 17 is no UTF-8 text"),
+        ("workers = 2".encode("utf-16"), "byte 1 is no UTF-8 text"),
+        (b"x = " + b"[" * 5_000, "it is nested too deeply"),
+        (Path.mkdir, "it is a folder"),
+        (os.mkfifo, "it is no file"),
+        (lambda path: path.symlink_to("nowhere"), "it is a link to nowhere, which isn't there"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_message(
+    bare: Path, capsys: pytest.CaptureFixture[str], made: bytes | Callable[[Path], object], why: str
+) -> None:
+    file = bare / "rederive.toml"
+    if isinstance(made, bytes):
+        file.write_bytes(made)
+    else:
+        made(file)
+    assert run(["local", "status"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"rederive.toml can't be read\n  why: {why}\n  do:  ")
+    file.rmdir() if file.is_dir() else file.unlink()
+
+
+def test_a_file_of_another_user_is_a_message(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "rederive.toml").write_text("workers = 3")
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UsageError) as caught:
+        Settings()
+    assert (caught.value.why, bool(caught.value.mend)) == ("Permission denied", True)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(bare: Path) -> None:
+    (bare / "rederive.toml").write_bytes(b"\xef\xbb\xbfworkers = 3\r\nbatch_rows = 10\r\n")
+    assert (Settings().workers, Settings().batch_rows) == (3, 10)
 
 
 def test_a_secured_cluster_reaches_librdkafka() -> None:

@@ -88,7 +88,7 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
     stop = Stop(with_parent=with_parent)
     import psycopg
 
-    from rederive.database import connection_string, place
+    from rederive.database import check_version, connection_string, place
     from rederive.endpoints import resolve
     from rederive.logs import libraries_too
     from rederive.settings import Settings
@@ -102,14 +102,20 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
     # A URL that can't be read is refused here, before anything could quote it.
     place(endpoints.database_url)
     where, kafka = Lane(domain, LaneName(lane), settings.topic_prefix), settings.at(endpoints).kafka_config()
+
+    def opened() -> psycopg.Connection:
+        connection = psycopg.connect(
+            connection_string(endpoints.database_url, f"rederive sink {member}"), autocommit=True
+        )
+        check_version(connection)
+        return connection
+
     config = SinkConfig(
         lane=where,
         domain=domains.find(domain),
         member=_grown_up(member, kafka, where.derived),
         kafka=kafka,
-        connect=lambda: psycopg.connect(
-            connection_string(endpoints.database_url, f"rederive sink {member}"), autocommit=True
-        ),
+        connect=opened,
         batch_rows=settings.batch_rows,
     )
     stop.begin()
