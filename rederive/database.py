@@ -22,6 +22,8 @@ _SCHEMA = "public"
 _START = "start Postgres (`rederive local start`), or " + _SET_URL
 _MIGRATE = "run `rederive migrate`: it makes what is missing, or says why it can't"
 
+_STAYS = "what was committed stays, the rest is undone"
+
 # libpq gives no SQLSTATE for a connection that never came to be, only text.
 _REFUSALS: tuple[tuple[str, str, str], ...] = (
     ("password authentication failed", "the user or the password is wrong", "correct them: " + _SET_URL),
@@ -35,7 +37,15 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
     ("too many clients", "the server has no connection left", "stop what holds them, or raise max_connections"),
     ("starting up", "the server is still starting", "try again in a moment"),
     ("shutting down", "the server is shutting down", _START),
+    ("recovery mode", "the server is recovering from a crash", "try again in a moment"),
+    ("not yet accepting", "the server is recovering from a crash", "try again in a moment"),
 )
+
+_MEANINGS: dict[str, str] = {
+    "57P01": "somebody has ended the connection (pg_terminate_backend), or the server is shutting down",
+    "57P02": "a process of the server has crashed, and with it all connections",
+}
+"""By SQLSTATE, where the server's own message doesn't say it."""
 
 # By SQLSTATE, or its class of two characters; the server's own message is the reason.
 _MENDS: dict[str, str] = {
@@ -54,7 +64,8 @@ _MENDS: dict[str, str] = {
     "53300": "stop what holds the connections, or raise max_connections",
     "55P03": "something else holds the lock: try again when it has ended",
     "57014": "raise the server's statement_timeout, or narrow the range",
-    "57": "the server stopped: try again when it is back",
+    "57": f"start it again when the server is back: {_STAYS}",
+    "57P01": f"start it again: {_STAYS}",
 }
 
 
@@ -163,14 +174,17 @@ def failure(error: psycopg.Error, doing: str) -> Failed:
         # Not the server's: psycopg could not make a Python value of a stored one.
         return Failed(
             f"{doing} failed: a stored value can't be read",
-            why=_first_line(error),
+            why=first_line(error),
             mend="correct the row, or delete it: times are of the years 1 to 9999",
         )
     if state is None:
-        return Failed(f"{doing} failed: the connection to the database is gone", why=_first_line(error), mend=_START)
-    why = error.diag.message_primary or _first_line(error)
+        mend = f"{_START}; then start it again: {_STAYS}"
+        return Failed(f"{doing} failed: the connection to the database is gone", why=first_line(error), mend=mend)
+    why = error.diag.message_primary or first_line(error)
     if error.diag.message_detail and not state.startswith("22"):
         why += f" ({error.diag.message_detail})"
+    if meaning := _MEANINGS.get(state):
+        why = f"{meaning}: {why}"
     return Failed(f"{doing} failed in the database", why=f"{why} [{state}]", mend=_mend(state))
 
 
@@ -212,7 +226,8 @@ def _mend(state: str) -> str:
     return _MENDS.get(state) or _MENDS.get(state[:2], "")
 
 
-def _first_line(error: psycopg.Error) -> str:
+def first_line(error: psycopg.Error) -> str:
+    """What an error says, without what libpq adds for people who look at one connection."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

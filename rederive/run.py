@@ -15,7 +15,7 @@ import psycopg
 from producers.source import Refusal, Source, Split
 from rederive import captures
 from rederive.closing import close
-from rederive.database import connection_string, failure
+from rederive.database import connection_string, failure, first_line
 from rederive.lanes import Lanes
 from rederive.memory import Memory
 from rederive.settings import Settings
@@ -76,7 +76,7 @@ class Run:
             with self._connect() as connection:
                 units.mark_sent(connection, self.capture.capture_id, delivered)
         except psycopg.Error as error:
-            log.warning("the last deliveries are not noted and will be sent again: %s", error)
+            log.warning("the last deliveries are not noted and will be sent again: %s", first_line(error))
 
     def _until_complete(self, lanes: Lanes) -> Progress:
         """Step until complete; a database or a broker that goes away is waited for."""
@@ -289,8 +289,7 @@ class _Steps:
 def _of_outage(error: psycopg.OperationalError | Away) -> str:
     if isinstance(error, Away):
         return f"{error.what}, trying again"
-    why = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"the database refused or went away, trying again: {why}"
+    return f"the database refused, or the connection is gone: {first_line(error)}; what is merged stays, trying again"
 
 
 def _give_up_after(moved: float, progress: Progress) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -132,12 +133,12 @@ class Workers:
         if time.monotonic() - worker.started > _HEALTHY_SECONDS:
             worker.pause = _FIRST_PAUSE
         log.warning(
-            "%s %s ended with %d and is started again in %.1f s (%s says why)",
+            "%s %s %s and is started again in %.1f s; what is merged stays, what it hadn't finished comes again (%s)",
             worker.role,
             worker.member,
-            process.returncode,
+            _how(process.returncode),
             worker.pause,
-            self.log_file,
+            f"{self.log_file} says why" if process.returncode >= 0 else "somebody's doing, or memory was short",
         )
         worker.start_at = time.monotonic() + worker.pause
         worker.pause = min(worker.pause * 2, _LONGEST_PAUSE)
@@ -177,6 +178,16 @@ class Workers:
                 start_new_session=True,
             )
         worker.started = time.monotonic()
+
+
+def _how(code: int) -> str:
+    """How a process ended, by its exit code."""
+    if code >= 0:
+        return f"ended with {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
 
 
 def machine_id(home: Path) -> str:

@@ -203,7 +203,10 @@ class Sink:
                         self._connection = None
                     if passes(error):
                         if attempt.num == 1:
-                            log.warning("rows of %s wait for the database: %s", capture_id, error)
+                            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+                            log.warning(
+                                "rows of %s wait for the database and are written again whole: %s", capture_id, why
+                            )
                         raise
                     raise Failed(
                         f"rows of {capture_id} can't be written",

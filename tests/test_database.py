@@ -46,6 +46,7 @@ def test_a_connection_that_cannot_be_made(url: str, why: str) -> None:
             'connection to server at "127.0.0.1", port 5432 failed: FATAL:  sorry, too many clients already',
             "the server has no connection left",
         ),
+        ("connection failed: FATAL:  the database system is in recovery mode", "the server is recovering from a crash"),
     ],
 )
 def test_what_a_server_says_to_a_newcomer(said: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +121,8 @@ def test_a_connection_that_is_cut_off(database_url: str) -> None:
         other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
         with pytest.raises(Failed) as caught, explained("the test"):
             connection.execute("SELECT 1")
-    assert caught.value.mend
+    assert caught.value.why.startswith("somebody has ended the connection (pg_terminate_backend), or the server is")
+    assert caught.value.mend == "start it again: what was committed stays, the rest is undone"
 
 
 @pytest.mark.services
