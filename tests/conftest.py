@@ -50,7 +50,8 @@ def endpoints(request: pytest.FixtureRequest) -> Endpoints:
 def _database(url: str, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        # to copy through the write-ahead log takes five times as long
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield _with_database(url, name)
