@@ -40,6 +40,12 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[_IN_WORKERS] = str(node.config.stash[_FOLDER])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests that use services come first: what takes long must not be what the last worker begins."""
+    with_services = {item.path for item in items if item.get_closest_marker("services")}
+    items.sort(key=lambda item: item.path not in with_services)
+
+
 @pytest.fixture(scope="session")
 def endpoints(request: pytest.FixtureRequest) -> Endpoints:
     """Kafka and Postgres, shared by the whole run."""

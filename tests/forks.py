@@ -2,15 +2,16 @@
 
 import multiprocessing
 import os
+import selectors
 import signal
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import IO
 
 from rederive import domains
 from rederive.__main__ import COMMANDS, main
@@ -42,33 +43,57 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """A command of the program in a process, an environment and a working folder of its own, without stdin.
 
-    Raises subprocess.TimeoutExpired after `timeout` seconds.
+    It has ended when nothing holds its stdout and stderr any more. Raises subprocess.TimeoutExpired after `timeout`
+    seconds.
     """
-    with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
-        process = _forks().Process(target=_command, args=(words, folder, dict(environment), out.name, err.name))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
+    (out, out_of_it), (err, err_of_it) = (_forks().Pipe(duplex=False) for _ in range(2))
+    arguments = ([*words], folder, dict(environment), out_of_it, err_of_it)
+    process = _forks().Process(target=_command, args=arguments)
+    with out, err:
+        with out_of_it, err_of_it:
+            process.start()
+        try:
+            said = _read([out.fileno(), err.fileno()], timeout)
+        except TimeoutError:
             process.kill()
+            raise subprocess.TimeoutExpired([*words], timeout) from None
+        finally:
             process.join()
-            raise subprocess.TimeoutExpired([*words], timeout, out.read(), err.read())
-        return subprocess.CompletedProcess([*words], process.exitcode, _text(out), _text(err))
+    assert process.exitcode is not None
+    return subprocess.CompletedProcess([*words], process.exitcode, *said)
 
 
-def _text(file: IO[bytes]) -> str:
-    return file.read().decode()
+def _read(pipes: Sequence[int], timeout: float) -> list[str]:
+    """What each pipe gives to its end."""
+    deadline = time.monotonic() + timeout
+    found = {pipe: bytearray() for pipe in pipes}
+    with selectors.DefaultSelector() as selector:
+        for pipe in pipes:
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            for key, _ in selector.select(left):
+                if more := os.read(key.fd, 65_536):
+                    found[key.fd] += more
+                else:
+                    selector.unregister(key.fd)
+    return [text.decode() for text in found.values()]
 
 
-def _command(words: Sequence[str], folder: Path, environment: Mapping[str, str], out: str, err: str) -> None:
+def _command(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], out: Connection, err: Connection
+) -> None:
     """What a new interpreter finds, and then what `python -m rederive` does."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    for path, place, name in ((out, 1, "stdout"), (err, 2, "stderr")):
-        opened = os.open(path, os.O_WRONLY | os.O_APPEND)
-        os.dup2(opened, place)
-        os.close(opened)
-        setattr(sys, name, os.fdopen(place, "w", buffering=place, encoding="utf-8", closefd=False))
+    for pipe, place, name in ((out, 1, "stdout"), (err, 2, "stderr")):
+        os.dup2(pipe.fileno(), place)
+        pipe.close()
+        # stderr by line
+        setattr(sys, name, os.fdopen(place, "w", buffering=-1 if place == 1 else 1, encoding="utf-8", closefd=False))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["rederive", *words]
     main()

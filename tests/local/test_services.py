@@ -22,6 +22,7 @@ from confluent_kafka.cimpl import NewTopic
 from rederive.local import start, status
 from rederive.local.kafka import _died
 from rederive.settings import Settings
+from tests import forks
 from tests.services import ROOT
 from tests.wait import until
 
@@ -40,16 +41,8 @@ class Place:
         return kept | {"REDERIVE_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        # output is captured by a pipe: this returns only when nothing holds it any more
-        return subprocess.run(
-            [sys.executable, "-m", "rederive", "local", *words],
-            env=self.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        # this returns only when nothing holds the output any more
+        return forks.run(["local", *words], ROOT, self.environment, 120)
 
     def start(self) -> dict[str, Any]:
         done = self.run("start", "--json")
