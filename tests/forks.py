@@ -88,6 +88,7 @@ def _command(
     """What a new interpreter finds, and then what `python -m rederive` does."""
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[:0] = [place for place in environment.get("PYTHONPATH", "").split(os.pathsep) if place not in sys.path]
     os.chdir(folder)
     for pipe, place, name in ((out, 1, "stdout"), (err, 2, "stderr")):
         os.dup2(pipe.fileno(), place)

@@ -36,12 +36,7 @@ def start(settings: Settings, *words: str) -> subprocess.Popen[str]:
 
 def rederive(settings: Settings, *words: str, code: int = 0, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and check its exit code."""
-    if "TEST_PYTHONPATH" in os.environ:
-        with start(settings, *words) as run:
-            out, err = run.communicate(timeout=timeout)
-        done = subprocess.CompletedProcess([*words], run.returncode, out, err)
-    else:
-        done = forks.run(words, settings.home.parent, environment(settings), timeout)
+    done = forks.run(words, settings.home.parent, environment(settings), timeout)
     assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
