@@ -1,9 +1,10 @@
 import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,28 +15,49 @@ from psycopg.conninfo import conninfo_to_dict
 from rederive.database import connect
 from rederive.migrate import migrate
 from rederive.settings import Endpoints, Settings
-from tests.services import services
+from tests.services import asked, kept
+
+_FOLDER = pytest.StashKey[Path]()
+_IN_WORKERS = "rederive_services"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     def terminated(_number: int, _frame: FrameType | None) -> None:
         pytest.exit("terminated", returncode=143)
 
     signal.signal(signal.SIGTERM, terminated)
+    if hasattr(config, "workerinput"):
+        config.stash[_FOLDER] = Path(config.workerinput[_IN_WORKERS])
+    else:
+        until_the_end = ExitStack()
+        config.stash[_FOLDER] = until_the_end.enter_context(kept())
+        config.add_cleanup(until_the_end.close)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where the services of the run are kept."""
+    node.workerinput[_IN_WORKERS] = str(node.config.stash[_FOLDER])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests that use services come first: what takes long must not be what the last worker begins."""
+    with_services = {item.path for item in items if item.get_closest_marker("services")}
+    items.sort(key=lambda item: item.path not in with_services)
 
 
 @pytest.fixture(scope="session")
-def endpoints() -> Iterator[Endpoints]:
+def endpoints(request: pytest.FixtureRequest) -> Endpoints:
     """Kafka and Postgres, shared by the whole run."""
-    with services() as running:
-        yield running
+    return asked(request.config.stash[_FOLDER])
 
 
 @contextmanager
 def _database(url: str, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        make = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        # to copy through the write-ahead log takes five times as long
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield _with_database(url, name)

@@ -9,6 +9,7 @@ import orjson
 import psutil
 
 from rederive.settings import Settings
+from tests import forks
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,16 +36,7 @@ def start(settings: Settings, *words: str) -> subprocess.Popen[str]:
 
 def rederive(settings: Settings, *words: str, code: int = 0, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and check its exit code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "rederive", *words],
-        cwd=settings.home.parent,
-        env=environment(settings),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    done = forks.run(words, settings.home.parent, environment(settings), timeout)
     assert done.returncode == code, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 

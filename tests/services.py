@@ -1,5 +1,6 @@
 """Kafka and Postgres for the tests: the named ones, containers where Docker answers, embedded ones elsewhere."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,10 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from unittest import mock
 
 from rederive import local
-from rederive.local.home import free_port
+from rederive.local.home import free_port, locked
 from rederive.local.kafka import VERSION as KAFKA_VERSION
 from rederive.local.postgres import OPTIONS
 from rederive.settings import Endpoints, Settings
@@ -19,19 +22,65 @@ from tests.wait import until
 
 ROOT = Path(__file__).parents[1]
 
+_LIFE, _HELD, _FOUND = "life", "held", "found.json"
+_START_SECONDS, _STOP_SECONDS = 240, 120
+
+# No test ends these services: what they hold has nothing to outlive.
+_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
 
 @contextmanager
-def services() -> Iterator[Endpoints]:
-    """Both services for as long as the block runs; nothing that was started here outlives it."""
+def kept() -> Iterator[Path]:
+    """A folder for `asked`: what is started there ends with the block, or when this process ends in any way."""
+    folder = Path(tempfile.mkdtemp(prefix="rederive-tests-"))
+    os.mkfifo(folder / _LIFE)
+    # for reading too: opening it waits for nobody
+    life = os.open(folder / _LIFE, os.O_RDWR)
+    try:
+        yield folder
+    finally:
+        os.close(life)
+        with locked(folder / _HELD, _STOP_SECONDS):
+            shutil.rmtree(folder)
+
+
+def asked(folder: Path) -> Endpoints:
+    """The services that are kept there for all processes of a run of tests; who asks first starts them.
+
+    Those that the environment names are nobody's to start.
+    """
     named = Settings()
     if named.kafka_bootstrap and named.database_url:
-        yield Endpoints(named.kafka_bootstrap, named.database_url.get_secret_value())
-    elif docker_answers():
-        with containers() as endpoints:
-            yield endpoints
-    else:
-        with embedded() as endpoints:
-            yield endpoints
+        return Endpoints(named.kafka_bootstrap, named.database_url.get_secret_value())
+    with locked(folder / "asked", _START_SECONDS):
+        if not (folder / _FOUND).exists():
+            _start(folder)
+    return Endpoints(**json.loads((folder / _FOUND).read_text()))
+
+
+def _start(folder: Path) -> None:
+    # without waiting: it may be closed already
+    life = os.open(folder / _LIFE, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(life, True)
+    holder = subprocess.Popen(
+        [sys.executable, "-m", "tests.services", str(folder)],
+        stdin=life,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    os.close(life)
+    until(lambda: (folder / _FOUND).exists() or holder.poll() is not None, _START_SECONDS, "the services do not start")
+    assert holder.poll() is None, "the services did not start"
+
+
+def _hold(folder: Path) -> None:
+    """Containers where Docker answers, embedded services elsewhere, until stdin is closed."""
+    with locked(folder / _HELD, 0), containers() if docker_answers() else embedded() as endpoints:
+        new = folder / f"{_FOUND}.new"
+        new.write_text(json.dumps(asdict(endpoints)))
+        new.replace(folder / _FOUND)
+        sys.stdin.buffer.read()
 
 
 @contextmanager
@@ -39,18 +88,12 @@ def embedded() -> Iterator[Endpoints]:
     """The embedded services in a folder of their own."""
     home = Path(tempfile.mkdtemp(prefix="rederive-test-"))
     settings = Settings(home=home)
-    # ends the services also when this process is killed: it sees its stdin close
-    guard = subprocess.Popen(
-        [sys.executable, "-m", "tests.services", str(home)],
-        stdin=subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
     try:
-        yield local.start(settings)
+        with mock.patch.dict(OPTIONS, _FORGETFUL):
+            yield local.start(settings)
     finally:
-        guard.communicate()
+        local.stop(settings)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def docker_answers() -> bool:
@@ -94,7 +137,9 @@ def containers() -> Iterator[Endpoints]:
     }.items():
         kafka = kafka.with_env(f"KAFKA_{name}", value)
     local_only = ("listen_addresses", "unix_socket_directories")
-    options = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items() if name not in local_only)
+    options = " ".join(
+        f"-c {name}={value}" for name, value in {**OPTIONS, **_FORGETFUL}.items() if name not in local_only
+    )
     postgres = PostgresContainer("postgres:18", driver=None).with_command(f"postgres {options}")
     with kafka, postgres:
         bootstrap = f"{host}:{port}"
@@ -112,11 +157,5 @@ def _has_broker(bootstrap: str) -> bool:
         return False
 
 
-def _guard(home: Path) -> None:
-    sys.stdin.buffer.read()
-    local.stop(Settings(home=home))
-    shutil.rmtree(home, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    _guard(Path(sys.argv[1]))
+    _hold(Path(sys.argv[1]))

@@ -22,6 +22,7 @@ from confluent_kafka.cimpl import NewTopic
 from rederive.local import start, status
 from rederive.local.kafka import _died
 from rederive.settings import Settings
+from tests import forks
 from tests.services import ROOT
 from tests.wait import until
 
@@ -40,16 +41,8 @@ class Place:
         return kept | {"REDERIVE_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        # output is captured by a pipe: this returns only when nothing holds it any more
-        return subprocess.run(
-            [sys.executable, "-m", "rederive", "local", *words],
-            env=self.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        # this returns only when nothing holds the output any more
+        return forks.run(["local", *words], ROOT, self.environment, 120)
 
     def start(self) -> dict[str, Any]:
         done = self.run("start", "--json")
@@ -94,6 +87,22 @@ def place() -> Iterator[Place]:
 def other() -> Iterator[Place]:
     with made_place() as there:
         yield there
+
+
+@dataclass
+class First:
+    """A home below a folder that was closed to others, and what its very first start said."""
+
+    place: Place
+    said: str
+
+
+@pytest.fixture(scope="module")
+def first() -> Iterator[First]:
+    with made_place() as there:
+        there.home.mkdir(mode=0o700)
+        there.home.parent.chmod(0o700)
+        yield First(there, there.run("start").stderr)
 
 
 def test_a_second_start_reuses_what_runs(place: Place) -> None:
@@ -159,15 +168,16 @@ with psycopg.connect(sys.argv[1], autocommit=True) as connection:
 """
 
 
-def test_the_program_that_started_them_can_heal_and_another_can_stop_them(other: Place) -> None:
-    settings = Settings(home=other.home)
-    first = start(settings)
+def test_the_program_that_started_them_can_heal_and_another_can_stop_them(place: Place) -> None:
+    place.run("stop")
+    settings = Settings(home=place.home)
+    before = start(settings)
     for service in status(settings):
         assert service.pid
         # uncollected children of this process: they don't count as running
         os.kill(service.pid, signal.SIGKILL)
-    assert start(settings) == first
-    assert other.run("stop").returncode == 0
+    assert start(settings) == before
+    assert place.run("stop").returncode == 0
     assert {one.state for one in status(settings)} == {"stopped"}
 
 
@@ -180,10 +190,24 @@ def test_a_lost_state_file_costs_only_the_ports(place: Place) -> None:
     assert len([p for p in place.processes() if p.name() == "java"]) == 1
 
 
-def test_two_homes_run_side_by_side(place: Place, other: Place) -> None:
-    first, second = place.start(), other.start()
-    assert {one["port"] for one in first.values()}.isdisjoint(one["port"] for one in second.values())
-    other.run("stop")
+def test_who_starts_them_without_saying_so_is_told(first: First) -> None:
+    for service in ("Kafka", "Postgres"):
+        assert f"starting the embedded {service} in {first.place.home}" in first.said
+    assert "starting" not in first.place.run("start").stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only as root Postgres runs as another user")
+def test_only_folders_of_others_are_opened_with_a_word(first: First) -> None:
+    home = first.place.home
+    assert f"{home.parent}: the system user" in first.said
+    assert f"{home}: the system user" not in first.said
+    assert home.stat().st_mode & stat.S_IXOTH
+
+
+def test_two_homes_run_side_by_side(place: Place, first: First) -> None:
+    one, two = place.start(), first.place.start()
+    assert {each["port"] for each in one.values()}.isdisjoint(each["port"] for each in two.values())
+    first.place.run("stop")
     assert place.run("status").returncode == 0
 
 
@@ -204,14 +228,14 @@ def test_a_start_that_was_killed_leaves_nothing_in_the_way(other: Place) -> None
     assert len([p for p in other.processes() if p.name() == "java"]) == 1
 
 
-def test_a_port_that_another_program_took_is_left_to_it(other: Place) -> None:
-    before = other.start()
-    other.run("stop")
+def test_a_port_that_another_program_took_is_left_to_it(place: Place) -> None:
+    before = place.start()
+    place.run("stop")
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", before["kafka"]["port"]))
         taken.listen()
-        after = other.start()
+        after = place.start()
     assert after["kafka"]["port"] != before["kafka"]["port"]
     assert after["postgres"]["port"] == before["postgres"]["port"]
 
@@ -224,34 +248,34 @@ def test_secrets_are_closed_to_others(place: Place) -> None:
         assert not (place.home / name).stat().st_mode & (stat.S_IRWXG | stat.S_IROTH | stat.S_IWOTH)
 
 
-def test_stop_leaves_no_process_and_status_says_so(other: Place) -> None:
-    other.start()
-    assert other.run("status").returncode == 0
-    assert other.run("stop").returncode == 0
-    assert other.processes() == []
-    status = other.run("status", "--json")
+def test_stop_leaves_no_process_and_status_says_so(place: Place) -> None:
+    place.start()
+    assert place.run("status").returncode == 0
+    assert place.run("stop").returncode == 0
+    assert place.processes() == []
+    status = place.run("status", "--json")
     assert status.returncode == 1
     assert {one["state"] for one in json.loads(status.stdout).values()} == {"stopped"}
-    assert other.run("stop").returncode == 0
-    assert other.run("env").returncode == 1
+    assert place.run("stop").returncode == 0
+    assert place.run("env").returncode == 1
 
 
-def test_stop_asks_while_a_capture_is_being_run(other: Place) -> None:
-    other.start()
+def test_stop_asks_while_a_capture_is_being_run(place: Place) -> None:
+    place.start()
     capture = "betfair-20261121-1"
-    with psycopg.connect(other.endpoints()[1], application_name=f"rederive replay {capture}"):
-        refused = other.run("stop")
+    with psycopg.connect(place.endpoints()[1], application_name=f"rederive replay {capture}"):
+        refused = place.run("stop")
         assert refused.returncode == 2
         assert f"{capture} is being run\n  why: " in refused.stderr
         assert "--yes" in refused.stderr
 
         for answer, code in ((b"n\n", 1), (b"\x04", 1), (b"y\n", 0)):
-            assert other.run("status").returncode == 0
+            assert place.run("status").returncode == 0
             person, terminal = os.openpty()
             os.write(person, answer)
             asked = subprocess.run(
                 [sys.executable, "-m", "rederive", "local", "stop"],
-                env=other.environment,
+                env=place.environment,
                 cwd=ROOT,
                 stdin=terminal,
                 capture_output=True,
@@ -263,20 +287,20 @@ def test_stop_asks_while_a_capture_is_being_run(other: Place) -> None:
             os.close(terminal)
             assert asked.returncode == code, asked.stderr
             assert f"{capture} is being run" in asked.stderr
-    assert other.run("status").returncode == 1
+    assert place.run("status").returncode == 1
 
-    other.start()
-    with psycopg.connect(other.endpoints()[1], application_name=f"rederive replay {capture}"):
-        assert other.run("stop", "--yes").returncode == 0
-    assert other.run("status").returncode == 1
+    place.start()
+    with psycopg.connect(place.endpoints()[1], application_name=f"rederive replay {capture}"):
+        assert place.run("stop", "--yes").returncode == 0
+    assert place.run("status").returncode == 1
 
 
-def test_a_broker_that_may_not_open_its_files(other: Place) -> None:
-    other.start()
-    other.run("stop")
+def test_a_broker_that_may_not_open_its_files(place: Place) -> None:
+    place.start()
+    place.run("stop")
     done = subprocess.run(
         [sys.executable, "-c", "from rederive import local, settings; local.start_kafka(settings.Settings())"],
-        env=other.environment,
+        env=place.environment,
         cwd=ROOT,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)),
         capture_output=True,
@@ -287,7 +311,7 @@ def test_a_broker_that_may_not_open_its_files(other: Place) -> None:
     assert "Too many open files" in done.stderr
     assert "ulimit -n" in done.stderr
     assert "never one that ends in .log" in done.stderr
-    other.start()
+    place.start()
 
 
 @pytest.mark.parametrize(
@@ -301,24 +325,6 @@ def test_a_broker_that_may_not_open_its_files(other: Place) -> None:
 )
 def test_why_a_broker_did_not_start(said: str, mend: str) -> None:
     assert mend in _died(said, Path("kafka.log")).mend
-
-
-def test_who_starts_them_without_saying_so_is_told(other: Place) -> None:
-    done = other.run("start")
-    for service in ("Kafka", "Postgres"):
-        assert f"starting the embedded {service} in {other.home}" in done.stderr
-    assert "starting" not in other.run("start").stderr
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only as root Postgres runs as another user")
-def test_only_folders_of_others_are_opened_with_a_word(other: Place) -> None:
-    other.home.mkdir(mode=0o700)
-    above = other.home.parent
-    above.chmod(0o700)
-    said = other.run("start").stderr
-    assert f"{above}: the system user" in said
-    assert f"{other.home}: the system user" not in said
-    assert other.home.stat().st_mode & stat.S_IXOTH
 
 
 def test_a_home_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
