@@ -24,7 +24,7 @@ from schemas.domain import load
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
-from sinks.consumer import passes
+from sinks.applier import passes
 from store import captures as stored
 from store import problems, units
 
