@@ -26,6 +26,7 @@ log = logging.getLogger("rederive.sink")
 
 _POLL_SECONDS = 0.05
 _LINGER_SECONDS = 0.3
+_PAUSE_AFTER_SECONDS = 1.0
 _HAND_OVER_SECONDS = 5.0
 _GARBAGE_THRESHOLD = 1_000_000
 
@@ -58,6 +59,7 @@ class Sink:
         self._committed: dict[int, int] = {}
         self._results: list[Result] = []
         self._rows = 0
+        self._ready: Batch | None = None
         self._writing: Future[None] | None = None
         self._promised: Mapping[int, int] = {}
         self._applier = Applier(config.domain, config.connect, DeadLetters(config.kafka, config.lane))
@@ -93,20 +95,23 @@ class Sink:
         log.info("sink %s reads %s", self.config.member, self.config.lane.derived)
         try:
             while not stopping():
-                batch = self._next_batch(stopping)
-                self._finish()
-                if batch is not None:
-                    self._promised, self._writing = batch.offsets, self._applier.begin(batch)
+                self._gather(stopping)
+                self._wait()
+                if not stopping():
+                    self._begin()
             self._finish()
         finally:
             self._consumer.close()
             if self._writing is None:
                 self._applier.close()
 
-    def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # Positions start from what is committed: whatever was gathered before comes again.
         self._let_go()
         self._parts = {part.partition: Parts() for part in partitions}
+        consumer.assign(partitions)
+        # A partition that was paused when it went away would come back paused.
+        consumer.resume(partitions)
 
     def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
         """Wait a while for what is being written, and commit it: it needn't come again to whoever has it next."""
@@ -123,15 +128,13 @@ class Sink:
     def _let_go(self) -> None:
         """Forget all that is read. What is still being written comes again, and finds itself noted."""
         self._results, self._rows = [], 0
+        self._ready = None
         self._promised = {}
         self._parts.clear()
         self._committed.clear()
 
-    def _next_batch(self, stopping: Callable[[], bool]) -> Batch | None:
-        """Read until there are enough rows, or nothing is being written and none wait, or the first waited too long.
-
-        None when asked to stop.
-        """
+    def _gather(self, stopping: Callable[[], bool]) -> None:
+        """Read a batch: enough rows, or while nothing is being written what there is, and make it ready."""
         started = time.monotonic()
         while not stopping():
             messages = self._consumer.consume(num_messages=32, timeout=_POLL_SECONDS)
@@ -144,17 +147,14 @@ class Sink:
             if self._rows >= 2 * self.config.batch_rows or (
                 self._results and idle and (not messages or waited > _LINGER_SECONDS)
             ):
-                return self._made()
+                results, self._results, self._rows = self._results, [], 0
+                self._ready = make_batch(self.config.domain, results, self._safe(), self._applier.modes)
+                return
             if not self._results:
                 if idle:
                     # Records that were no outcomes are done with, too.
                     self._commit(self._safe())
                 started = time.monotonic()
-        return None
-
-    def _made(self) -> Batch:
-        results, self._results, self._rows = self._results, [], 0
-        return make_batch(self.config.domain, results, self._safe(), self._applier.modes)
 
     def _safe(self) -> Mapping[int, int]:
         return {partition: parts.safe_offset for partition, parts in self._parts.items()}
@@ -181,6 +181,29 @@ class Sink:
         if result is not None:
             self._results.append(result)
             self._rows += weight(result.outcome)
+
+    def _wait(self) -> None:
+        """Until nothing is being written any more, or what is ready has been let go.
+
+        The group is answered meanwhile. Pausing costs what has been fetched ahead: the usual batch doesn't come to it.
+        """
+        if self._writing is None:
+            return
+        wait([self._writing], _PAUSE_AFTER_SECONDS)
+        if not self._writing.done():
+            self._consumer.pause(self._consumer.assignment())
+            while self._ready is not None and not self._writing.done():
+                for message in self._consumer.consume(num_messages=32, timeout=_POLL_SECONDS):
+                    self._take(message)
+            self._consumer.resume(self._consumer.assignment())
+        if self._writing.done():
+            self._finish()
+
+    def _begin(self) -> None:
+        """Begin to write what is ready."""
+        if self._ready is not None:
+            batch, self._ready = self._ready, None
+            self._promised, self._writing = batch.offsets, self._applier.begin(batch)
 
     def _finish(self) -> None:
         """Wait for what is being written, if anything, then commit how far everything is done."""

@@ -59,7 +59,7 @@ def main() -> None:
     if point != NEVER:
         where, name, after, times = POINTS[point]
         setattr(where, name, harmed(getattr(where, name), after=after, times=times))
-        sinks.consumer.Consumer = Consumer  # type: ignore[misc]
+        sinks.consumer.Consumer = Consumer  # type: ignore[attr-defined]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     lane = Lane(MADE.name, LaneName.REPLAY, prefix)

@@ -52,7 +52,7 @@ def fill(settings: Settings, connection: psycopg.Connection) -> Lane:
 def records(lane: Lane) -> Iterator[Record]:
     """Units of both captures by turns; every seventh in two parts with another unit's record between them."""
     offsets = [0, 0]
-    held: Record | None = None
+    held: dict[int, Record] = {}
     for number in range(UNITS):
         for capture, (partition, values) in {
             # The fill's value for b is nobody else's, the other's for a wins: each row of both changes what is stored.
@@ -71,13 +71,12 @@ def records(lane: Lane) -> Iterator[Record]:
                 outcome = Outcome(read=UNIT_ROWS if part == parts else 0, tables=[block])
                 record = partition, DerivedHeaders(origin, capture, number, part, parts), encode_outcome(outcome)
                 if part == 2:
-                    held = record
+                    held[partition] = record
                 else:
                     yield record
-            if parts == 1 and held is not None and held[0] == partition:
-                yield held
-                held = None
-    assert held is None
+            if parts == 1 and partition in held:
+                yield held.pop(partition)
+    assert not held
 
 
 def all_committed(settings: Settings) -> bool:
