@@ -1,4 +1,4 @@
-"""What sinks write from a lane that is full: rows/s, processor by part and peak memory, by how many there are.
+"""What sinks write from a lane that is full: rows/s, processor by part, peak memory, by how many there are.
 
     python -m bench.sink [--rows 100000] [--sinks 1 2] [--batch-rows 5000]
 
@@ -105,6 +105,16 @@ def applied(connection: psycopg.Connection) -> int:
     return int(row[0])
 
 
+def busy(connection: psycopg.Connection) -> int:
+    """Server processes of sinks that don't wait for their sink just now."""
+    row = connection.execute(
+        """SELECT count(*) FROM pg_stat_activity
+           WHERE application_name LIKE 'rederive sink%' AND wait_event_type IS DISTINCT FROM 'Client'"""
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def joined(admin: AdminClient, group: str) -> int:
     """Members of a group that have partitions; none while nobody coordinates it yet."""
     try:
@@ -135,8 +145,10 @@ def run(settings: Settings, connection: psycopg.Connection, lane: Lane, sinks: i
             time.sleep(0.02)
         started, before = time.perf_counter(), applied(connection)
         deadline += rows / 500
+        at_work = []
         while applied(connection) < rows:
             assert time.perf_counter() < deadline, "the sinks stand still"
+            at_work.append(busy(connection))
             time.sleep(0.02)
         seconds = time.perf_counter() - started
     finally:
@@ -147,7 +159,11 @@ def run(settings: Settings, connection: psycopg.Connection, lane: Lane, sinks: i
         for one in running:
             one.wait(60)
     counted = rows - before
-    print(f"{sinks} sinks: {counted / seconds:,.0f} rows/s ({counted:,} of {rows:,} rows in {seconds:.1f} s)")
+    share = sum(at_work) / len(at_work) / sinks
+    print(
+        f"{sinks} sinks: {counted / seconds:,.0f} rows/s ({counted:,} of {rows:,} rows in {seconds:.1f} s), "
+        f"a sink's server process at work {share:.0%} of the time"
+    )
     show(watch, rows)
 
 
