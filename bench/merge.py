@@ -29,7 +29,7 @@ from schemas.table import Mode
 from schemas.unit import Origin
 from schemas.wire import decode_outcome, encode_outcome
 from sinks.apply import Result, apply
-from sinks.consumer import weight
+from sinks.batch import weight
 from sinks.merge import merging, policy
 from sinks.merge.staging import Staged
 from sinks.policies import prepare

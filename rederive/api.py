@@ -38,6 +38,7 @@ def replay(
     dry_run: bool = False,
     reason: str = "",
     workers: int | None = None,
+    sinks: int | None = None,
     settings: Settings | None = None,
     progress: Callable[[Progress], None] = _silent,
     **words: Any,  # noqa: ANN401 - they are Request's fields
@@ -53,7 +54,7 @@ def replay(
     replayer = Replayer.of(settings or Settings())
     asked = _request(domain, start, end, words)
     capture, _ = replayer.mint(asked, source or first_source(domain), dry_run=dry_run, reason=reason)
-    return replayer.run(capture, progress, workers)
+    return replayer.run(capture, progress, workers, sinks)
 
 
 def replay_topic(
@@ -92,6 +93,7 @@ def apply(
     dry_run: bool = False,
     reason: str = "",
     workers: int | None = None,
+    sinks: int | None = None,
     settings: Settings | None = None,
     progress: Callable[[Progress], None] = _silent,
 ) -> Report:
@@ -99,7 +101,7 @@ def apply(
     replayer = Replayer.of(settings or Settings())
     replayer.check(plan)
     capture, _ = replayer.mint(plan, dry_run=dry_run, reason=reason)
-    return replayer.run(capture, progress, workers)
+    return replayer.run(capture, progress, workers, sinks)
 
 
 def first_source(domain: str) -> str:

@@ -31,6 +31,7 @@ class Lanes:
     settings: Settings
     capture: Capture
     agents: int
+    sinks: int
     _open: dict[LaneName, tuple[Sender, Workers]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -47,9 +48,10 @@ class Lanes:
 
         Away when the broker doesn't answer: what was made until then is found the next time.
         """
-        # What comes from an API comes slowly: one agent has time enough for it.
+        # What comes from an API comes slowly: one of each has time enough for it.
         fed_by_api = self.capture.source == API and name is not LaneName.REPLAY
-        agents = min(1 if fed_by_api else self.agents, units)
+        most, sinks = (1, 1) if fed_by_api else (self.agents, self.sinks)
+        agents = min(most, units)
         if name in self._open:
             self._open[name][1].grow(agents)
             return
@@ -61,7 +63,8 @@ class Lanes:
         if lost := captures.set_topic(connection, self.capture.capture_id, lane, topic_id, kept):
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
         log_file = run_log(self.settings.home, self.capture.capture_id)
-        workers = Workers(self.settings, lane, agents, log_file)
+        # As many sinks however few units: one that doesn't come back keeps its partitions until its session is over.
+        workers = Workers(self.settings, lane, agents, min(sinks, len(kept)), log_file)
         self._open[name] = (Sender(kafka, lane.raw, sorted(kept)), workers)
         workers.start()
 

@@ -24,7 +24,7 @@ from schemas.domain import load
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
-from sinks.consumer import passes
+from sinks.applier import passes
 from store import captures as stored
 from store import problems, units
 
@@ -163,14 +163,14 @@ class Replayer:
         with closing(self._source(connection, found.domain, found.source, dry=found.dry_run)) as source:
             return captures.reopen(connection, capture_id, dead=source)
 
-    def run(self, capture: Capture, listener: Listener, agents: int | None = None) -> Report:
+    def run(self, capture: Capture, listener: Listener, agents: int | None = None, sinks: int | None = None) -> Report:
         """Run a capture until it is complete, and report."""
         handler = also_to(run_log(self.settings.home, capture.capture_id))
         try:
             if capture.state is CaptureState.RUNNING:
                 log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
                 with self._journal(capture, listener) as journaled:
-                    self._run(capture, journaled, agents or self.settings.workers)
+                    self._run(capture, journaled, agents or self.settings.workers, sinks or self.settings.sinks)
             progress, reasons, dead = self._outcome(capture.capture_id)
             _say_problems(capture.capture_id, reasons, dead)
             log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
@@ -218,12 +218,12 @@ class Replayer:
 
             yield both
 
-    def _run(self, capture: Capture, listener: Listener, agents: int) -> None:
+    def _run(self, capture: Capture, listener: Listener, agents: int, sinks: int) -> None:
         def opened(connection: psycopg.Connection) -> closing[Source[Any]]:
             return closing(self._source(connection, capture.domain, capture.source, dry=capture.dry_run))
 
         with explained("the replay"):
-            Run(self.settings, self.database_url, capture, opened, listener, agents)()
+            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks)()
 
 
 def _say_problems(capture_id: str, reasons: list[problems.Reason], dead: list[units.DeadCause]) -> None:

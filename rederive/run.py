@@ -57,13 +57,14 @@ class Run:
     open_source: OpenSource
     listener: Listener
     agents: int
+    sinks: int
 
     def __call__(self) -> Progress:
         """Work until the capture is complete. Failed when it was cancelled, or when nothing moves for 5 minutes.
 
         KeyboardInterrupt leaves everything such that `captures resume` goes on.
         """
-        with Lanes(self.settings, self.capture, self.agents) as lanes:
+        with Lanes(self.settings, self.capture, self.agents, self.sinks) as lanes:
             try:
                 return self._until_complete(lanes)
             finally:

@@ -17,6 +17,7 @@ PREFIX = "REDERIVE_"
 TOML_FILE = "rederive.toml"
 
 _WORKERS_A_CORE, _FEW_WORKERS, _MOST_WORKERS = 4, 8, 64
+_CORES_A_SINK = 3
 _LEGAL_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 
@@ -41,6 +42,11 @@ def too_many_workers(workers: int) -> str:
     )
 
 
+def usual_sinks() -> int:
+    """How many sinks a run starts unless it is said: about as many as keep up with agents on the other cores."""
+    return max(1, len(os.sched_getaffinity(0)) // _CORES_A_SINK)
+
+
 class Settings(BaseSettings):
     """What a deployment decides. Raises UsageError when a value can't be used."""
 
@@ -56,6 +62,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     topic_prefix: str = ""
     workers: int = Field(default=2, ge=1)
+    sinks: int = Field(default_factory=usual_sinks, ge=1)
     batch_rows: int = Field(default=5000, ge=1, le=1_000_000)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     maven_repository: str | None = None

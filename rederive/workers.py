@@ -54,8 +54,8 @@ class Workers:
     settings: Settings
     lane: Lane
     agents: int
+    sinks: int
     log_file: Path
-    sinks: int = 1
     _workers: list[_Worker] = field(default_factory=list)
     restarts: int = 0
 

@@ -1,8 +1,7 @@
 """Apply the results of one capture in one transaction: notes, staging, merge, units."""
 
-import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import psycopg
@@ -16,6 +15,7 @@ from schemas.unit import Origin
 from sinks.gone import without_gone
 from sinks.policies import policy_of
 from sinks.policy import Writer
+from sinks.ready import UNFIT, Ready, make_ready
 from store import captures, origins, problems, units
 
 
@@ -31,14 +31,19 @@ class Result:
 
 @dataclass(slots=True)
 class Applied:
-    """What became of a batch of results. `refused` are those that the database would not take, with its reason."""
+    """What became of results of one capture, whose mode is None where it doesn't run.
 
+    `refused` are those that the database would not take, with its reason.
+    """
+
+    mode: Mode | None = None
     applied: int = 0
     repeated: int = 0
     discarded: int = 0
     refused: list[tuple[Result, str]] = field(default_factory=list)
 
     def __iadd__(self, other: "Applied") -> "Applied":
+        self.mode = other.mode
         self.applied += other.applied
         self.repeated += other.repeated
         self.discarded += other.discarded
@@ -46,14 +51,17 @@ class Applied:
         return self
 
 
-def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result]) -> Applied:
+def apply(
+    connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result], ready: Ready | None = None
+) -> Applied:
     """Apply results of one capture; a unit that the database refuses is found by halving and made dead, whole.
 
+    `ready` are their outcomes, staged ahead; where they were not, or some turn out to be repeats, it is done here.
     A row whose source row isn't there (any more) is a skip of its own and no reason to refuse its unit.
     psycopg.Error other than of SQLSTATE classes 22, 23 and 54 passes through with nothing written.
     """
     try:
-        return _apply_together(connection, domain, capture_id, results)
+        return _apply_together(connection, domain, capture_id, results, ready)
     except _REFUSALS as error:
         # More may go before the next try: each has fewer rows than the last.
         if isinstance(error, psycopg.errors.ForeignKeyViolation) and (
@@ -73,15 +81,23 @@ def apply(connection: Connection, domain: Domain, capture_id: str, results: Sequ
         return done
 
 
+def living(results: Iterable[Result]) -> list[Result]:
+    """Those whose rows are to be written: not of the dead, and of the same unit only the first."""
+    seen: set[int] = set()
+    found = []
+    for result in results:
+        if result.outcome.dead is None and result.unit not in seen:
+            found.append(result)
+            if result.unit is not None:
+                seen.add(result.unit)
+    return found
+
+
 def _without_gone(connection: Connection, domain: Domain, results: Sequence[Result]) -> list[Result] | None:
     left = without_gone(connection, domain, [result.outcome for result in results])
     if left is None:
         return None
     return [replace(result, outcome=outcome) for result, outcome in zip(results, left, strict=True)]
-
-
-# What staging and COPY raise for values that don't fit their columns, before Postgres has seen them.
-_UNFIT = (ValueError, KeyError, TypeError, OverflowError, struct.error)
 
 
 class _UnreadableError(Exception):
@@ -98,7 +114,9 @@ _REFUSALS = (
 )
 
 
-def _apply_together(connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result]) -> Applied:
+def _apply_together(
+    connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result], ready: Ready | None = None
+) -> Applied:
     with connection.transaction():
         writer = _writer(connection, capture_id)
         if writer is None:
@@ -109,27 +127,31 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
             results = _without_gone(connection, domain, results) or results
         known = origins.lock(connection, capture_id, [result.origin for result in results])
         fresh = _first_of_each_unit(connection, capture_id, [r for r in results if r.origin not in known])
-        alive = [result for result in fresh if result.outcome.dead is None]
+        alive = living(fresh)
         inserts = writer.mode is Mode.INSERT
-        changed: Counter[int] = Counter()
-        for table in domain.tables:
-            blocks = [
-                (number, block)
-                for number, result in enumerate(alive)
-                for block in result.outcome.tables
-                if block.table == table.name
-            ]
-            try:
-                written = policy_of(table).write(connection, table, blocks, writer)
-            except _UNFIT as error:
-                raise _UnreadableError(f"{type(error).__name__}: {error}") from error
-            if not inserts or (table.policy is Mode.INSERT and not table.audit):
-                changed += written
+        changed = _write(connection, domain, [result.outcome for result in alive], writer, ready)
         dead = {result.origin for result in results if result.outcome.dead is not None}
         origins.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
         _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
-        return Applied(applied=len(fresh), repeated=len(results) - len(fresh))
+        return Applied(writer.mode, applied=len(fresh), repeated=len(results) - len(fresh))
+
+
+def _write(
+    connection: Connection, domain: Domain, outcomes: Sequence[Outcome], writer: Writer, ready: Ready | None
+) -> Counter[int]:
+    """Write the outcomes' rows, table by table; how many rows changed that count, by the outcome's place."""
+    changed: Counter[int] = Counter()
+    try:
+        if ready is None or not ready.serves(outcomes, writer.mode):
+            ready = make_ready(domain, outcomes, writer.mode)
+        for table in domain.tables:
+            written = policy_of(table).write(connection, table, ready.tables[table.name], writer)
+            if writer.mode is not Mode.INSERT or (table.policy is Mode.INSERT and not table.audit):
+                changed += written
+    except UNFIT as error:
+        raise _UnreadableError(f"{type(error).__name__}: {error}") from error
+    return changed
 
 
 def _writer(connection: Connection, capture_id: str) -> Writer | None:

@@ -1,41 +1,33 @@
-"""The sink: reads outcomes, applies them in batches, then commits the offsets that are safe."""
+"""The sink: reads outcomes, has them applied in batches, then commits the offsets that are safe.
+
+While a batch is written the next is read and made ready, and no more than that: memory holds two.
+"""
 
 import gc
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 import psycopg
-import stamina
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.domain import Domain
-from schemas.errors import Failed
 from schemas.lane import Lane
-from schemas.outcome import Outcome
-from schemas.wire import (
-    MAX_BATCH_BYTES,
-    DerivedHeaders,
-    Failure,
-    encode_derived,
-    encode_failure,
-    encode_outcome,
-    oversize,
-)
-from sinks.apply import Applied, Result, apply
+from schemas.wire import MAX_BATCH_BYTES
+from sinks.applier import Applier
+from sinks.apply import Result
+from sinks.batch import Batch, make_batch, weight
+from sinks.dead_letters import DeadLetters
 from sinks.parts import Parts
-from sinks.policies import prepare
 
 log = logging.getLogger("rederive.sink")
 
 _POLL_SECONDS = 0.05
 _LINGER_SECONDS = 0.3
-_RETRY_CLASSES = ("40", "08", "53", "57")
-_CONNECT_ATTEMPT_SECONDS = 300.0
-_DELIVERY_SECONDS = 60.0
-_WIDTH = 50
+_PAUSE_AFTER_SECONDS = 1.0
+_HAND_OVER_SECONDS = 5.0
 _GARBAGE_THRESHOLD = 1_000_000
 
 
@@ -51,24 +43,26 @@ class SinkConfig:
     batch_rows: int
 
 
-def weight(outcome: Outcome) -> int:
-    """How many rows of the usual width an outcome is worth: a batch of narrow rows may hold more of them."""
-    return sum(len(block.rows) * len(block.columns) for block in outcome.tables) // _WIDTH + 1
-
-
 class ConsumerLostError(Exception):
     """The consumer can't go on, a new one can: after an outage the broker took it for another one, for instance."""
 
 
 class Sink:
-    """One sink process: `run` blocks until `stopping` answers True."""
+    """One sink process: `run` blocks until `stopping` answers True.
+
+    The consumer belongs to the thread that runs, the database to the applier's.
+    """
 
     def __init__(self, config: SinkConfig) -> None:
         self.config = config
         self._parts: dict[int, Parts] = {}
         self._committed: dict[int, int] = {}
         self._results: list[Result] = []
-        self._connection: psycopg.Connection | None = None
+        self._rows = 0
+        self._ready: Batch | None = None
+        self._writing: Future[None] | None = None
+        self._promised: Mapping[int, int] = {}
+        self._applier = Applier(config.domain, config.connect, DeadLetters(config.kafka, config.lane))
         self._consumer = Consumer(
             {
                 **config.kafka,
@@ -76,7 +70,8 @@ class Sink:
                 "group.instance.id": config.member,
                 "client.id": config.member,
                 "session.timeout.ms": 6000,
-                "heartbeat.interval.ms": 2000,
+                # A member learns of a rebalance by it: another sink waits no longer than that.
+                "heartbeat.interval.ms": 500,
                 "enable.auto.commit": False,
                 "on_commit": self._told,
                 "auto.offset.reset": "earliest",
@@ -85,63 +80,94 @@ class Sink:
                 "queued.max.messages.kbytes": 32 * 1024,
             }
         )
-        self._dead_letters = Producer({**config.kafka, "compression.type": "zstd", "enable.idempotence": True})
 
     def run(self, stopping: Callable[[], bool]) -> None:
-        """Read, apply and commit until asked to stop.
+        """Read, apply and commit until asked to stop; what is read and not begun by then comes again.
 
         Failed when only a person can mend it, ConsumerLostError when a new process can.
         """
         # What a batch is made of has no cycles: looking for some would take longer than decoding it.
         gc.freeze()
         gc.set_threshold(_GARBAGE_THRESHOLD)
-        self._consumer.subscribe([self.config.lane.derived], on_assign=self._assigned, on_revoke=self._revoked)
+        self._consumer.subscribe(
+            [self.config.lane.derived], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
         log.info("sink %s reads %s", self.config.member, self.config.lane.derived)
         try:
             while not stopping():
                 self._gather(stopping)
-                self._flush()
+                self._wait()
+                if not stopping():
+                    self._begin()
+            self._finish()
         finally:
             self._consumer.close()
-            if self._connection is not None:
-                self._connection.close()
+            if self._writing is None:
+                self._applier.close()
 
-    def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # Positions start from what is committed: whatever was gathered before comes again.
-        self._results.clear()
+        self._let_go()
         self._parts = {part.partition: Parts() for part in partitions}
+        consumer.assign(partitions)
+        # A partition that was paused when it went away would come back paused.
+        consumer.resume(partitions)
+
+    def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
+        """Wait a while for what is being written, and commit it: it needn't come again to whoever has it next."""
+        if self._writing is not None:
+            wait([self._writing], _HAND_OVER_SECONDS)
+            if self._writing.done() and self._writing.exception() is None:
+                self._commit(self._promised, asynchronous=False)
+        self._let_go()
+
+    def _lost(self, _: Consumer, __: list[TopicPartition]) -> None:
+        # Somebody else has them already and knows where they stand.
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget all that is read. What is still being written comes again, and finds itself noted."""
+        self._results, self._rows = [], 0
+        self._ready = None
+        self._promised = {}
+        self._parts.clear()
         self._committed.clear()
 
-    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._results.clear()
-        for part in partitions:
-            self._parts.pop(part.partition, None)
-
     def _gather(self, stopping: Callable[[], bool]) -> None:
-        """Read results until there are enough rows, none wait, or the first has waited long enough."""
+        """Read a batch: enough rows, or while nothing is being written what there is, and make it ready."""
         started = time.monotonic()
-        rows = 0
         while not stopping():
             messages = self._consumer.consume(num_messages=32, timeout=_POLL_SECONDS)
             for message in messages:
-                rows += self._take(message)
+                self._take(message)
+            if self._writing is not None and self._writing.done():
+                self._finish()
             waited = time.monotonic() - started
-            if rows >= 2 * self.config.batch_rows or (self._results and (not messages or waited > _LINGER_SECONDS)):
+            idle = self._writing is None
+            if self._rows >= 2 * self.config.batch_rows or (
+                self._results and idle and (not messages or waited > _LINGER_SECONDS)
+            ):
+                results, self._results, self._rows = self._results, [], 0
+                self._ready = make_batch(self.config.domain, results, self._safe(), self._applier.modes)
                 return
             if not self._results:
-                # Records that were no outcomes are done with, too.
-                self._commit()
+                if idle:
+                    # Records that were no outcomes are done with, too.
+                    self._commit(self._safe())
                 started = time.monotonic()
 
-    def _take(self, message: Message) -> int:
-        """Keep a message; return the rows of the result that it finishes."""
+    def _safe(self) -> Mapping[int, int]:
+        return {partition: parts.safe_offset for partition, parts in self._parts.items()}
+
+    def _take(self, message: Message) -> None:
+        """Keep a message, and the result that it finishes."""
         error = message.error()
         if error is not None:
             if error.fatal() or error.code() == KafkaError._FATAL:
                 raise ConsumerLostError(str(error))
             if error.code() != KafkaError._PARTITION_EOF:
                 log.warning("reading %s: %s", self.config.lane.derived, error)
-            return 0
+            return
         parts = self._parts.setdefault(message.partition() or 0, Parts())
         offset = message.offset() or 0
         try:
@@ -151,33 +177,49 @@ class Sink:
                 "%s[%s]@%d is no outcome and is passed over: %s",
                 self.config.lane.derived, message.partition(), offset, failure,
             )  # fmt: skip
-            return 0
-        if result is None:
-            return 0
-        self._results.append(result)
-        return weight(result.outcome)
+            return
+        if result is not None:
+            self._results.append(result)
+            self._rows += weight(result.outcome)
 
-    def _flush(self) -> None:
-        """Apply what was gathered, capture by capture, then commit how far everything is done."""
-        by_capture: dict[str, list[Result]] = defaultdict(list)
-        for result in self._results:
-            by_capture[result.capture_id].append(result)
-        for capture_id, results in by_capture.items():
-            done = self._apply(capture_id, results)
-            if done.discarded:
-                log.warning("%d records of %s are discarded: it isn't running", done.discarded, capture_id)
-            self._send_dead_letters(done)
-        self._results.clear()
-        self._commit()
+    def _wait(self) -> None:
+        """Until nothing is being written any more, or what is ready has been let go.
 
-    def _commit(self) -> None:
-        safe = {partition: parts.safe_offset for partition, parts in self._parts.items()}
+        The group is answered meanwhile. Pausing costs what has been fetched ahead: the usual batch doesn't come to it.
+        """
+        if self._writing is None:
+            return
+        wait([self._writing], _PAUSE_AFTER_SECONDS)
+        if not self._writing.done():
+            self._consumer.pause(self._consumer.assignment())
+            while self._ready is not None and not self._writing.done():
+                for message in self._consumer.consume(num_messages=32, timeout=_POLL_SECONDS):
+                    self._take(message)
+            self._consumer.resume(self._consumer.assignment())
+        if self._writing.done():
+            self._finish()
+
+    def _begin(self) -> None:
+        """Begin to write what is ready."""
+        if self._ready is not None:
+            batch, self._ready = self._ready, None
+            self._promised, self._writing = batch.offsets, self._applier.begin(batch)
+
+    def _finish(self) -> None:
+        """Wait for what is being written, if anything, then commit how far everything is done."""
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        writing.result()
+        self._commit(self._promised)
+
+    def _commit(self, safe: Mapping[int, int], *, asynchronous: bool = True) -> None:
         moved = {partition: offset for partition, offset in safe.items() if offset != self._committed.get(partition, 0)}
         if not moved:
             return
         offsets = [TopicPartition(self.config.lane.derived, partition, offset) for partition, offset in moved.items()]
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
+            self._consumer.commit(offsets=offsets, asynchronous=asynchronous)  # type: ignore[call-overload]
         except KafkaException as error:
             log.warning("offsets are not committed, their records will come again: %s", error)
             return
@@ -189,73 +231,3 @@ class Sink:
             log.warning("offsets are not committed, their records may come again: %s", error)
             for place in offsets:
                 self._committed.pop(place.partition, None)
-
-    def _apply(self, capture_id: str, results: list[Result]) -> Applied:
-        """Apply with patience: what passes by itself is tried again, what needs a person stops the sink."""
-        for attempt in stamina.retry_context(
-            on=passes, attempts=None, timeout=_CONNECT_ATTEMPT_SECONDS, wait_initial=0.05, wait_max=10.0
-        ):
-            with attempt:
-                try:
-                    return apply(self._connected(), self.config.domain, capture_id, results)
-                except psycopg.Error as error:
-                    if self._connection is not None and self._connection.broken:
-                        self._connection = None
-                    if passes(error):
-                        if attempt.num == 1:
-                            why = (str(error).strip() or type(error).__name__).splitlines()[0]
-                            log.warning(
-                                "rows of %s wait for the database and are written again whole: %s", capture_id, why
-                            )
-                        raise
-                    raise Failed(
-                        f"rows of {capture_id} can't be written",
-                        why=f"{error} [{error.sqlstate}]",
-                        mend="run `rederive migrate`, then `rederive captures resume " + capture_id + "`",
-                    ) from error
-        raise AssertionError("unreachable")
-
-    def _connected(self) -> psycopg.Connection:
-        if self._connection is None or self._connection.closed:
-            connection = self.config.connect()
-            prepare(connection, self.config.domain)
-            self._connection = connection
-        return self._connection
-
-    def _send_dead_letters(self, done: Applied) -> None:
-        """Send refused outcomes to the DLQ and wait for their delivery. Failed when one isn't taken."""
-        failures: list[str] = []
-
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                failures.append(error.str())
-
-        for result, reason in done.refused:
-            log.error("unit %s of %s is dead: %s", result.unit, result.capture_id, reason)
-            value = encode_outcome(result.outcome)
-            if oversize(value):
-                # Its rows come again from the raw record, whose place is in the headers.
-                value = encode_outcome(Outcome(result.outcome.read, dead=reason))
-            answered = encode_derived(DerivedHeaders(result.origin, result.capture_id, result.unit))
-            headers = encode_failure(Failure(result.origin, "sink", reason), answered)
-            self._dead_letters.produce(
-                self.config.lane.dlq,
-                value=value,
-                headers=list[tuple[str, str | bytes | None]](headers),
-                on_delivery=delivered,
-            )
-        if done.refused and (self._dead_letters.flush(_DELIVERY_SECONDS) or failures):
-            raise Failed(
-                "dead letters can't be delivered",
-                why=f"{self.config.lane.dlq}: {failures[0] if failures else f'no answer in {_DELIVERY_SECONDS:.0f} s'}",
-                mend="see that the topic takes records of 16 MiB; they are sent again then",
-            )
-
-
-def passes(error: Exception) -> bool:
-    """Whether trying again may help: the connection is gone, or the SQLSTATE's class is 40, 08, 53 or 57."""
-    if not isinstance(error, psycopg.Error):
-        return False
-    if error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError)
-    return error.sqlstate[:2] in _RETRY_CLASSES

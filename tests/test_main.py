@@ -11,7 +11,7 @@ import pytest
 
 from rederive import __main__ as program
 from rederive.cli.app import app
-from rederive.cli.running import run
+from rederive.cli.running import USUAL, run
 from schemas.errors import Failed
 from tests.program import shadow
 from tests.services import ROOT
@@ -153,7 +153,7 @@ def test_a_run_that_fails_names_one_way_to_go_on(capsys: pytest.CaptureFixture[s
 
     capture = SimpleNamespace(capture_id="finra-1")
     with pytest.raises(Failed):
-        run(Failing(), capture, 500, None, json=False)  # type: ignore[arg-type]
+        run(Failing(), capture, 500, USUAL, json=False)  # type: ignore[arg-type]
     assert capsys.readouterr().err == said
 
 

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from rederive.cli.replay import plan, replay
-from rederive.cli.running import SOME, Agents, BatchSize, DryRun, From, Json, Reason, To, plan_and_run, say_plan, span
+from rederive.cli.running import (
+    SOME,
+    USUAL,
+    BatchSize,
+    Crew,
+    DryRun,
+    From,
+    Json,
+    Reason,
+    To,
+    plan_and_run,
+    say_plan,
+    span,
+)
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -61,7 +74,7 @@ def replay_betfair(
     asked: Asked | None = None,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,
-    workers: Agents = None,
+    crew: Crew = USUAL,
     reason: Reason = "",
     json: Json = False,
 ) -> int:
@@ -73,7 +86,7 @@ def replay_betfair(
 
     Example: rederive replay betfair --from 2026-02-06 --to 2026-02-13 --columns tier-a
     """
-    return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, workers, json)
+    return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, crew, json)
 
 
 @plan.command(name="betfair")

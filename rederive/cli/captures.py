@@ -7,7 +7,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from rederive.cli.app import app
-from rederive.cli.running import SOME, Agents, BatchSize, DomainName
+from rederive.cli.running import SOME, USUAL, BatchSize, Crew, DomainName
 
 captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
 app.command(captures)
@@ -106,18 +106,18 @@ def show(capture: CaptureId, /, *, json: Json = False) -> None:
 
 
 @captures.command
-def resume(capture: CaptureId, /, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
+def resume(capture: CaptureId, /, *, crew: Crew = USUAL, batch_size: BatchSize = 500, json: Json = False) -> int:
     """Go on with a capture that was interrupted, killed or cancelled. Units that have an outcome are not done again."""
-    return _run_again(capture, workers, batch_size, dead=False, json=json)
+    return _run_again(capture, crew, batch_size, dead=False, json=json)
 
 
 @captures.command
-def retry(capture: CaptureId, /, *, workers: Agents = None, batch_size: BatchSize = 500, json: Json = False) -> int:
+def retry(capture: CaptureId, /, *, crew: Crew = USUAL, batch_size: BatchSize = 500, json: Json = False) -> int:
     """Do the dead units of a capture again, once what killed them is mended; else as `resume`.
 
     A file is read as it is now.
     """
-    return _run_again(capture, workers, batch_size, dead=True, json=json)
+    return _run_again(capture, crew, batch_size, dead=True, json=json)
 
 
 @captures.command
@@ -215,7 +215,7 @@ def _show_rollback(expected: dict[str, dict[str, int]], *, json: bool) -> None:
         print_table("A rollback would do", *_rollback_table(expected))
 
 
-def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool, json: bool) -> int:
+def _run_again(capture: str, crew: Crew, batch_size: int, *, dead: bool, json: bool) -> int:
     from rederive import captures as ledger
     from rederive.cli.running import run
     from rederive.database import opened
@@ -227,4 +227,4 @@ def _run_again(capture: str, workers: int | None, batch_size: int, *, dead: bool
         ledger.check_free(connection, capture)
         replayer = Replayer.of(Settings())
         found = replayer.reopen(connection, capture, dead=dead)
-    return run(replayer, found, batch_size, workers, json=json)
+    return run(replayer, found, batch_size, crew, json=json)

@@ -10,7 +10,7 @@ from cyclopts import Parameter, validators
 from rederive.cli.replay import plan, replay
 from rederive.cli.report import Json as ReportJson
 from rederive.cli.report import report
-from rederive.cli.running import Agents, BatchSize, DryRun, From, Json, Reason, To, plan_and_run, say_plan, span
+from rederive.cli.running import USUAL, BatchSize, Crew, DryRun, From, Json, Reason, To, plan_and_run, say_plan, span
 from schemas.domain import Domain, load
 from schemas.table import Mode
 
@@ -99,13 +99,13 @@ def _replay(domain: Domain) -> Callable[..., int]:
         selection: Selection | None = None,
         batch_size: BatchSize = 500,
         dry_run: DryRun = False,
-        workers: Agents = None,
+        crew: Crew = USUAL,
         reason: Reason = "",
         json: Json = False,
     ) -> int:
         chosen = selection or Selection()
         request = chosen.request(domain)
-        return plan_and_run(request, chosen.source_of(domain), dry_run, reason, batch_size, workers, json)
+        return plan_and_run(request, chosen.source_of(domain), dry_run, reason, batch_size, crew, json)
 
     command.__doc__ = f"Recompute the rows of {domain.name} from stored payloads."
     return command

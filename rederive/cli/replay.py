@@ -10,8 +10,9 @@ from cyclopts import Parameter
 from rederive.cli.app import app
 from rederive.cli.running import (
     SOME,
-    Agents,
+    USUAL,
     BatchSize,
+    Crew,
     DomainName,
     DryRun,
     Json,
@@ -50,7 +51,7 @@ def replay_topic(
     limit: Limit = None,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,
-    workers: Agents = None,
+    crew: Crew = USUAL,
     reason: Reason = "",
     json: Json = False,
 ) -> int:
@@ -67,7 +68,7 @@ def replay_topic(
     meeting = _meeting(mode, domains.find(domain))
     columns = domains.find(domain).scopes["all"]
     request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit)
-    return plan_and_run(request, "log", dry_run, reason, batch_size, workers, json)
+    return plan_and_run(request, "log", dry_run, reason, batch_size, crew, json)
 
 
 def _meeting(mode: str | None, domain: "Domain") -> "Mode":
@@ -101,7 +102,7 @@ def apply(
     *,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,
-    workers: Agents = None,
+    crew: Crew = USUAL,
     reason: Reason = "",
     json: Json = False,
 ) -> int:
@@ -124,5 +125,5 @@ def apply(
     replayer.check(made)
     if dry_run and (code := shown(made, json=json)) is not None:
         return code
-    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=workers)
-    return run(replayer, capture, batch_size, workers, json=json, head=head)
+    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=crew.workers)
+    return run(replayer, capture, batch_size, crew, json=json, head=head)

@@ -1,5 +1,6 @@
 """How a command asks for a replay and runs it: the options they share, the range, what is said before and after."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,14 +37,23 @@ def _bounded(_: object, workers: int | None) -> None:
             raise ValueError(why)
 
 
-Agents = Annotated[
-    int | None,
-    Parameter(
-        name="--workers",
-        validator=(validators.Number(gte=1), _bounded),
-        help="Agents, at most 4 a core. Default: REDERIVE_WORKERS.",
-    ),
-]
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """How many processes a run starts; None is what the settings say."""
+
+    workers: Annotated[
+        int | None,
+        Parameter(
+            validator=(validators.Number(gte=1), _bounded), help="Agents, at most 4 a core. Default: REDERIVE_WORKERS."
+        ),
+    ] = None
+    sinks: Annotated[
+        int | None, Parameter(validator=SOME, help="Sinks, no more than partitions. Default: REDERIVE_SINKS.")
+    ] = None
+
+
+USUAL = Crew()
 
 
 def _known(_: object, tokens: "Sequence[Token]") -> str:
@@ -158,7 +168,7 @@ def shown(made: "Plan[Any]", *, json: bool) -> int | None:
 
 
 def plan_and_run(
-    request: "Request", source: str, dry_run: bool, reason: str, batch_size: int, agents: int | None, json: bool
+    request: "Request", source: str, dry_run: bool, reason: str, batch_size: int, crew: Crew, json: bool
 ) -> int:
     """Mint a capture of what the request means now, say so, and run it; the exit code."""
     from rederive.replayer import Replayer
@@ -169,15 +179,15 @@ def plan_and_run(
         made = replayer.plan(request, source)
         if (code := shown(made, json=json)) is not None:
             return code
-    capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason, agents=agents)
-    return run(replayer, capture, batch_size, agents, json=json, head=head)
+    capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason, agents=crew.workers)
+    return run(replayer, capture, batch_size, crew, json=json, head=head)
 
 
 def run(
     replayer: "Replayer",
     capture: "Capture",
     batch_size: int,
-    agents: int | None,
+    crew: Crew,
     *,
     json: bool,
     head: "PlanHead | None" = None,
@@ -192,7 +202,7 @@ def run(
         if head is not None:
             say_plan(head)
         with shown(stderr, batch_size) as listener:
-            report = replayer.run(capture, listener, agents)
+            report = replayer.run(capture, listener, crew.workers, crew.sinks)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"go on with: rederive captures resume {capture.capture_id}") from None
     except TakenOverError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter, Token
 
 from rederive.cli.replay import plan, replay
-from rederive.cli.running import Agents, Json, Reason, plan_and_run, say_plan, span
+from rederive.cli.running import USUAL, Crew, Json, Reason, plan_and_run, say_plan, span
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -183,7 +183,7 @@ def replay_finra(
     dry_run: Annotated[
         bool, Parameter(negative="", help="Print what would be done, with an estimate; write and send nothing.")
     ] = False,
-    workers: Agents = None,
+    crew: Crew = USUAL,
     reason: Reason = "",
     json: Json = False,
 ) -> int:
@@ -199,7 +199,7 @@ def replay_finra(
     request = given.request()
     if dry_run:
         return show_plan(_plan(request, given.source_name), json=json)
-    return plan_and_run(request, given.source_name, False, reason, 10_000, workers, json)
+    return plan_and_run(request, given.source_name, False, reason, 10_000, crew, json)
 
 
 @plan.command(name="finra")

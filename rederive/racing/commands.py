@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rederive.cli.app import app
 from rederive.cli.replay import plan, replay
 from rederive.cli.report import report
-from rederive.cli.running import Agents, Json, Reason, run, say_plan, span, today
+from rederive.cli.running import USUAL, Crew, Json, Reason, run, say_plan, span, today
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -131,7 +131,7 @@ def replay_racing(
     check_status: Annotated[
         bool, Parameter(negative="", help="Print days, chunks, calls, hours and what is done; ask for nothing.")
     ] = False,
-    workers: Agents = None,
+    crew: Crew = USUAL,
     reason: Reason = "",
     json: Json = False,
 ) -> int:
@@ -149,7 +149,7 @@ def replay_racing(
         return _check_status(request, json=json)
     if dry_run:
         return show_plan(_plan(request), json=json)
-    return _run(request, reason, workers, json=json)
+    return _run(request, reason, crew, json=json)
 
 
 @plan.command(name="racing")
@@ -172,7 +172,7 @@ def gaps_racing(
     no_racecards: NoRacecards = False,
     no_results: NoResults = False,
     fill: Annotated[bool, Parameter(negative="", help="Ask for just these, and derive from them.")] = False,
-    workers: Agents = None,
+    crew: Crew = USUAL,
     reason: Reason = "gaps",
     json: Json = False,
 ) -> int:
@@ -189,7 +189,7 @@ def gaps_racing(
     days = _days(FIRST_DAY if from_ is None else from_, to or (today() - timedelta(days=1)).isoformat())
     request = _request(kinds, regions, days, only_missing=True)
     if fill:
-        return _run(request, reason, workers, json=json)
+        return _run(request, reason, crew, json=json)
     found = find(_replayer(), request)
     if json:
         print_json([{"first": one.first, "last": one.last, "kind": one.kind, "days": one.days, "why": one.why}
@@ -216,11 +216,11 @@ def _plan(request: "Request") -> "Plan[Any]":
     return _replayer().plan(request, "api")
 
 
-def _run(request: "Request", reason: str, workers: int | None, *, json: bool) -> int:
+def _run(request: "Request", reason: str, crew: Crew, *, json: bool) -> int:
     replayer = _replayer()
     _check_asking(replayer, request)
-    capture, head = replayer.mint(request, "api", dry_run=False, reason=reason, agents=workers)
-    return run(replayer, capture, 500, workers, json=json, head=head)
+    capture, head = replayer.mint(request, "api", dry_run=False, reason=reason, agents=crew.workers)
+    return run(replayer, capture, 500, crew, json=json, head=head)
 
 
 def _check_asking(replayer: "Replayer", request: "Request") -> None:

@@ -5,7 +5,8 @@ Text COPY takes the values as an outcome has them; Postgres itself refuses what 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,34 +15,42 @@ from psycopg import Connection
 
 from schemas.outcome import TableRows
 from schemas.table import Column, Table
-from sinks.policy import Blocks
 
 _NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def insert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int]:
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A block of one unit's rows as text COPY takes them: the columns that it names, how many rows, their lines."""
+
+    unit: int
+    names: Sequence[str]
+    rows: int
+    lines: bytes
+
+
+def insert(connection: Connection, table: Table, blocks: Sequence[Encoded]) -> Counter[int]:
     """Insert the rows; return how many rows changed, per unit number.
 
-    A row that is there already stays, what it lacks is filled: NULL never erases. ValueError when a block doesn't fit
-    the table.
+    A row that is there already stays, what it lacks is filled: NULL never erases.
     """
     if not blocks:
         return Counter()
     try:
         with connection.transaction():
-            for _, block in blocks:
-                _copy(connection, table, table.name, block)
+            for block in blocks:
+                _copy(connection, table.name, block)
     except psycopg.errors.UniqueViolation:
         return _upsert(connection, table, blocks)
     changed: Counter[int] = Counter()
-    for unit, block in blocks:
-        changed[unit] += len(block.rows)
+    for block in blocks:
+        changed[block.unit] += block.rows
     return changed
 
 
-def would_insert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int]:
-    """How many rows `insert` would change, per unit number, by a SELECT. ValueError as `insert`."""
+def would_insert(connection: Connection, table: Table, blocks: Sequence[Encoded]) -> Counter[int]:
+    """How many rows `insert` would change, per unit number, by a SELECT."""
     changed: Counter[int] = Counter()
     for unit, staged in _staged(connection, table, blocks):
         row = connection.execute(
@@ -53,7 +62,7 @@ def would_insert(connection: Connection, table: Table, blocks: Blocks) -> Counte
     return changed
 
 
-def _upsert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int]:
+def _upsert(connection: Connection, table: Table, blocks: Sequence[Encoded]) -> Counter[int]:
     names, keys = _names((*table.key, *table.columns)), _names(table.key)
     sets = ", ".join(f"{c.name} = {_filled(c, 'excluded')}" for c in table.columns)
     changed: Counter[int] = Counter()
@@ -65,7 +74,7 @@ def _upsert(connection: Connection, table: Table, blocks: Blocks) -> Counter[int
     return changed
 
 
-def _staged(connection: Connection, table: Table, blocks: Blocks) -> Iterator[tuple[int, str]]:
+def _staged(connection: Connection, table: Table, blocks: Sequence[Encoded]) -> Iterator[tuple[int, str]]:
     """Each block's unit and, until the next is taken, a query of its rows: one of each key, in key order."""
     if not blocks:
         return
@@ -76,10 +85,10 @@ def _staged(connection: Connection, table: Table, blocks: Blocks) -> Iterator[tu
         "ON COMMIT DELETE ROWS"
     )
     keys = _names(table.key)
-    for unit, block in blocks:
+    for block in blocks:
         connection.execute(f"DELETE FROM {stage}")
-        _copy(connection, table, stage, block)
-        yield unit, f"SELECT DISTINCT ON ({keys}) {_names(columns)} FROM {stage} ORDER BY {keys}"
+        _copy(connection, stage, block)
+        yield block.unit, f"SELECT DISTINCT ON ({keys}) {_names(columns)} FROM {stage} ORDER BY {keys}"
 
 
 def _names(columns: Iterable[Column]) -> str:
@@ -95,8 +104,11 @@ def _differs(table: Table, new: str) -> str:
     return " OR ".join(f"s.{c.name} IS DISTINCT FROM {_filled(c, new)}" for c in table.columns)
 
 
-def _copy(connection: Connection, table: Table, target: str, block: TableRows) -> None:
-    """Copy a block; the observation that isn't a column of the table is left out."""
+def encode(table: Table, unit: int, block: TableRows) -> Encoded:
+    """A unit's block; the observation that isn't a column of the table is left out.
+
+    ValueError when it doesn't fit the table.
+    """
     types = {column.name: column.type for column in (*table.key, *table.columns)}
     wanted = [at for at, name in enumerate(block.columns) if name in types]
     shared = {name: value for name, value in block.shared.items() if name in types}
@@ -108,9 +120,13 @@ def _copy(connection: Connection, table: Table, target: str, block: TableRows) -
     head = "".join(f"{_writer(types[name])(value)}\t" for name, value in shared.items())
     writers = [(at, _writer(types[block.columns[at]])) for at in wanted]
     lines = [head + "\t".join([write(row[at]) for at, write in writers]) for row in block.rows]
-    if lines:
-        with connection.cursor().copy(f"COPY {target} ({', '.join(names)}) FROM STDIN") as copy:
-            copy.write("\n".join(lines) + "\n")
+    return Encoded(unit, names, len(lines), "".join(f"{line}\n" for line in lines).encode())
+
+
+def _copy(connection: Connection, target: str, block: Encoded) -> None:
+    if block.rows:
+        with connection.cursor().copy(f"COPY {target} ({', '.join(block.names)}) FROM STDIN") as copy:
+            copy.write(block.lines)
 
 
 def _text(value: object) -> str:

@@ -51,6 +51,7 @@ class Staged:
         self._together = [[self._fields.index(name) for name in group] for group in table.groups]
         self._key = itemgetter(*range(self._width))
         self._rows: list[_Row] = []
+        self._made: dict[Mode, list[list[Any]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._rows)
@@ -76,13 +77,19 @@ class Staged:
             values = [at[name] for name in block.columns if name in self._values]
             rows = [row for row in rows if any(row[index] is not None for index in values)]
         self._rows += [ordered((*row, *more)) for row in rows]
+        self._made.clear()
 
     def rows(self, mode: Mode) -> list[list[Any]]:
-        """The rows that a merge needs, in key order, as COPY takes them.
+        """The rows that a merge needs, in key order, as COPY takes them; made once, however often they are asked for.
 
         Key, source, observed, columns, and whether the key is there more than once. ValueError, or TypeError where a
         value is of another kind, when a column can't hold its value.
         """
+        if mode not in self._made:
+            self._made[mode] = self._ordered(mode)
+        return self._made[mode]
+
+    def _ordered(self, mode: Mode) -> list[list[Any]]:
         needed = sorted(self._needed(mode), key=self._key)
         found: list[list[Any]] = []
         last: Any = None

@@ -78,12 +78,14 @@ def test_an_agent_that_is_stopped_while_it_joins(settings: Settings) -> None:
             assert second.wait(PATIENT / 2) == 0
 
 
-def test_no_more_agents_than_units(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_agents_than_units_nor_sinks_than_partitions(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[str] = []
     monkeypatch.setattr(rederive.workers.Workers, "_start", lambda _, worker: started.append(worker.role))
     monkeypatch.setattr("store.captures.set_topic", lambda *_: 0)
     capture = Capture("betfair-1", 1, "betfair", "table", Mode.FILL, False, 1, (), CaptureState.RUNNING, {})
-    with Lanes(settings, capture, 4) as lanes:
+    with Lanes(settings, capture, 4, 9) as lanes:
         for units, agents in ((2, 2), (1, 2), (3, 3), (100, 4)):
             lanes.open(None, LaneName.REPLAY, units)  # type: ignore[arg-type]
-            assert (started.count("agent"), started.count("sink")) == (agents, 1)
+            assert (started.count("agent"), started.count("sink")) == (agents, 4)

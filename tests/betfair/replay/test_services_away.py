@@ -119,7 +119,7 @@ class _Lanes(Lanes):
     """A broker that doesn't answer when a lane is opened, so many times; then every unit is applied at once."""
 
     def __init__(self, settings: Settings, capture: Capture, away: int) -> None:
-        super().__init__(settings, capture, 1)
+        super().__init__(settings, capture, 1, 1)
         self.left = away
 
     def open(self, connection: psycopg.Connection, *_: object) -> None:
@@ -143,7 +143,7 @@ def test_a_broker_that_is_away_when_a_lane_opens_is_waited_for(
     def source(opened: psycopg.Connection) -> Iterator[Source[Any]]:
         yield open_source(BETFAIR, "table", Services(opened, lambda: opened, settings.kafka_config()))
 
-    run = Run(settings, database_url, capture, source, lambda _: None, 1)
+    run = Run(settings, database_url, capture, source, lambda _: None, 1, 1)
     monkeypatch.setattr(rederive.run, "_PATIENCE_SECONDS", 0.0)
     with pytest.raises(Away, match="Kafka at somewhere does not answer"):
         run._until_complete(_Lanes(settings, capture, 1))

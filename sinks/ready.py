@@ -1,0 +1,45 @@
+"""Outcomes whose rows are staged for every table of their domain, before any transaction needs them. Pure."""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.domain import Domain
+from schemas.outcome import Outcome
+from schemas.table import Mode
+from sinks.policies import policy_of
+
+UNFIT = (ValueError, KeyError, TypeError, OverflowError, struct.error)
+"""What staging, and COPY before Postgres has seen them, raise for values that don't fit their columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Outcomes staged to be written in a mode: by table what its policy has made of them."""
+
+    outcomes: Sequence[Outcome]
+    mode: Mode
+    tables: Mapping[str, Any]
+
+    def serves(self, outcomes: Sequence[Outcome], mode: Mode) -> bool:
+        """Whether just these outcomes were staged, in this order and for this mode."""
+        return (
+            mode is self.mode
+            and len(outcomes) == len(self.outcomes)
+            and all(asked is own for asked, own in zip(outcomes, self.outcomes, strict=True))
+        )
+
+
+def make_ready(domain: Domain, outcomes: Sequence[Outcome], mode: Mode) -> Ready:
+    """Stage outcomes, none of them dead; their places are the unit numbers of their rows. One of UNFIT, or none."""
+    tables = {}
+    for table in domain.tables:
+        blocks = [
+            (number, block)
+            for number, outcome in enumerate(outcomes)
+            for block in outcome.tables
+            if block.table == table.name
+        ]
+        tables[table.name] = policy_of(table).stage(table, blocks, mode)
+    return Ready(outcomes, mode, tables)
