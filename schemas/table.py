@@ -44,7 +44,7 @@ class Shown:
     """Whose rows a table shows that has none of its own: those of one capture of another table, for each of its own.
 
     `columns` are the other's columns by the names that they are shown under; what isn't among them is said once a
-    capture. Both tables have the other's partition.
+    capture. What of the other's partition both have in their keys is the same.
     """
 
     table: "Table"

@@ -248,7 +248,10 @@ BEGIN
 END $$;
 CALL pg_temp.show_newest(
     'finra_otc_transparency_weekly_symbol_venue_volume',
-    'rederive.finra_otc_transparency_weekly_symbol_venue_volume_captures',
+    -- Normalised rows may have gone before what shows them.
+    '(SELECT c.* FROM rederive.finra_otc_transparency_weekly_symbol_venue_volume_captures c WHERE EXISTS (
+         SELECT FROM rederive.finra_otc_transparency_venue_volume_captures s
+         WHERE s.week_ending = c.week_ending AND s.tier = c.tier AND s.capture_id = c.shown_capture_id)) c',
     'week_ending, tier, calc_version', 'calc_version = ''v1''');
 DROP TABLE finra_weekly_before;
 DROP TABLE weekly_captures;

@@ -85,7 +85,8 @@ def shown(table: Table) -> str:
         for column in (*table.key, *table.columns)
     ]
     columns += [f"c.{table.touched}"] if table.touched else []
-    same = [f"r.{name} = c.{name}" for name in source.partition]
+    partition = [name for name in source.partition if name in _names(written.key)]
+    same = [f"r.{name} = c.{name}" for name in partition]
     key = _names(written.key)
     return f"""
         CREATE TABLE {written.name} ({", ".join(declared(written))}, PRIMARY KEY ({", ".join(key)}));
@@ -109,7 +110,7 @@ def shown(table: Table) -> str:
                 RETURNING c.* INTO one;
             IF FOUND THEN
                 lacking := lacking + (SELECT count(*) FROM {source.name} r
-                                      WHERE {" AND ".join(f"r.{name} = one.{name}" for name in source.partition)}
+                                      WHERE {" AND ".join(f"r.{name} = one.{name}" for name in partition)}
                                         AND r.{CAPTURE} = one.{SHOWN});
             END IF;
             PERFORM set_config('rederive.lacking', (lacking - 1)::text, true);
@@ -133,7 +134,7 @@ def newest(table: Table) -> str:
     def rows(captures: str = "") -> str:
         partition = ", ".join(table.partition)
         return f"""SELECT r.* FROM (
-                SELECT DISTINCT ON ({partition}) {partition}, {CAPTURE} FROM {table.captures} {captures}
+                SELECT DISTINCT ON ({partition}) {partition}, {CAPTURE} FROM {_held(table)} {captures}
                 ORDER BY {partition}, {table.observed} DESC, {CAPTURE} DESC) newest
             JOIN {table.name} r USING ({partition}, {CAPTURE}) {f"WHERE {table.latest}" if table.latest else ""}"""
 
@@ -141,6 +142,16 @@ def newest(table: Table) -> str:
         CREATE OR REPLACE VIEW {table.name}_latest AS {rows()};
         CREATE OR REPLACE FUNCTION {table.name}_as_of(moment timestamptz) RETURNS SETOF {table.name}_latest
         LANGUAGE sql STABLE AS $$ {rows(f"WHERE {table.observed} <= moment")} $$;"""
+
+
+def _held(table: Table) -> str:
+    """The captures that a table has rows of: what it shows may have gone."""
+    if table.shows is None:
+        return table.captures
+    source = table.shows.table
+    same = [f"s.{name} = c.{name}" for name in source.partition if name in _names(table.written.key)]
+    return f"""(SELECT c.* FROM {table.captures} c WHERE EXISTS (
+        SELECT FROM {source.captures} s WHERE {" AND ".join(same)} AND s.{CAPTURE} = c.{SHOWN})) c"""
 
 
 def _identity(table: Table) -> tuple[str, ...]:
