@@ -85,6 +85,8 @@ def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> 
         names.append(table.name)
         if table.policy is not Mode.INSERT:
             names += [f"rederive.{table.name}_history", f"rederive.{table.name}_baseline"]
+        if table.partition:
+            names += [table.captures, f"{table.name}_latest"]
     query = sqlalchemy.text("SELECT t FROM unnest(CAST(:names AS text[])) t WHERE to_regclass(t) IS NULL")
     gone = [row[0] for row in connection.execute(query, {"names": names})]
     if gone:

@@ -1,7 +1,17 @@
 """Table specs: what a derived table looks like and how its rows are merged."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+CAPTURE = "capture_id"
+"""The key column of an inserted table that says whose row it is."""
+
+SHOWN = "shown_capture_id"
+"""The column of a capture's row that names the capture shown."""
+
+_CAPTURES = "_captures"
+_LONGEST_NAME = 63
 
 
 class Mode(StrEnum):
@@ -30,6 +40,18 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Whose rows a table shows that has none of its own: those of one capture of another table, for each of its own.
+
+    `columns` are the other's columns by the names that they are shown under; what isn't among them is said once a
+    capture. What of the other's partition both have in their keys is the same.
+    """
+
+    table: "Table"
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A derived table.
 
@@ -39,6 +61,11 @@ class Table:
     each of `groups`, all columns are taken from one payload together. With `bare` a row without any value is written
     too. `touched` names a column that holds when the row was last changed. The rows of an `audit` table stay when their
     capture is rolled back. `checks` are conditions on a row, in SQL.
+
+    Of a table that is inserted into, `partition` names key columns: a later capture of the same values there takes the
+    place of an earlier one, whole. Such a table has a table of its `captures` and a view `_latest` (docs/merging.md),
+    which shows the rows that fit the condition `latest`. With `shows` it is a view itself: what is written is a row for
+    each of its captures, which names the one that it shows (`written`).
     """
 
     name: str
@@ -53,6 +80,24 @@ class Table:
     touched: str | None = None
     audit: bool = False
     checks: tuple[str, ...] = ()
+    partition: tuple[str, ...] = ()
+    latest: str = ""
+    shows: Shown | None = None
+
+    @property
+    def captures(self) -> str:
+        """The table that says which captures of which partitions it has rows of, and how many."""
+        return f"rederive.{self.name[: _LONGEST_NAME - len(_CAPTURES)]}{_CAPTURES}"
+
+    @property
+    def written(self) -> "Table":
+        """The table that rows are written to: itself, or that of its captures where it shows another one's rows."""
+        if self.shows is None:
+            return self
+        key = tuple(column for column in self.key if column.name not in self.shows.columns)
+        return replace(
+            self, name=self.captures, key=key, values=(Column(SHOWN, "text"),), checks=(), latest="", shows=None
+        )
 
     @property
     def columns(self) -> tuple[Column, ...]:

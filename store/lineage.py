@@ -87,14 +87,18 @@ def taken_back(connection: Connection, captures: Collection[str]) -> int:
     )
 
 
-def orphans(connection: Connection, table: str, capture: str) -> int:
-    """How many rows of a table are of a capture, which that column names, that no unit that counts has written."""
+def orphans(connection: Connection, table: str, capture: str, captures: str) -> int:
+    """How many rows of a table are of a capture, which that column names, that no unit that counts has written.
+
+    `captures` is a table with the same column, in which all captures of the rows stand.
+    """
     return int(
         value(
             connection,
-            f"""SELECT count(*) FROM {table} t WHERE NOT EXISTS (
-                    SELECT FROM rederive.units u WHERE u.state <> 'removed'
-                        AND (u.writes @> ARRAY[t.{capture}] OR u.capture_id = t.{capture}))""",
+            f"""SELECT count(*) FROM {table} WHERE {capture} IN (
+                    SELECT {capture} FROM (SELECT DISTINCT {capture} FROM {captures}) c WHERE NOT EXISTS (
+                        SELECT FROM rederive.units u WHERE u.state <> 'removed'
+                            AND (u.writes @> ARRAY[c.{capture}] OR u.capture_id = c.{capture})))""",
         )
     )
 

@@ -34,7 +34,7 @@ def test_how_a_worker_died_and_what_becomes_of_its_work(
     monkeypatch.setattr(subprocess, "Popen", start)
     log_file = tmp_path / "run.log"
     settings = Settings(home=tmp_path / "home")
-    with Workers(settings, Lane("made", LaneName.REPLAY, ""), 0, log_file) as workers:
+    with Workers(settings, Lane("made", LaneName.REPLAY, ""), 0, 1, log_file) as workers:
         os.waitid(os.P_PID, started[0].pid, os.WEXITED | os.WNOWAIT)
         workers.check()
         assert len(started) == 1, "not at once"

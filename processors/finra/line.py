@@ -24,6 +24,7 @@ from schemas.finra.units import (
     decode,
 )
 from schemas.outcome import Outcome, TableRows
+from schemas.table import Shown
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -163,7 +164,7 @@ def _inputs(kept: _Kept) -> pl.DataFrame:
 def _written(outcome: Outcome) -> Iterator[Computed]:
     for block in outcome.tables:
         table = FINRA.table(block.table)
-        whole = block.whole()
+        whole = (_shown(table.shows, block, outcome) if table.shows else block).whole()
         place = {name: index for index, name in enumerate(whole.columns)}
         # Absent columns take the None appended to a row.
         key = [(column.name, place.get(column.name, -1)) for column in table.key]
@@ -179,3 +180,11 @@ def _written(outcome: Outcome) -> Iterator[Computed]:
                     }
                 )
             )
+
+
+def _shown(shows: Shown, block: TableRows, outcome: Outcome) -> TableRows:
+    """The rows that a table shows: a file's are in the same outcome."""
+    (source,) = (each.whole() for each in outcome.tables if each.table == shows.table.name)
+    places = [source.columns.index(name) for name in shows.columns.values()]
+    rows = [[row[place] for place in places] for row in source.rows]
+    return TableRows(block.table, tuple(shows.columns), rows, shared=block.shared)

@@ -14,7 +14,6 @@ from processors.finra.volume import (
     concentrations,
     summarize,
     symbol_venue_shares,
-    symbol_venue_volumes,
     tier_shares,
     venue_shares,
 )
@@ -40,10 +39,10 @@ from schemas.table import Table
 _TIER_VOLUMES: dict[str, pl.DataType] = {"tier": pl.String(), "symbol": pl.String(), "total_volume": pl.Int64()}
 _AGGREGATES: dict[str, tuple[Table, Callable[[pl.DataFrame], pl.DataFrame]]] = {
     "symbol_summary": (tables.SYMBOL_SUMMARY, summarize),
-    "weekly_symbol_venue_volume": (tables.SYMBOL_VENUE_VOLUME, symbol_venue_volumes),
     "weekly_symbol_venue_share": (tables.SYMBOL_VENUE_SHARE, symbol_venue_shares),
     "weekly_symbol_venue_concentration_hhi": (tables.CONCENTRATION, concentrations),
 }
+_SHOWN = "weekly_symbol_venue_volume"
 _HHI = "weekly_symbol_venue_concentration_hhi"
 _NO_VERSION = {"calc_name": "research_snapshot", "calc_version": "v1"}
 _NULLABLE = {"issue_name", "venue_name", "source_last_update_date", "avg_trade_size"} | (
@@ -208,8 +207,12 @@ def _calculate(
             outcome.tables.append(rows.calculated(table, calc, unit.version(calc), made, batch))
             if calc == _HHI:
                 found.append(checks.concentration_bounds(made))
-    if any(calc in wanted for calc in _AGGREGATES):
-        versions = {calc: unit.version(calc) for calc in wanted if calc in _AGGREGATES}
+    if _SHOWN in wanted:
+        read = (isinstance(unit, VolumeUnit) and batch.input_capture_id) or batch.capture_id
+        outcome.tables.append(
+            rows.shown(tables.SYMBOL_VENUE_VOLUME, _SHOWN, unit.version(_SHOWN), read, batch),
+        )
+    if versions := {calc: unit.version(calc) for calc in wanted if calc in _AGGREGATES or calc == _SHOWN}:
         symbols = volumes["symbol"].n_unique()
         outcome.tables.append(rows.manifest(batch, "AGGREGATED", symbols, {"calcs": versions}))
     if "venue_share" in wanted:

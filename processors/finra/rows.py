@@ -13,7 +13,7 @@ from schemas.finra.partition import partition_key
 from schemas.finra.tables import CORE_DOMAIN, MANIFEST, PARSE_ERROR, QUALITY, REASONS, REJECTS, STAGE_RANKS
 from schemas.finra.units import Batch
 from schemas.outcome import RowProblem, TableRows
-from schemas.table import Table
+from schemas.table import SHOWN, Table
 
 _AS_TEXT = (
     "tier_description",
@@ -34,19 +34,8 @@ def rows_of(table: Table, frame: pl.DataFrame, batch: Batch, shared: Mapping[str
         pl.col(name).dt.to_string("%Y-%m-%d") if frame.schema[name] == pl.Date else pl.col(name) for name in names
     )
     values = [series.to_list() for series in written.get_columns()]
-    return TableRows(
-        table.name,
-        tuple(names),
-        list(map(list, zip(*values, strict=True))),
-        shared={
-            "week_ending": batch.week_ending.isoformat(),
-            "tier": batch.tier,
-            "capture_id": batch.capture_id,
-            **_run(batch),
-            **({"input_capture_id": batch.input_capture_id} if batch.input_capture_id else {}),
-            **(shared or {}),
-        },
-    )
+    rows = list(map(list, zip(*values, strict=True)))
+    return TableRows(table.name, tuple(names), rows, shared={**_of(batch), **(shared or {})})
 
 
 def calculated(
@@ -54,6 +43,13 @@ def calculated(
 ) -> TableRows:
     """A frame's rows of a calculation's table, computed by a version."""
     return rows_of(table, frame, batch, {"calc_name": calc, "calc_version": version, **(shared or {})})
+
+
+def shown(table: Table, calc: str, version: str, capture: str, batch: Batch) -> TableRows:
+    """That the rows of a calculation's table, which has none of its own, are those of a capture of another one."""
+    return TableRows(
+        table.name, (SHOWN,), [[capture]], shared={**_of(batch), "calc_name": calc, "calc_version": version}
+    )
 
 
 def rejects(batch: Batch, source_file: str, failures: Sequence[Failure], rejected: pl.DataFrame) -> TableRows:
@@ -124,6 +120,12 @@ def manifest(batch: Batch, stage: str, row_count: int, metrics: Mapping[str, Any
         [[stage, STAGE_RANKS[stage], row_count, said]],
         shared=_core(batch),
     )
+
+
+def _of(batch: Batch) -> dict[str, Any]:
+    read = {"input_capture_id": batch.input_capture_id} if batch.input_capture_id else {}
+    partition = {"week_ending": batch.week_ending.isoformat(), "tier": batch.tier}
+    return {**partition, "capture_id": batch.capture_id, **_run(batch), **read}
 
 
 def _core(batch: Batch) -> dict[str, Any]:

@@ -65,17 +65,6 @@ def venue_shares(rows: pl.DataFrame, version: str) -> pl.DataFrame:
     )
 
 
-def symbol_venue_volumes(rows: pl.DataFrame) -> pl.DataFrame:
-    """Each symbol's volume by venue."""
-    return rows.sort("symbol", "mpid").select(
-        "symbol",
-        "mpid",
-        "venue_name",
-        pl.col("total_shares").alias("total_volume"),
-        pl.col("total_trades").alias("trade_count"),
-    )
-
-
 def symbol_venue_shares(rows: pl.DataFrame) -> pl.DataFrame:
     """Venues' shares of each symbol."""
     found = (

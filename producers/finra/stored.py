@@ -40,22 +40,11 @@ def captures_of(
     Of a calculation's table the rows of the current version count.
     """
     current = _CURRENT.get(table.name, "")
-    # Each step looks up the next older capture in the index: rows are never counted through.
-    newest = f"""SELECT capture_id, captured_at FROM {table.name} r
-                 WHERE week_ending = week AND tier = tier_name{current} AND"""
-    order = "ORDER BY captured_at DESC, capture_id DESC LIMIT 1"
     rows = connection.execute(
-        f"""SELECT week, tier_name, found.capture_id, found.captured_at
-            FROM unnest(%(weeks)s::date[]) AS w(week) CROSS JOIN unnest(%(tiers)s::text[]) AS t(tier_name)
-            CROSS JOIN LATERAL (
-                WITH RECURSIVE older AS (
-                    ({newest} captured_at <= %(as_of)s {order})
-                    UNION ALL
-                    SELECT next.* FROM older, LATERAL (
-                        {newest} (captured_at, capture_id) < (older.captured_at, older.capture_id) {order}) next)
-                SELECT * FROM older) found
-            ORDER BY week, tier_name, found.captured_at DESC, found.capture_id DESC""",
-        {"weeks": list(weeks), "tiers": list(tiers), "as_of": as_of or "infinity"},
+        f"""SELECT week_ending, tier, capture_id, max(captured_at) FROM {table.captures}
+            WHERE week_ending = ANY(%s) AND tier = ANY(%s) AND captured_at <= %s{current}
+            GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3 DESC""",
+        [list(weeks), list(tiers), as_of or "infinity"],
     )
     found: dict[Partition, list[Captured]] = {}
     for week, tier, capture_id, captured_at in rows:

@@ -115,10 +115,8 @@ def _counts(table: Table) -> str:
     versioned = any(column.name == "calc_version" for column in table.key)
     version, same = ("calc_version", "AND s.calc_version = n.version") if versioned else ("''", "")
     return f"""SELECT r.capture_id, n.version, n.rows, b.capture_id, b.rows FROM {RUN}
-        CROSS JOIN LATERAL (SELECT {version} AS version, count(*) AS rows
-            FROM {table.name} WHERE capture_id = r.capture_id GROUP BY 1) n
-        LEFT JOIN LATERAL (SELECT p.capture_id,
-                (SELECT count(*) FROM {table.name} s WHERE s.capture_id = p.capture_id {same}) AS rows
-            FROM (SELECT capture_id FROM {table.name} s WHERE (s.week_ending, s.tier) = (r.week_ending, r.tier)
-                    AND s.captured_at < (SELECT captured_at FROM {table.name} WHERE capture_id = r.capture_id LIMIT 1)
-                    {same} ORDER BY s.captured_at DESC LIMIT 1) p) b ON true"""
+        JOIN LATERAL (SELECT {version} AS version, captured_at, rows FROM {table.captures} c
+            WHERE (c.week_ending, c.tier, c.capture_id) = (r.week_ending, r.tier, r.capture_id)) n ON true
+        LEFT JOIN LATERAL (SELECT s.capture_id, s.rows FROM {table.captures} s
+            WHERE (s.week_ending, s.tier) = (r.week_ending, r.tier) AND s.captured_at < n.captured_at {same}
+            ORDER BY s.captured_at DESC LIMIT 1) b ON true"""

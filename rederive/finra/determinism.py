@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from psycopg import Connection, sql
 
 from producers.finra.picks import Captured, StageUnit
+from schemas.finra.partition import partition_of
 from schemas.finra.row_equality import INPUT_PREFIX
 from schemas.finra.tables import FINRA, RAW
 from schemas.finra.versions import CALCS
@@ -76,9 +77,12 @@ def compare(connection: Connection, wanted: Sequence[Pair]) -> dict[str, dict[st
             if table != RAW.name:
                 by_table[table].append(pair)
     for table, of_table in by_table.items():
+        weeks, tiers = zip(*(partition_of(pair.capture.capture_id) for pair in of_table), strict=True)
         rows = connection.execute(
             _statement(FINRA.table(table)),
             {
+                "weeks": list(weeks),
+                "tiers": list(tiers),
                 "captures": [pair.capture.capture_id for pair in of_table],
                 "earlier": [pair.earlier.capture_id for pair in of_table],
             },
@@ -94,7 +98,7 @@ def _statement(table: Table) -> sql.Composed:
     version = sql.SQL("calc_version" if "calc_version" in names else "''")
     hashed = sql.SQL(
         """SELECT {version} AS version, count(*) AS rows, sum(hashtextextended(ROW({columns})::text, 0)) AS hashes
-           FROM {table} WHERE capture_id = {capture} GROUP BY 1"""
+           FROM {table} WHERE (week_ending, tier, capture_id) = (p.week, p.tier, {capture}) GROUP BY 1"""
     )
     parts: Mapping[str, sql.Composable] = {
         "version": version,
@@ -103,7 +107,8 @@ def _statement(table: Table) -> sql.Composed:
     }
     return sql.SQL(
         """SELECT p.capture, bool_and((n.rows, n.hashes) = (e.rows, e.hashes))
-           FROM unnest(%(captures)s::text[], %(earlier)s::text[]) p(capture, earlier)
+           FROM unnest(%(captures)s::text[], %(earlier)s::text[], %(weeks)s::date[], %(tiers)s::text[])
+               p(capture, earlier, week, tier)
            CROSS JOIN LATERAL ({new}) n JOIN LATERAL ({old}) e ON e.version = n.version
            GROUP BY p.capture"""
     ).format(

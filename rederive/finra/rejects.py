@@ -45,7 +45,8 @@ def rejects(connection: Connection, asked: Partitions, *, examples: int) -> list
                                             ORDER BY source_locator, line_number) AS place
                   FROM (SELECT DISTINCT ON (partition_key, source_locator, line_number, stage, reason_code) *
                         FROM core_rejects WHERE {where}
-                        ORDER BY partition_key, source_locator, line_number, stage, reason_code, id) lines) r
+                        ORDER BY partition_key, source_locator, line_number, stage, reason_code,
+                                 created_at, capture_id) lines) r
             WHERE place <= greatest(%(examples)s, 1) ORDER BY rows DESC, stage, reason_code, place""",
         {**parameters, "examples": examples},
     ):

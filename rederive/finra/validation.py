@@ -72,7 +72,8 @@ def _shares(store: Store) -> Iterator[Found]:
                        count(DISTINCT rank) = count(*) AND min(rank) = 1 AND max(rank) = count(*),
                        count(*) FILTER (WHERE market_share_pct NOT BETWEEN 0 AND 1
                                         OR total_volume < 0 OR total_trades < 0)
-                FROM {tables.VENUE_SHARE.name} WHERE capture_id = r.capture_id GROUP BY 1) s"""
+                FROM {tables.VENUE_SHARE.name} v
+                WHERE (v.week_ending, v.tier, v.capture_id) = (r.week_ending, r.tier, r.capture_id) GROUP BY 1) s"""
     ):
         details = {"calc_version": version}
         adds_up = abs(sum_ - 1) <= SHARE_TOLERANCE
@@ -129,13 +130,18 @@ def _balance(store: Store) -> Iterator[Found]:
         for unit in normalized
         if unit.stage == "raw" or Stage.INGEST in unit.work
     }
+    if not sources:
+        return
+    partitions = [store.run.partitions[capture] for capture in sources]
     rows = store.connection.execute(
         f"""SELECT p.capture_id, p.source,
-                   (SELECT count(*) FROM {tables.RAW.name} WHERE capture_id = p.source),
-                   (SELECT count(*) FROM {tables.VENUE_VOLUME.name} WHERE capture_id = p.capture_id),
+                   (SELECT count(*) FROM {tables.RAW.name} r
+                    WHERE (r.week_ending, r.tier, r.capture_id) = (p.week, p.tier, p.source)),
+                   (SELECT count(*) FROM {tables.VENUE_VOLUME.name} v
+                    WHERE (v.week_ending, v.tier, v.capture_id) = (p.week, p.tier, p.capture_id)),
                    (SELECT count(*) FROM {tables.REJECTS.name} WHERE capture_id = p.capture_id AND stage = 'NORMALIZE')
-            FROM unnest(%s::text[], %s::text[]) p(capture_id, source)""",
-        [list(sources), list(sources.values())],
+            FROM unnest(%s::text[], %s::text[], %s::date[], %s::text[]) p(capture_id, source, week, tier)""",
+        [list(sources), list(sources.values()), *map(list, zip(*partitions, strict=True))],
     )
     for capture, source, raw, kept, rejected in rows:
         yield store.found(
@@ -155,14 +161,14 @@ def _balance(store: Store) -> Iterator[Found]:
 def _week_on_week(store: Store) -> Iterator[Found]:
     """Two checks a capture of venue shares: volume and venues beside those of the week before."""
     of_capture = f"""SELECT sum(total_volume) AS volume, count(*) AS venues FROM {tables.VENUE_SHARE.name}
-                     WHERE calc_version = %(version)s AND capture_id = """
+                     WHERE calc_version = %(version)s AND (week_ending, tier, capture_id) = """
     for capture, volume, venues, volume_before, venues_before in store.rows(
         f"""SELECT r.capture_id, n.volume, n.venues, b.volume, b.venues FROM {RUN}
-            CROSS JOIN LATERAL ({of_capture} r.capture_id) n
-            LEFT JOIN LATERAL (SELECT capture_id FROM {tables.VENUE_SHARE.name} s
+            CROSS JOIN LATERAL ({of_capture} (r.week_ending, r.tier, r.capture_id)) n
+            LEFT JOIN LATERAL (SELECT capture_id FROM {tables.VENUE_SHARE.captures} s
                 WHERE (s.week_ending, s.tier) = (r.week_ending - 7, r.tier) AND s.calc_version = %(version)s
                 ORDER BY s.captured_at DESC LIMIT 1) p ON true
-            LEFT JOIN LATERAL ({of_capture} p.capture_id) b ON true
+            LEFT JOIN LATERAL ({of_capture} (r.week_ending - 7, r.tier, p.capture_id)) b ON true
             WHERE n.venues > 0"""
     ):
         swing = float(abs(volume - volume_before) / volume_before) if volume_before else 0.0

@@ -12,7 +12,7 @@ from rederive.finra.partitions import Partitions
 from rederive.finra.quality import CheckRow, check_rows
 from schemas.finra import tables
 from schemas.finra.tables import MANIFEST
-from schemas.finra.versions import CALCS, Stage, get_current_version
+from schemas.finra.versions import CALCS, Stage
 
 TOP_VENUES = 10
 
@@ -166,13 +166,9 @@ def _venues(connection: Connection, asked: Partitions) -> list[Venue]:
     rows = connection.execute(
         sql.SQL(
             """SELECT tier, rank, mpid, total_volume, total_trades, symbol_count, market_share_pct
-               FROM (SELECT *, first_value(capture_id) OVER (
-                         PARTITION BY tier ORDER BY captured_at DESC, capture_id DESC) AS newest
-                     FROM {table} WHERE calc_version = {version} AND {where}) s
-               WHERE capture_id = newest AND rank <= {top} ORDER BY tier, rank"""
+               FROM {newest} WHERE {where} AND rank <= {top} ORDER BY tier, rank"""
         ).format(
-            table=sql.Identifier(tables.VENUE_SHARE.name),
-            version=get_current_version("venue_share"),
+            newest=sql.Identifier(f"{tables.VENUE_SHARE.name}_latest"),
             where=asked.of_rows(),
             top=TOP_VENUES,
         )

@@ -5,11 +5,12 @@ capture share come first in it, so that one index serves the key, a capture's ro
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from schemas.domain import Domain
 from schemas.finra.partition import WINDOW_WEEKS, partition_key, partition_of
 from schemas.finra.versions import CALCS, PREFIX
-from schemas.table import Column, Mode, Table
+from schemas.table import Column, Mode, Shown, Table
 
 CORE_DOMAIN = "finra_otc_transparency"
 """How the core tables name the domain."""
@@ -57,6 +58,7 @@ LISTED_SYMBOLS = 50
 STAGE_RANKS = {"PENDING": 0, "INGESTED": 1, "NORMALIZED": 2, "AGGREGATED": 3, "ROLLING": 4, "SNAPSHOT": 5}
 """How far a partition is, as its manifest says it (section 5)."""
 
+_PARTITION = ("week_ending", "tier")
 _BATCH = (Column("week_ending", "date"), Column("tier", "text"), Column("capture_id", "text"))
 _RUN = (
     Column("captured_at", "timestamptz"),
@@ -82,14 +84,16 @@ def _table(name: str, key: tuple[Column, ...], touched: str, checks: tuple[str, 
         bare=True,
         touched=touched,
         checks=checks,
+        partition=_PARTITION,
     )
 
 
 def _calculated(calc: str, *checks: str, **values: str) -> Table:
-    """The table of a calculation; its business key is in the registry."""
+    """The table of a calculation; its business key is in the registry. Newest are rows of the current version."""
     entry = CALCS[calc]
-    own = tuple(Column(name, "text") for name in entry.business_keys if name not in ("week_ending", "tier"))
-    return _table(entry.table.removeprefix(PREFIX), (*own, *_VERSION), "calculated_at", checks, **values)
+    own = tuple(Column(name, "text") for name in entry.business_keys if name not in _PARTITION)
+    made = _table(entry.table.removeprefix(PREFIX), (*own, *_VERSION), "calculated_at", checks, **values)
+    return replace(made, partition=(*_PARTITION, "calc_version"), latest=f"calc_version = '{entry.current}'")
 
 
 def _within(name: str) -> str:
@@ -138,7 +142,7 @@ VENUE_SHARE = _calculated(
     market_share_pct="float8",
     rank="int4",
 )
-ROLLING = _calculated(
+_ROLLING = _calculated(
     "rolling_6w",
     f"weeks_in_window BETWEEN 1 AND {WINDOW_WEEKS}",
     avg_volume="float8",
@@ -153,6 +157,7 @@ ROLLING = _calculated(
     input_min_captured_at="timestamptz",
     input_max_captured_at="timestamptz",
 )
+ROLLING = replace(_ROLLING, latest=f"{_ROLLING.latest} AND is_complete")
 SNAPSHOT = _table(
     "research_snapshot",
     (Column("symbol", "text"), *_VERSION),
@@ -165,8 +170,19 @@ SNAPSHOT = _table(
     rolling_max_volume="int8",
     **_TREND,
 )
-SYMBOL_VENUE_VOLUME = _calculated(
-    "weekly_symbol_venue_volume", venue_name="text", total_volume="int8", trade_count="int8"
+# They say what the normalised rows say.
+SYMBOL_VENUE_VOLUME = replace(
+    _calculated("weekly_symbol_venue_volume", venue_name="text", total_volume="int8", trade_count="int8"),
+    shows=Shown(
+        VENUE_VOLUME,
+        {
+            "symbol": "symbol",
+            "mpid": "mpid",
+            "venue_name": "venue_name",
+            "total_volume": "total_shares",
+            "trade_count": "total_trades",
+        },
+    ),
 )
 SYMBOL_VENUE_SHARE = _calculated(
     "weekly_symbol_venue_share",

@@ -122,8 +122,14 @@ class _Working(_Unit):
 
     @property
     def work(self) -> frozenset[str]:
-        """What is computed: names of calculations, and the stages that prepare rows."""
-        return work_of(self.calc) & self.CAN if self.calc else self.CAN
+        """What is computed: names of calculations, and the stages that prepare rows.
+
+        Volumes of symbols by venue are the normalised rows themselves, so that these are stored with them.
+        """
+        if not self.calc:
+            return self.CAN
+        work = work_of(self.calc)
+        return (work | {Stage.NORMALIZE} if _SHOWS_NORMALIZED in work else work) & self.CAN
 
     @model_validator(mode="after")
     def _check_work(self) -> Self:
@@ -132,6 +138,7 @@ class _Working(_Unit):
         return self
 
 
+_SHOWS_NORMALIZED = "weekly_symbol_venue_volume"
 _SHARES = frozenset(calc.name for calc in CALCS.values() if calc.stage in (Stage.AGGREGATE, Stage.VENUE_SHARE))
 _OF_VOLUME = _SHARES - {TIER_SPLIT}
 

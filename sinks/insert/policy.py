@@ -5,44 +5,31 @@ from collections.abc import Iterator
 
 from psycopg import Connection
 
-from schemas.table import Mode, Table
-from sinks.columns import add_missing
+from schemas.table import CAPTURE, Mode, Table
+from sinks.insert.companions import make
 from sinks.insert.insertion import Encoded, encode, insert, would_insert
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
 from store.lineage import orphans
 from store.rows import value
-
-_CAPTURE = "capture_id"
 
 
 class Insert(Policy[list[Encoded]]):
     """Rows stay beside those of other captures; views show the newest."""
 
     def make(self, connection: Connection, table: Table) -> None:
-        """The table, and an index for finding the rows of a capture; or what it lacks of its columns."""
-        key = [f"{column.name} {column.type} NOT NULL" for column in table.key]
-        columns = [f"{column.name} {column.type}" for column in table.columns]
-        columns += [f"{table.touched} timestamptz NOT NULL DEFAULT now()"] if table.touched else []
-        if value(connection, "SELECT to_regclass(%s) IS NULL", [table.name]):
-            rules = [f"PRIMARY KEY ({', '.join(column.name for column in table.key)})"]
-            rules += [f"CHECK ({check})" for check in table.checks]
-            connection.execute(
-                f"CREATE TABLE {table.name} ({', '.join([*key, *columns, *rules])});"
-                f"CREATE INDEX ON {table.name} ({_CAPTURE})"
-            )
-        else:
-            add_missing(connection, table.name, columns)
+        """The table, its captures, and views of the newest."""
+        make(connection, table)
 
     def prepare(self, connection: Connection, table: Table) -> None:
         """Nothing."""
 
     def stage(self, table: Table, blocks: Blocks, mode: Mode) -> list[Encoded]:  # noqa: ARG002
         """As COPY takes them."""
-        return [encode(table, unit, block) for unit, block in blocks]
+        return [encode(table.written, unit, block) for unit, block in blocks]
 
     def write(self, connection: Connection, table: Table, staged: list[Encoded], writer: Writer) -> Counter[int]:
         """Copy the rows."""
-        return (would_insert if writer.dry_run else insert)(connection, table, staged)
+        return (would_insert if writer.dry_run else insert)(connection, table.written, staged)
 
     def concerns(self, table: Table, scope: Scope) -> bool:
         """Whether the units have written captures' rows into it, which aren't kept for audit."""
@@ -50,13 +37,13 @@ class Insert(Policy[list[Encoded]]):
 
     def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """The rows of the captures that the units have written."""
-        captures = scope.captures(table)
-        rows = int(value(connection, f"SELECT count(*) FROM {table.name} WHERE {_CAPTURE} = ANY(%s)", [captures]))
+        statement = f"SELECT count(*) FROM {table.name} r WHERE {_among(table)}"
+        rows = int(value(connection, statement, [scope.captures(table)]))
         return Taken(keys=rows, entries=rows, deleted=rows)
 
     def take_out_units(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """Delete them."""
-        statement = f"DELETE FROM {table.name} WHERE {_CAPTURE} = ANY(%s)"
+        statement = f"DELETE FROM {table.name} r WHERE {_among(table)}"
         rows = connection.execute(statement, [scope.captures(table)]).rowcount
         return Taken(keys=rows, entries=rows, deleted=rows)
 
@@ -72,4 +59,13 @@ class Insert(Policy[list[Encoded]]):
         """Rows of captures that no unit that counts has written."""
         if table.audit:
             return 0
-        return orphans(connection, table.name, _CAPTURE)
+        return orphans(connection, table.name, CAPTURE, table.captures if table.partition else table.name)
+
+
+def _among(table: Table) -> str:
+    """That a row `r` is of one of some captures: found by its key, of which the partitions are known."""
+    if not table.partition:
+        return f"r.{CAPTURE} = ANY(%s)"
+    names = ", ".join((*table.partition, CAPTURE))
+    ours = ", ".join(f"r.{name}" for name in (*table.partition, CAPTURE))
+    return f"({ours}) IN (SELECT {names} FROM {table.captures} WHERE {CAPTURE} = ANY(%s))"

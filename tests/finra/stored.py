@@ -25,7 +25,7 @@ from store import units
 def store(connection: psycopg.Connection, outcome: Outcome) -> None:
     """The rows of an outcome in their tables; those that are there stay, but for the manifest's."""
     for block in outcome.tables:
-        whole, table = block.whole(), tables.FINRA.table(block.table)
+        whole, table = block.whole(), tables.FINRA.table(block.table).written
         names = [column.name for column in (*table.key, *table.columns) if column.name in whole.columns]
         rows = [dict(zip(whole.columns, row, strict=True)) for row in whole.rows]
         values = ", ".join(f"{column.name} = excluded.{column.name}" for column in table.values)
@@ -91,7 +91,7 @@ class Run:
             capture_id=capture_id(tier, week, at), **more,
         )  # fmt: skip
         rows = self.connection.execute(
-            f"SELECT {', '.join(kind.ROWS)} FROM {table.name} WHERE capture_id = %s ORDER BY id", [capture]
+            f"SELECT {', '.join(kind.ROWS)} FROM {table.name} WHERE capture_id = %s ORDER BY 1, 2", [capture]
         ).fetchall()
         plain = [[each.isoformat() if isinstance(each, date) else each for each in row] for row in rows]
         return self._keep(unit, week, tier, plain, inputs=[capture])

@@ -32,7 +32,8 @@ def test_new_rows_are_counted_as_they_are_and_none_is_unchanged(connection: psyc
         capture_id=capture_id("OTC", WEEK, at), calc=("venue_share",),
     )  # fmt: skip
     rows = connection.execute(
-        f"SELECT {', '.join(VolumeUnit.ROWS)} FROM {VENUE_VOLUME.name} WHERE capture_id = %s ORDER BY id", [read]
+        f"SELECT {', '.join(VolumeUnit.ROWS)} FROM {VENUE_VOLUME.name} WHERE capture_id = %s ORDER BY symbol, mpid",
+        [read],
     ).fetchall()
     outcome = outcome_of(unit, [[each.isoformat() if hasattr(each, "isoformat") else each for each in r] for r in rows])
     apply(connection, FINRA, run.capture_id, [Result(Origin("t", 0, 0), run.capture_id, 0, outcome)])

@@ -24,7 +24,6 @@ TABLES = (
     "venue_volume",
     "symbol_summary",
     "venue_share",
-    "weekly_symbol_venue_volume",
     "weekly_symbol_venue_share",
     "weekly_symbol_venue_concentration_hhi",
 )

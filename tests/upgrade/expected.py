@@ -34,6 +34,7 @@ _WRITTEN_WHEN = {
     "merge_xid",
 }
 _OF_RUN = {
+    "id",
     *("capture_id", "execution_id", "batch_id", "derivation_version"),
     *("input_capture_id", "input_min_capture_id", "input_max_capture_id"),
     *("input_min_captured_at", "input_max_captured_at"),

@@ -5,6 +5,7 @@ import pytest
 from rederive.database import connect
 from rederive.migrate import migrate
 from rederive.settings import Settings
+from tests.sinks.captures import miscounted
 from tests.upgrade.expected import Expected, Row, following, listed, restore, take, unreadable
 
 DUMPS = sorted(Path(__file__).parent.glob("*.sql.gz"))
@@ -28,4 +29,5 @@ def test_captures_of_an_earlier_version_are_resumed_and_rolled_back(
             take(settings.model_copy(update={"workers": 1}), step.action, step.capture)
             rows = following(rows, step)
             different += want.differences(connection, step, rows)
+            different += [f"{step.name}: {line}" for line in miscounted(connection)]
     assert different == []

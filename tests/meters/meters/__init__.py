@@ -29,6 +29,7 @@ TOTALS = Table(
     values=(Column("kwh", "float8"), Column("cost", "float8")),
     observed="captured_at",
     policy=Mode.INSERT,
+    partition=("span", "start"),
 )
 """Totals of a file's days, and of months, by the capture that computed them."""
 

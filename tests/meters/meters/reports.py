@@ -10,6 +10,6 @@ from psycopg.rows import dict_row
 def months(connection: Connection) -> Iterable[dict[str, Any]]:
     """The newest totals of each month and meter."""
     return connection.cursor(row_factory=dict_row).execute(
-        """SELECT DISTINCT ON (start, meter) to_char(start, 'YYYY-MM') AS month, meter, kwh, cost
-           FROM meter_totals WHERE span = 'month' ORDER BY start, meter, captured_at DESC, capture_id DESC"""
+        """SELECT to_char(start, 'YYYY-MM') AS month, meter, kwh, cost FROM meter_totals_latest
+           WHERE span = 'month' ORDER BY start, meter"""
     )

@@ -125,11 +125,11 @@ class ReadingFiles(Source[DayFile | Month]):
         due: list[PlannedUnit[DayFile | Month]] = []
         for month in sorted(days):
             newest = connection.execute(
-                """SELECT DISTINCT ON (start) capture_id FROM meter_totals
-                   WHERE span = 'day' AND to_char(start, 'YYYY-MM') = %s ORDER BY start, captured_at DESC""",
+                """SELECT DISTINCT start, capture_id FROM meter_totals_latest
+                   WHERE span = 'day' AND to_char(start, 'YYYY-MM') = %s ORDER BY start""",
                 [month],
             )
-            reads = tuple(capture for (capture,) in newest)
+            reads = tuple(capture for _, capture in newest)
             if reads and reads not in known:
                 writes = (f"meters:{month}:{observed:%Y%m%d%H%M%S%f}",)
                 locator = Month(observed=observed)
