@@ -1,62 +1,24 @@
 """Betfair match odds: a unit of snapshots in, rows of market_derived_metrics out (betfair spec, sections 3 to 6)."""
 
-import json
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from math import isfinite
-from operator import itemgetter
-from typing import Any
+from collections.abc import Sequence
 
+import numpy as np
 import orjson
+import pyarrow as pa
 
-from processors.betfair.book import Book, Runner, Skipped, read_book
-from processors.betfair.coercion import to_float
-from processors.betfair.fast_path import straight_values
-from processors.betfair.impedance import Inputs, Level, decimal_inputs, exact_inputs, sums_in_hundredths
-from processors.computed import TOO_DEEP
+from processors.betfair.general import derive
+from processors.betfair.impedance import Array
+from processors.betfair.ladders import LadderCells
+from processors.betfair.metrics import metrics
+from processors.betfair.snapshot import Identity, NotJsonError, identity
+from schemas import arrow
 from schemas.betfair.tables import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES, SKIPS
 from schemas.outcome import Outcome, RowProblem, TableRows
-
-Values = list[float | None]
 
 MAX_LINES = 50_000
 """Lines of a unit at most: a payload of a usual size is 1 kB and more, far more lines are no snapshots."""
 
-_INT8 = 2**63
 _RISKS = frozenset(f"{role}_risk" for role in ROLES)
-
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """What became of one snapshot.
-
-    Exactly one holds: `values` has all 52 figures in the order of schemas.betfair.METRICS, `skip` names the reason of
-    section 5.6, `error` says what was wrong. snapshot_id, snapshot_at (ISO 8601 text with offset) and market_id
-    are None where the line didn't say them.
-    """
-
-    snapshot_id: int | None
-    snapshot_at: str | None
-    market_id: str | None
-    skip: str | None = None
-    error: str | None = None
-    values: Values = field(default_factory=list)
-
-
-class NotJsonError(ValueError):
-    """A line that is no JSON object at all."""
-
-
-def derive(line: bytes) -> Derived:
-    """The figures of one snapshot: of one JSON object, an input line of `rederive compute betfair`.
-
-    Never raises: whatever goes wrong is the `error` of this snapshot.
-    """
-    try:
-        return _derive(line)
-    except NotJsonError as error:
-        return Derived(None, None, None, error=str(error))
 
 
 def process(value: bytes, columns: Sequence[str]) -> Outcome:
@@ -69,57 +31,65 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
     """
     if (lines := value.count(b"\n")) > MAX_LINES:
         raise ValueError(f"the unit has {lines:,} lines, at most {MAX_LINES:,} are taken")
-    chosen, pick = _selection(columns)
-    version = CALCULATION_VERSION if _RISKS.intersection(chosen) else None
-    outcome = Outcome()
-    rows: list[list[Any]] = []
-    readable = False
-    for number, line in enumerate(value.split(b"\n"), start=1):
-        if not line or line.isspace():
+    chosen = _chosen(columns)
+    numbered = [
+        (number, line)
+        for number, line in enumerate(value.split(b"\n"), start=1)
+        if line and not line.isspace()
+    ]
+    outcome = Outcome(read=len(numbered))
+    identities, figures = arrays([line for _, line in numbered])
+    unreadable = 0
+    for place, said in enumerate(identities):
+        if said is not None:
             continue
-        outcome.read += 1
+        number, line = numbered[place]
         try:
-            derived = _derive(line)
+            derived = derive(line)
         except NotJsonError as error:
+            unreadable += 1
             outcome.errors.append(RowProblem((None,), "error", f"line {number}: {error}"))
             continue
-        readable = True
         if derived.error is not None:
             text = derived.error if derived.snapshot_id is not None else f"line {number}: {derived.error}"
             outcome.errors.append(RowProblem((derived.snapshot_id,), "error", text))
         elif derived.skip is not None:
             outcome.skips.append(RowProblem((derived.snapshot_id,), derived.skip, SKIPS[derived.skip]))
         else:
-            rows.append(
-                [
-                    derived.snapshot_id,
-                    derived.snapshot_at,
-                    derived.market_id,
-                    DEPTH_LIMIT,
-                    version,
-                    *(derived.values if pick is None else pick(derived.values)),
-                ]
-            )
-    if outcome.read and not readable:
+            identities[place] = derived.identity
+            figures[:, place] = derived.values
+    if numbered and unreadable == len(numbered):
         _check_text(value)
-    keys = (*METRICS_TABLE.key, *METRICS_TABLE.attributes)
-    outcome.tables.append(TableRows(METRICS_TABLE.name, (*(column.name for column in keys), *chosen), rows))
+    outcome.tables.append(TableRows(METRICS_TABLE.name, _batch(identities, figures, chosen)))
     return outcome
 
 
-def _selection(columns: Sequence[str]) -> tuple[tuple[str, ...], Callable[[Values], Sequence[float | None]] | None]:
-    """The columns in the order of METRICS, and what picks their values; None picks all."""
-    if not columns:
-        return METRICS, None
-    unknown = sorted(set(columns).difference(METRICS))
-    if unknown:
+def arrays(lines: Sequence[bytes]) -> tuple[list[Identity | None], Array]:
+    """The figures of many snapshots at once, shape (52, line), NaN for NULL.
+
+    A line without an identity is in doubt: it has any figures, and the general reading says what becomes of it.
+    """
+    identities: list[Identity | None] = [None] * len(lines)
+    cells = LadderCells(len(lines))
+    for place, line in enumerate(lines):
+        try:
+            row = orjson.loads(line)
+            cells.fill(place, row["raw_payload"], row["selection_ids"])
+            identities[place] = identity(row)
+        except (ValueError, KeyError, TypeError):
+            # What is wrong with the row, if anything is, the general reading says.
+            pass
+    figures, sure = metrics(cells.ladders())
+    for place in np.flatnonzero(~sure).tolist():
+        identities[place] = None
+    return identities, figures
+
+
+def _chosen(columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns in the order of METRICS, all of them when none are named."""
+    if unknown := sorted(set(columns).difference(METRICS)):
         raise ValueError(f"betfair derives no column {', '.join(map(repr, unknown))}")
-    places = [place for place, name in enumerate(METRICS) if name in set(columns)]
-    chosen = tuple(METRICS[place] for place in places)
-    if len(places) == 1:
-        only = places[0]
-        return chosen, lambda values: (values[only],)
-    return chosen, itemgetter(*places)
+    return tuple(name for name in METRICS if name in set(columns)) or METRICS
 
 
 def _check_text(value: bytes) -> None:
@@ -129,142 +99,15 @@ def _check_text(value: bytes) -> None:
         raise ValueError(f"the unit's value is no UTF-8 text: {error}") from None
 
 
-def _derive(line: bytes) -> Derived:
-    """As `derive`, but raises NotJsonError."""
-    try:
-        row = orjson.loads(line)
-        values = straight_values(row["raw_payload"], row["selection_ids"])
-        if values is not None:
-            snapshot_id, snapshot_at, market_id = _identity(row)
-            return Derived(snapshot_id, snapshot_at, market_id, None, None, values)
-    except (ValueError, KeyError, TypeError):
-        # What only looks usual; the general reading says what is wrong with the row, if anything is.
-        pass
-    return _derive_generally(line)
-
-
-def _derive_generally(line: bytes) -> Derived:
-    """By the standard library's JSON, whose numbers are the ones meant (integers of any size, NaN)."""
-    row = _row(line)
-    snapshot_id = row.get("snapshot_id")
-    if type(snapshot_id) is not int or not -_INT8 <= snapshot_id < _INT8:
-        snapshot_id = None
-    try:
-        _, snapshot_at, market_id = _identity(row)
-    except Exception as error:
-        return Derived(snapshot_id, None, None, error=_told(error))
-    try:
-        values = book_values(read_book(row.get("raw_payload"), row.get("selection_ids")))
-    except Skipped as skipped:
-        return Derived(snapshot_id, snapshot_at, market_id, skip=skipped.reason)
-    except Exception as error:
-        return Derived(snapshot_id, snapshot_at, market_id, error=_told(error))
-    return Derived(snapshot_id, snapshot_at, market_id, values=values)
-
-
-def _row(line: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(line.decode())
-    except RecursionError:
-        raise NotJsonError(TOO_DEEP) from None
-    except ValueError as error:
-        raise NotJsonError(f"not JSON: {_told(error)}") from None
-    if not isinstance(row, dict):
-        raise NotJsonError("not a JSON object")
-    return row
-
-
-def _identity(row: dict[str, Any]) -> tuple[int, str, str]:
-    """The row's key and attributes, such that Postgres takes them: one bad text must not stop a whole unit's merge."""
-    snapshot_id, snapshot_at, market_id = row.get("snapshot_id"), row.get("snapshot_at"), row.get("market_id")
-    if type(snapshot_id) is not int or not -_INT8 <= snapshot_id < _INT8:
-        raise ValueError(f"snapshot_id is {snapshot_id!r}, not a 64-bit integer")
-    # fromisoformat takes any character between date and time, one that can't be sent on too.
-    if (
-        type(snapshot_at) is not str
-        or not snapshot_at.isascii()
-        or datetime.fromisoformat(snapshot_at).utcoffset() is None
-    ):
-        raise ValueError(f"snapshot_at is {snapshot_at!r}, not ISO 8601 text with an offset")
-    if type(market_id) is not str or not market_id or not market_id.isprintable():
-        raise ValueError(f"market_id is {market_id!r}, not a printable text")
-    return snapshot_id, snapshot_at, market_id
-
-
-def _told(error: Exception) -> str:
-    """An error as one line; characters that can't be sent are escaped."""
-    if isinstance(error, RecursionError):
-        return TOO_DEEP
-    if isinstance(error, ArithmeticError):
-        return "a figure leaves the range of decimal arithmetic"
-    text = str(error) or type(error).__name__
-    if not isinstance(error, ValueError):
-        text = f"{type(error).__name__}: {text}"
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def book_values(book: Book) -> Values:
-    """The 52 values of a book, in the order of METRICS: the general reading.
-
-    A figure beyond the range of float64 is None: nothing is known of it.
-    """
-    first: dict[Hashable, Runner] = {}
-    for runner in book.runners:
-        first.setdefault(runner.id, runner)
-    last = {runner.id: runner for runner in book.runners}
-    home, away, draw = (last[identifier] for identifier in book.roles)
-    inputs = _inputs(first, book.roles)
-    wins = [_folds(runner) for runner in (home, away, draw)]
-    values: Values = []
-    for place, runner in enumerate((home, away, draw)):
-        (win, _), (one_win, one_size), (two_win, two_size) = wins[place], *wins[:place], *wins[place + 1 :]
-        impedance, norm, *stakes = inputs[place]
-        values += (win - (one_win + two_win), impedance, norm, win - (one_size + two_size), *stakes)
-        values += (runner.best_back, runner.best_lay, runner.best_lay - runner.best_back)
-        values += (_shown(runner.back, 0)[1], _shown(runner.lay, 0)[1])
-        values += (*_shown(runner.back, 1), *_shown(runner.back, 2))
-    values.append(book.total_volume)
-    return [value if value is not None and isfinite(value) else None for value in values]
-
-
-def _inputs(first: dict[Hashable, Runner], roles: Sequence[Hashable]) -> list[Inputs]:
-    """Impedance and its inputs of the three roles, from every distinct runner's first entry (section 5.4)."""
-    others = [runner for identifier, runner in first.items() if identifier not in roles]
-    sums = [_sums(runner) for runner in (*(first[role] for role in roles), *others)]
-    known = [each for each in sums if each is not None]
-    if len(known) == len(sums):
-        inputs = exact_inputs(known[: len(roles)], known[len(roles) :])
-        if inputs is not None:
-            return inputs
-    ordered = sorted(first.values(), key=lambda runner: str(runner.id))
-    found = dict(zip((r.id for r in ordered), decimal_inputs([(r.back, r.lay) for r in ordered]), strict=True))
-    return [found[role] for role in roles]
-
-
-def _sums(runner: Runner) -> tuple[float, float, float, float] | None:
-    back, lay = sums_in_hundredths(runner.back), sums_in_hundredths(runner.lay)
-    return None if back is None or lay is None else (*back, *lay)
-
-
-def _folds(runner: Runner) -> tuple[float, float]:
-    """W and S of section 5.3; W is L of section 5.1 too."""
-    win = backed = 0.0
-    for level in runner.back[:DEPTH_LIMIT]:
-        price, size = _floats(level)
-        if price > 1 and size > 0:
-            win += size * (price - 1.0)
-            backed += size
-    return win, backed
-
-
-def _shown(levels: Sequence[Level], place: int) -> tuple[float | None, float | None]:
-    """Price and size of a level when it is valid (section 5.5)."""
-    if place < len(levels):
-        price, size = _floats(levels[place])
-        if price > 1 and size > 0:
-            return price, size
-    return None, None
-
-
-def _floats(level: Level) -> tuple[float, float]:
-    return to_float(level[0]), to_float(level[1])
+def _batch(identities: Sequence[Identity | None], figures: Array, chosen: Sequence[str]) -> pa.RecordBatch:
+    """The rows of the snapshots that have an identity."""
+    rows = [said for said in identities if said is not None]
+    if len(rows) < len(identities):
+        figures = figures[:, [said is not None for said in identities]]
+    fields = arrow.fields(METRICS_TABLE)
+    columns = {name: pa.array([said[at] for said in rows], fields[name].type) for at, name in enumerate(Identity._fields)}
+    columns |= {name: pa.array(figures[METRICS.index(name)], from_pandas=True) for name in chosen}
+    batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=pa.schema([fields[name] for name in columns]))
+    version = CALCULATION_VERSION if _RISKS.intersection(chosen) else None
+    shared = {"depth_limit": DEPTH_LIMIT, "calculation_version": version}
+    return arrow.with_shared(METRICS_TABLE, batch, len(rows), shared)

@@ -1,0 +1,69 @@
+"""What a snapshot's line says it is, such that Postgres takes it: one bad text must not stop a whole unit's merge."""
+
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from processors.computed import TOO_DEEP
+
+_INT8 = 2**63
+
+
+class NotJsonError(ValueError):
+    """A line that is no JSON object at all."""
+
+
+class Identity(NamedTuple):
+    """A derived row's key and attributes; `snapshot_at` has an offset."""
+
+    snapshot_id: int
+    snapshot_at: datetime
+    market_id: str
+
+
+def read_line(line: bytes) -> dict[str, Any]:
+    """By the standard library's JSON, whose numbers are the ones meant: integers of any size, NaN. NotJsonError."""
+    try:
+        row = json.loads(line.decode())
+    except RecursionError:
+        raise NotJsonError(TOO_DEEP) from None
+    except ValueError as error:
+        raise NotJsonError(f"not JSON: {told(error)}") from None
+    if not isinstance(row, dict):
+        raise NotJsonError("not a JSON object")
+    return row
+
+
+def identity(row: dict[str, Any]) -> Identity:
+    """ValueError when something is missing or can't be stored."""
+    snapshot_id, snapshot_at, market_id = readable_id(row), row.get("snapshot_at"), row.get("market_id")
+    if snapshot_id is None:
+        raise ValueError(f"snapshot_id is {row.get('snapshot_id')!r}, not a 64-bit integer")
+    # fromisoformat takes any character between date and time, one that can't be sent on too.
+    if (
+        type(snapshot_at) is not str
+        or not snapshot_at.isascii()
+        or (at := datetime.fromisoformat(snapshot_at)).utcoffset() is None
+    ):
+        raise ValueError(f"snapshot_at is {snapshot_at!r}, not ISO 8601 text with an offset")
+    if type(market_id) is not str or not market_id or not market_id.isprintable():
+        raise ValueError(f"market_id is {market_id!r}, not a printable text")
+    return Identity(snapshot_id, at, market_id)
+
+
+def readable_id(row: dict[str, Any]) -> int | None:
+    """The snapshot's id if it is an integer of 64 bits, whatever else is wrong with the row."""
+    found = row.get("snapshot_id")
+    return found if type(found) is int and -_INT8 <= found < _INT8 else None
+
+
+def told(error: Exception) -> str:
+    """An error as one line; characters that can't be sent are escaped."""
+    if isinstance(error, RecursionError):
+        return TOO_DEEP
+    if isinstance(error, ArithmeticError):
+        return "a figure leaves the range of decimal arithmetic"
+    text = str(error) or type(error).__name__
+    if not isinstance(error, ValueError):
+        text = f"{type(error).__name__}: {text}"
+    return text.encode("utf-8", "backslashreplace").decode()
