@@ -7,11 +7,12 @@ same bits (tests/betfair/test_exactness.py holds them against each other).
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Any
 
 from processors.betfair.book import Book, Runner, Skipped, read_book
 from processors.betfair.coercion import to_float
 from processors.betfair.impedance import Level, decimal_inputs
-from processors.betfair.snapshot import Identity, identity, read_line, readable_id, told
+from processors.betfair.snapshot import Identity, NotJsonError, identity, read_line, readable_id, told
 from schemas.betfair.tables import DEPTH_LIMIT
 
 Values = list[float | None]
@@ -35,9 +36,16 @@ class Derived:
 def derive(line: bytes) -> Derived:
     """The figures of one snapshot: of one JSON object, an input line of `rederive compute betfair`.
 
-    Whatever goes wrong is the `error` of this snapshot; but NotJsonError for a line that is no JSON object.
+    Never raises: whatever goes wrong is the `error` of this snapshot.
     """
-    row = read_line(line)
+    try:
+        return derive_row(read_line(line))
+    except NotJsonError as error:
+        return Derived(None, None, error=str(error))
+
+
+def derive_row(row: dict[str, Any]) -> Derived:
+    """As `derive`, of a line that is read."""
     try:
         said = identity(row)
     except Exception as error:
@@ -45,10 +53,10 @@ def derive(line: bytes) -> Derived:
     try:
         values = book_values(read_book(row.get("raw_payload"), row.get("selection_ids")))
     except Skipped as skipped:
-        return Derived(said.snapshot_id, said, skip=skipped.reason)
+        return Derived(said[0], said, skip=skipped.reason)
     except Exception as error:
-        return Derived(said.snapshot_id, said, error=told(error))
-    return Derived(said.snapshot_id, said, values=values)
+        return Derived(said[0], said, error=told(error))
+    return Derived(said[0], said, values=values)
 
 
 def book_values(book: Book) -> Values:

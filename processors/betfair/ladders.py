@@ -12,8 +12,8 @@ from processors.betfair.coercion import Json
 from processors.betfair.impedance import Array, Level
 from schemas.betfair.tables import IMPEDANCE_DEPTH, ROLES
 
-_NUMBER = Struct("d").size
-_LADDER = 2 * IMPEDANCE_DEPTH * _NUMBER
+_NUMBER = Struct("d")
+_LADDER = 2 * IMPEDANCE_DEPTH * _NUMBER.size
 _SNAPSHOT = len(ROLES) * 2 * _LADDER
 _LEVEL = Struct("2d")
 _ALL_LEVELS = Struct(f"{2 * IMPEDANCE_DEPTH}d")
@@ -69,6 +69,7 @@ class LadderCells:
         roles = selection_ids["home"], selection_ids["away"], selection_ids["draw"]
         _check_ids((*ids, *roles))
         left = dict(zip(ids, entries, strict=True))
+        cells, pack = self._cells, _ALL_LEVELS.pack_into
         for role in roles:
             ex = left.pop(role)["ex"]
             for ladder in (ex.get("availableToBack"), ex.get("availableToLay")):
@@ -78,10 +79,13 @@ class LadderCells:
                     self._fill_levels(at, ladder)
                 else:
                     # As _fill_levels does it, unrolled: this runs six times a snapshot.
-                    (p0, s0), (p1, s1), (p2, s2), (p3, s3) = ladder[:IMPEDANCE_DEPTH]
+                    p0, s0 = ladder[0]
+                    p1, s1 = ladder[1]
+                    p2, s2 = ladder[2]
+                    p3, s3 = ladder[3]
                     if s0 is True or s1 is True or s2 is True or s3 is True:
                         raise UnusualError
-                    _ALL_LEVELS.pack_into(self._cells, at, p0, s0, p1, s1, p2, s2, p3, s3)
+                    pack(cells, at, p0, s0, p1, s1, p2, s2, p3, s3)
                 at += _LADDER
         stated = payload.get("totalMatched")
         return stated if type(stated) is float else total_volume(payload, entries)
@@ -98,9 +102,9 @@ class LadderCells:
             for role in book.roles:
                 runner = runners[role]
                 for levels, best in ((runner.back, runner.best_back), (runner.lay, runner.best_lay)):
-                    if levels and levels[0][0] != best:
-                        raise UnusualError
                     self._fill_levels(at, levels)
+                    # The best price of a level that is [price] alone counts, the level doesn't.
+                    _NUMBER.pack_into(self._cells, at, best)
                     at += _LADDER
         except (*_REFUSALS, Skipped, OverflowError, RecursionError) as error:
             raise UnusualError from error

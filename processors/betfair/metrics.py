@@ -51,6 +51,6 @@ def _metrics(ladders: Ladders) -> tuple[Array, npt.NDArray[np.bool_]]:
         "back_odds_l3": shown_price[2, BACK],
         "back_size_l3": shown_size[2, BACK],
     }
-    by_role = np.stack([figures[name] for name in PER_ROLE], axis=1).reshape(-1, len(ladders.total_volume))
+    by_role = np.stack([figures[name] for name in PER_ROLE], axis=1)
     sure = inputs.sure & np.isfinite(figures["spread"]).all(0) & np.isfinite(ladders.total_volume)
-    return np.vstack((by_role, ladders.total_volume)), sure
+    return np.concatenate((*by_role, [ladders.total_volume])), sure

@@ -6,11 +6,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from processors.betfair.general import derive
+from processors.betfair.general import Derived, derive_row
 from processors.betfair.impedance import Array
 from processors.betfair.ladders import LadderCells
 from processors.betfair.metrics import metrics
-from processors.betfair.snapshot import Identity, NotJsonError, identity
+from processors.betfair.snapshot import Identity, NotJsonError, identity, read_line
 from schemas import arrow
 from schemas.betfair.tables import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES, SKIPS
 from schemas.outcome import Outcome, RowProblem, TableRows
@@ -33,9 +33,7 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
         raise ValueError(f"the unit has {lines:,} lines, at most {MAX_LINES:,} are taken")
     chosen = _chosen(columns)
     numbered = [
-        (number, line)
-        for number, line in enumerate(value.split(b"\n"), start=1)
-        if line and not line.isspace()
+        (number, line) for number, line in enumerate(value.split(b"\n"), start=1) if line and not line.isspace()
     ]
     outcome = Outcome(read=len(numbered))
     identities, figures = arrays([line for _, line in numbered])
@@ -45,11 +43,10 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
             continue
         number, line = numbered[place]
         try:
-            derived = derive(line)
+            derived = derive_row(read_line(line))
         except NotJsonError as error:
+            derived = Derived(None, None, error=str(error))
             unreadable += 1
-            outcome.errors.append(RowProblem((None,), "error", f"line {number}: {error}"))
-            continue
         if derived.error is not None:
             text = derived.error if derived.snapshot_id is not None else f"line {number}: {derived.error}"
             outcome.errors.append(RowProblem((derived.snapshot_id,), "error", text))
@@ -105,7 +102,11 @@ def _batch(identities: Sequence[Identity | None], figures: Array, chosen: Sequen
     if len(rows) < len(identities):
         figures = figures[:, [said is not None for said in identities]]
     fields = arrow.fields(METRICS_TABLE)
-    columns = {name: pa.array([said[at] for said in rows], fields[name].type) for at, name in enumerate(Identity._fields)}
+    keys = zip(*rows, strict=True) if rows else ([], [], [])
+    columns = {
+        name: pa.array(said, fields[name].type)
+        for name, said in zip(("snapshot_id", "snapshot_at", "market_id"), keys, strict=True)
+    }
     columns |= {name: pa.array(figures[METRICS.index(name)], from_pandas=True) for name in chosen}
     batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=pa.schema([fields[name] for name in columns]))
     version = CALCULATION_VERSION if _RISKS.intersection(chosen) else None

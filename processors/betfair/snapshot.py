@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from processors.computed import TOO_DEEP
 
@@ -13,12 +13,8 @@ class NotJsonError(ValueError):
     """A line that is no JSON object at all."""
 
 
-class Identity(NamedTuple):
-    """A derived row's key and attributes; `snapshot_at` has an offset."""
-
-    snapshot_id: int
-    snapshot_at: datetime
-    market_id: str
+Identity = tuple[int, datetime, str]
+"""A derived row's snapshot_id, snapshot_at with its offset, and market_id."""
 
 
 def read_line(line: bytes) -> dict[str, Any]:
@@ -48,7 +44,7 @@ def identity(row: dict[str, Any]) -> Identity:
         raise ValueError(f"snapshot_at is {snapshot_at!r}, not ISO 8601 text with an offset")
     if type(market_id) is not str or not market_id or not market_id.isprintable():
         raise ValueError(f"market_id is {market_id!r}, not a printable text")
-    return Identity(snapshot_id, at, market_id)
+    return snapshot_id, at, market_id
 
 
 def readable_id(row: dict[str, Any]) -> int | None:
