@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct, error
-from typing import Any
 
 import numpy as np
 
@@ -65,19 +64,17 @@ class LadderCells:
     def _fill_pairs(self, at: int, payload: Json, selection_ids: Json) -> float:
         """The quick way: levels are pairs, ids stand under `selectionId`. The total volume; any of _REFUSALS."""
         first, second, third = entries = payload["runners"]
-        ids = first["selectionId"], second["selectionId"], third["selectionId"]
-        roles = selection_ids["home"], selection_ids["away"], selection_ids["draw"]
-        _check_ids((*ids, *roles))
-        left = dict(zip(ids, entries, strict=True))
+        one, two, three = first["selectionId"], second["selectionId"], third["selectionId"]
+        home, away, draw = selection_ids["home"], selection_ids["away"], selection_ids["draw"]
+        # orjson makes floats of integers beyond 64 bit, so ids that are floats may be others than they look.
+        if not type(one) is type(two) is type(three) is type(home) is type(away) is type(draw) is int:
+            raise UnusualError
+        # An id of 0 means that `selection_id` counts instead.
+        books = {one: first["ex"], two: second["ex"], three: third["ex"], 0: None}
         cells, pack = self._cells, _ALL_LEVELS.pack_into
-        for role in roles:
-            ex = left.pop(role)["ex"]
-            for ladder in (ex.get("availableToBack"), ex.get("availableToLay")):
-                if not ladder:
-                    pass
-                elif len(ladder) < IMPEDANCE_DEPTH:
-                    self._fill_levels(at, ladder)
-                else:
+        for ex in (books.pop(home), books.pop(away), books.pop(draw)):
+            for ladder in (ex["availableToBack"], ex["availableToLay"]):
+                if len(ladder) >= IMPEDANCE_DEPTH:
                     # As _fill_levels does it, unrolled: this runs six times a snapshot.
                     p0, s0 = ladder[0]
                     p1, s1 = ladder[1]
@@ -86,6 +83,8 @@ class LadderCells:
                     if s0 is True or s1 is True or s2 is True or s3 is True:
                         raise UnusualError
                     pack(cells, at, p0, s0, p1, s1, p2, s2, p3, s3)
+                elif ladder:
+                    self._fill_levels(at, ladder)
                 at += _LADDER
         stated = payload.get("totalMatched")
         return stated if type(stated) is float else total_volume(payload, entries)
@@ -98,7 +97,8 @@ class LadderCells:
             if len(book.runners) != len(ROLES):
                 raise UnusualError
             runners = {runner.id: runner for runner in book.runners}
-            _check_ids((*runners, *book.roles))
+            if not {int}.issuperset(map(type, (*runners, *book.roles))):
+                raise UnusualError
             for role in book.roles:
                 runner = runners[role]
                 for levels, best in ((runner.back, runner.best_back), (runner.lay, runner.best_lay)):
@@ -117,10 +117,3 @@ class LadderCells:
                 raise UnusualError
             _LEVEL.pack_into(self._cells, at, price, size)
             at += _LEVEL.size
-
-
-def _check_ids(ids: Sequence[Any]) -> None:
-    """Only integers: orjson makes floats of those beyond 64 bit. 0 means that `selection_id` counts instead."""
-    for identifier in ids:
-        if type(identifier) is not int or identifier == 0:
-            raise UnusualError

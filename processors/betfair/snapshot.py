@@ -1,7 +1,7 @@
 """What a snapshot's line says it is, such that Postgres takes it: one bad text must not stop a whole unit's merge."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from processors.computed import TOO_DEEP
@@ -13,8 +13,12 @@ class NotJsonError(ValueError):
     """A line that is no JSON object at all."""
 
 
-Identity = tuple[int, datetime, str]
-"""A derived row's snapshot_id, snapshot_at with its offset, and market_id."""
+_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_NO_TIME = "not ISO 8601 text with an offset"
+
+Identity = tuple[int, int, str]
+"""A derived row's snapshot_id, its snapshot_at in microseconds since 1970, and its market_id."""
 
 
 def read_line(line: bytes) -> dict[str, Any]:
@@ -36,12 +40,12 @@ def identity(row: dict[str, Any]) -> Identity:
     if snapshot_id is None:
         raise ValueError(f"snapshot_id is {row.get('snapshot_id')!r}, not a 64-bit integer")
     # fromisoformat takes any character between date and time, one that can't be sent on too.
-    if (
-        type(snapshot_at) is not str
-        or not snapshot_at.isascii()
-        or (at := datetime.fromisoformat(snapshot_at)).utcoffset() is None
-    ):
-        raise ValueError(f"snapshot_at is {snapshot_at!r}, not ISO 8601 text with an offset")
+    if type(snapshot_at) is not str or not snapshot_at.isascii():
+        raise ValueError(f"snapshot_at is {snapshot_at!r}, {_NO_TIME}")
+    try:
+        at = (datetime.fromisoformat(snapshot_at) - _ZERO) // _MICROSECOND
+    except TypeError:
+        raise ValueError(f"snapshot_at is {snapshot_at!r}, {_NO_TIME}") from None
     if type(market_id) is not str or not market_id or not market_id.isprintable():
         raise ValueError(f"market_id is {market_id!r}, not a printable text")
     return snapshot_id, at, market_id

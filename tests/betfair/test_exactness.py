@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processors.betfair.general import derive
 from processors.betfair.impedance import ExactInputs, decimal_inputs, exact_inputs
-from processors.betfair.process import arrays
+from processors.betfair.rows import Rows
 from samples.betfair import sample as betfair_sample
 from samples.betfair.synthetic import Synthetic
 from schemas.betfair.tables import METRICS, TICKS
@@ -32,25 +32,25 @@ def expect_same(lines: Sequence[bytes]) -> tuple[int, int]:
     for bit.
     """
     computed = sure = 0
-    identities, figures = arrays(lines)
+    rows = Rows.of(lines)
     for place, line in enumerate(lines):
         row = json.loads(line)
         expected = oracle.metrics(row["raw_payload"], row["selection_ids"])
         derived = derive(line)
         assert derived.error is None, (derived.error, line)
         if isinstance(expected, str):
-            assert (derived.skip, derived.values, identities[place]) == (expected, [], None), line
+            assert (derived.skip, derived.values, rows.known[place]) == (expected, [], False), line
             continue
         assert derived.skip is None, line
         computed += 1
         for name, value in zip(METRICS, derived.values, strict=True):
             assert value is None or type(value) is float, (name, value)
             assert bits(value) == bits(expected[name]), (name, value, expected[name], line)
-        if identities[place] is None:
+        if not rows.known[place]:
             continue
         sure += 1
-        assert identities[place] == derived.identity
-        for name, value, found in zip(METRICS, derived.values, figures[:, place].tolist(), strict=True):
+        assert (rows.ids[place], rows.times[place], rows.markets[place]) == derived.identity
+        for name, value, found in zip(METRICS, derived.values, rows.figures[:, place].tolist(), strict=True):
             assert bits(None if np.isnan(found) else found) == bits(value), (name, found, value, line)
     return computed, sure
 

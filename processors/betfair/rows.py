@@ -1,0 +1,79 @@
+"""Derived rows of a unit's snapshots as columns: read and computed together, and handed on as Arrow."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from processors.betfair.general import Values
+from processors.betfair.impedance import Array
+from processors.betfair.ladders import LadderCells
+from processors.betfair.metrics import metrics
+from processors.betfair.snapshot import Identity, identity
+from schemas import arrow
+from schemas.betfair.tables import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES
+
+_KEYS = ("snapshot_id", "snapshot_at", "market_id")
+_PLACES = {name: place for place, name in enumerate(METRICS)}
+_RISKS = frozenset(f"{role}_risk" for role in ROLES)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A place for each snapshot of a unit, of which `known` says whether its row is there.
+
+    `ids`, `times` (microseconds since 1970) and `markets` have n items, `known` the shape (n,). `figures` has the shape
+    (52, n), in the order of schemas.betfair.METRICS, NaN for NULL. Where nothing is known stands anything.
+    """
+
+    ids: "array[int]"
+    times: "array[int]"
+    markets: list[str]
+    figures: Array
+    known: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes]) -> "Rows":
+        """The rows of snapshots of the usual shape whose figures are sure; what the others are isn't known."""
+        nothing = bytes(8 * len(lines))
+        ids, times, markets = array("q", nothing), array("q", nothing), [""] * len(lines)
+        read = np.zeros(len(lines), bool)
+        cells = LadderCells(len(lines))
+        for place, line in enumerate(lines):
+            try:
+                row = orjson.loads(line)
+                cells.fill(place, row["raw_payload"], row["selection_ids"])
+                ids[place], times[place], markets[place] = identity(row)
+                read[place] = True
+            except (ValueError, KeyError, TypeError):
+                # What is wrong with the row, if anything is, the general reading says.
+                pass
+        figures, sure = metrics(cells.ladders())
+        return cls(ids, times, markets, figures, read & sure)
+
+    def put(self, place: int, said: Identity, values: Values) -> None:
+        """The row of a snapshot that wasn't known."""
+        self.ids[place], self.times[place], self.markets[place] = said
+        self.figures[:, place] = [np.nan if value is None else value for value in values]
+        self.known[place] = True
+
+    def batch(self, chosen: Sequence[str]) -> pa.RecordBatch:
+        """The known rows with the value columns `chosen`, in the order of their places."""
+        known = self.known
+        ids, times = np.frombuffer(self.ids, np.int64), np.frombuffer(self.times, np.int64)
+        markets, figures = self.markets, self.figures
+        if not known.all():
+            ids, times, markets, figures = ids[known], times[known], list(compress(markets, known)), figures[:, known]
+        keys = [pa.array(ids), pa.array(times).view(arrow.TIMESTAMP), pa.array(markets, pa.string())]
+        values = [pa.array(figures[_PLACES[name]], from_pandas=True) for name in chosen]
+        fields = arrow.fields(METRICS_TABLE)
+        schema = pa.schema([fields[name] for name in (*_KEYS, *chosen)])
+        version = CALCULATION_VERSION if _RISKS.intersection(chosen) else None
+        shared = {"depth_limit": DEPTH_LIMIT, "calculation_version": version}
+        rows = pa.RecordBatch.from_arrays([*keys, *values], schema=schema)
+        return arrow.with_shared(METRICS_TABLE, rows, len(ids), shared).select([*_KEYS, *shared, *chosen])
