@@ -103,7 +103,7 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
     if outcome.read and not readable:
         _check_text(value)
     keys = (*METRICS_TABLE.key, *METRICS_TABLE.attributes)
-    outcome.tables.append(TableRows(METRICS_TABLE.name, (*(column.name for column in keys), *chosen), rows))
+    outcome.tables.append(TableRows.of(METRICS_TABLE, (*(column.name for column in keys), *chosen), rows))
     return outcome
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from processors.betfair.process import derive, process
 from schemas.betfair.tables import BETFAIR, METRICS, SCOPES
+from schemas.derived import decode_outcome, encode_outcome
 from schemas.domain import load
 from schemas.outcome import RowProblem
-from schemas.wire import decode_outcome, encode_outcome
 from tests.betfair.books import IDS, line
 from tests.betfair.test_examples import E1
 
@@ -22,7 +22,7 @@ def test_a_unit_gives_one_table_and_every_line_its_place() -> None:
     (table,) = outcome.tables
     assert table.table == "market_derived_metrics"
     assert table.columns == ("snapshot_id", "snapshot_at", "market_id", "depth_limit", "calculation_version", *METRICS)
-    assert table.rows == [[1, AT, MARKET, 3, "imbalance_v1", *derive(good).values]]
+    assert table.rows() == [[1, AT, MARKET, 3, "imbalance_v1", *derive(good).values]]
     assert outcome.skips == [RowProblem((2,), "no_payload", "its raw_payload is null or empty")]
     first, second = outcome.errors
     assert (first.key, first.reason) == ((None,), "error")
@@ -39,12 +39,12 @@ def test_columns_come_in_table_order_with_their_values(scope: str) -> None:
     names = [name for name in METRICS if name in wanted]
     assert table.columns[5:] == tuple(names)
     version = "imbalance_v1" if scope in ("all", "tier-a") else None
-    assert table.rows == [[7, AT, MARKET, 3, version, *(all_values[name] for name in names)]]
+    assert table.rows() == [[7, AT, MARKET, 3, version, *(all_values[name] for name in names)]]
 
 
 def test_a_single_column() -> None:
     (table,) = process(line(E1), ("home_risk",)).tables
-    assert table.rows == [[7, AT, MARKET, 3, "imbalance_v1", -477.6000000000001]]
+    assert table.rows() == [[7, AT, MARKET, 3, "imbalance_v1", -477.6000000000001]]
 
 
 def test_a_column_of_another_domain_is_refused() -> None:
@@ -55,7 +55,7 @@ def test_a_column_of_another_domain_is_refused() -> None:
 @pytest.mark.parametrize("value", [b"", b"\n\n", b" \n\t"])
 def test_an_empty_value_is_a_unit_without_rows(value: bytes) -> None:
     outcome = process(value, ())
-    assert (outcome.read, outcome.tables[0].rows, outcome.errors) == (0, [], [])
+    assert (outcome.read, outcome.tables[0].rows(), outcome.errors) == (0, [], [])
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
@@ -65,7 +65,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 def test_one_line_that_is_no_text_spares_the_others() -> None:
     outcome = process(b"\xff\xfe\n" + line(E1), ())
-    assert (outcome.read, len(outcome.tables[0].rows)) == (2, 1)
+    assert (outcome.read, len(outcome.tables[0].rows())) == (2, 1)
     assert outcome.errors[0].text.startswith("line 1: not JSON: ")
 
 
@@ -88,8 +88,8 @@ def test_every_outcome_can_be_sent() -> None:
 
 def test_derived_rows_never_depend_on_their_neighbours() -> None:
     lines = [line(E1, snapshot_id=1), line({"runners": [1, 2, 3]}, snapshot_id=2), line(E1, snapshot_id=3)]
-    together = process(b"\n".join(lines), ()).tables[0].rows
-    alone = [row for each in lines for row in process(each, ()).tables[0].rows]
+    together = process(b"\n".join(lines), ()).tables[0].rows()
+    alone = [row for each in lines for row in process(each, ()).tables[0].rows()]
     assert together == alone
 
 
