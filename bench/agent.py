@@ -29,9 +29,10 @@ from rederive import local
 from rederive.settings import Settings
 from samples.betfair import sample as betfair_sample
 from samples.betfair.synthetic import Synthetic
+from schemas.derived import encode_outcome
 from schemas.lane import Lane, LaneName
 from schemas.unit import TARGET_UNIT_ROWS, Unit
-from schemas.wire import RawHeaders, encode_outcome
+from schemas.wire import RawHeaders
 
 _ROUNDS = 3
 

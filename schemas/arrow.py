@@ -77,6 +77,12 @@ def field(column: Column) -> pa.Field:
     return pa.field(column.name, _TYPES[name], metadata={POSTGRES: name.encode()} if name in _UNTOLD else None)
 
 
+def postgres_of(of: pa.Field) -> str:
+    """The Postgres type that a field stands for, by its short name; of varchar that is text."""
+    said = _said(of)
+    return said if said is not None else _NAMES[of.type]
+
+
 @lru_cache
 def fields(table: Table) -> Mapping[str, pa.Field]:
     """The fields that derived rows of a table may have: key, columns, and the observation if it is none of them."""
@@ -167,15 +173,10 @@ def _known(table: Table, name: str) -> pa.Field:
 
 def _named(of: pa.Field, given: Sequence[Any]) -> pa.Array:
     try:
-        return array(_postgres(of), given)
+        return array(postgres_of(of), given)
     except (ValueError, TypeError, OverflowError) as error:
         kind = type(error) if type(error) in (TypeError, OverflowError) else ValueError
         raise kind(f"{of.name}: {error}".encode("utf-8", "backslashreplace").decode()) from None
-
-
-def _postgres(of: pa.Field) -> str:
-    said = _said(of)
-    return said if said is not None else _NAMES[of.type]
 
 
 def _said(of: pa.Field | None) -> str | None:
@@ -298,6 +299,6 @@ _SHOWN: dict[str, Callable[[Any], Any]] = {
     "numeric": _number,
     "jsonb": orjson.loads,
 }
-_NAMES = {type_: name for name, type_ in _TYPES.items() if name not in _UNTOLD}
+_NAMES = {type_: name for name, type_ in _TYPES.items() if name not in (*_UNTOLD, "varchar")}
 _TOLD = {type_: name for type_, name in _NAMES.items() if name in _SHOWN}
 _UNTOLD_BYTES = {name.encode() for name in _UNTOLD}

@@ -110,7 +110,8 @@ def _apply_together(connection: Connection, domain: Domain, capture_id: str, res
                 if block.table == table.name
             ]
             try:
-                written = policy_of(table).write(connection, table, blocks, writer)
+                policy = policy_of(table)
+                written = policy.write(connection, table, policy.stage(table, blocks, writer.mode), writer)
             except _UNFIT as error:
                 raise _UnreadableError(f"{type(error).__name__}: {error}") from error
             if not inserts or (table.policy is Mode.INSERT and not table.audit):

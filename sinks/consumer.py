@@ -11,6 +11,7 @@ import psycopg
 import stamina
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from schemas.derived import encode_outcome
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import Lane
@@ -21,7 +22,6 @@ from schemas.wire import (
     Failure,
     encode_derived,
     encode_failure,
-    encode_outcome,
     oversize,
 )
 from sinks.apply import Applied, Result, apply
@@ -53,7 +53,7 @@ class SinkConfig:
 
 def weight(outcome: Outcome) -> int:
     """How many rows of the usual width an outcome is worth: a batch of narrow rows may hold more of them."""
-    return sum(len(block.rows) * len(block.columns) for block in outcome.tables) // _WIDTH + 1
+    return sum(len(block) * len(block.columns) for block in outcome.tables) // _WIDTH + 1
 
 
 class ConsumerLostError(Exception):

@@ -1,5 +1,7 @@
 """Which write policy a table has."""
 
+from typing import Any
+
 from psycopg import Connection
 
 from schemas.domain import Domain
@@ -8,10 +10,10 @@ from sinks.insert.policy import Insert
 from sinks.merge.policy import Merge
 from sinks.policy import Policy
 
-_POLICIES: dict[Mode, Policy] = {Mode.FILL: Merge(), Mode.SUPERSEDE: Merge(), Mode.INSERT: Insert()}
+_POLICIES: dict[Mode, Policy[Any]] = {Mode.FILL: Merge(), Mode.SUPERSEDE: Merge(), Mode.INSERT: Insert()}
 
 
-def policy_of(table: Table) -> Policy:
+def policy_of(table: Table) -> Policy[Any]:
     """The table's policy."""
     return _POLICIES[table.policy]
 

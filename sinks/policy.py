@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from psycopg import Connection
 
@@ -17,6 +18,9 @@ from store.lineage import Written
 
 Blocks = Sequence[tuple[int, TableRows]]
 """Blocks of one table, each with its unit's number in the batch."""
+
+S = TypeVar("S")
+"""Blocks of one table as a policy has staged them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def _keyed_by(unit: Written) -> frozenset[str]:
     return unit.writes or frozenset({unit.run})
 
 
-class Policy(ABC):
+class Policy(ABC, Generic[S]):
     """One way to write rows of tables. Every method but `make` and `prepare` works on one table."""
 
     @abstractmethod
@@ -92,10 +96,17 @@ class Policy(ABC):
         """Make what a connection needs to write to the table, outside any transaction."""
 
     @abstractmethod
-    def write(self, connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
-        """Write rows in the caller's transaction; how many changed, per unit number. A dry run only counts.
+    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> S:
+        """Make blocks ready to be written in a mode; pure, so that a batch is staged while another one is written.
 
         ValueError, KeyError, TypeError or OverflowError when a block doesn't fit the table.
+        """
+
+    @abstractmethod
+    def write(self, connection: Connection, table: Table, staged: S, writer: Writer) -> Counter[int]:
+        """Write what is staged for the writer's mode, in the caller's transaction, as often as it is tried.
+
+        How many rows changed, per unit number; a dry run only counts. Errors as of `stage`.
         """
 
     @abstractmethod

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import orjson
 import polars as pl
+import pyarrow as pa
 
 from processors.computed import Computed
 from processors.finra.process import batch_of, of_file, of_summaries, of_tiers, of_weeks
@@ -102,9 +103,8 @@ def _summaries(outcome: Outcome) -> pl.DataFrame:
 
 
 def _frame(block: TableRows, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    places = [block.columns.index(name) for name in schema]
-    values = {name: [row[place] for row in block.rows] for name, place in zip(schema, places, strict=True)}
-    return pl.DataFrame(values, schema=schema)
+    rows = block.batch.select(list(schema))
+    return pl.DataFrame(pa.Table.from_batches([rows])).cast(schema)
 
 
 def _tier_splits(weeks: _Weeks) -> Iterator[Computed]:
@@ -163,12 +163,11 @@ def _inputs(kept: _Kept) -> pl.DataFrame:
 def _written(outcome: Outcome) -> Iterator[Computed]:
     for block in outcome.tables:
         table = FINRA.table(block.table)
-        whole = block.whole()
-        place = {name: index for index, name in enumerate(whole.columns)}
+        place = {name: index for index, name in enumerate(block.columns)}
         # Absent columns take the None appended to a row.
         key = [(column.name, place.get(column.name, -1)) for column in table.key]
         values = [(column.name, place.get(column.name, -1)) for column in table.columns]
-        for given in whole.rows:
+        for given in block.rows():
             row = (*given, None)
             yield Computed(
                 output=orjson.dumps(

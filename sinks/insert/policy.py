@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from psycopg import Connection
 
-from schemas.table import Table
+from schemas.table import Mode, Table
 from sinks.columns import add_missing
-from sinks.insert.insertion import insert, would_insert
+from sinks.insert.insertion import Inserted, insert, stage, would_insert
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
 from store.lineage import orphans
 from store.rows import value
@@ -15,7 +15,7 @@ from store.rows import value
 _CAPTURE = "capture_id"
 
 
-class Insert(Policy):
+class Insert(Policy[Inserted]):
     """Rows stay beside those of other captures; views show the newest."""
 
     def make(self, connection: Connection, table: Table) -> None:
@@ -36,9 +36,13 @@ class Insert(Policy):
     def prepare(self, connection: Connection, table: Table) -> None:
         """Nothing."""
 
-    def write(self, connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
+    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> Inserted:  # noqa: ARG002
+        """As COPY takes them."""
+        return stage(table, blocks)
+
+    def write(self, connection: Connection, table: Table, staged: Inserted, writer: Writer) -> Counter[int]:
         """Copy the rows."""
-        return (would_insert if writer.dry_run else insert)(connection, table, blocks)
+        return (would_insert if writer.dry_run else insert)(connection, table, staged)
 
     def concerns(self, table: Table, scope: Scope) -> bool:
         """Whether the units have written captures' rows into it, which aren't kept for audit."""

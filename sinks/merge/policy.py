@@ -14,7 +14,7 @@ from sinks.merge.staging import Staged
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
 
 
-class Merge(Policy):
+class Merge(Policy[Staged]):
     """Serving rows are the fold of their baseline, their history and the writes from outside."""
 
     def make(self, connection: Connection, table: Table) -> None:
@@ -25,12 +25,13 @@ class Merge(Policy):
         """Temporary tables."""
         prepare(connection, (table,))
 
-    def write(self, connection: Connection, table: Table, blocks: Blocks, writer: Writer) -> Counter[int]:
-        """Stage and merge. In a capture that inserts, rows meet as the table itself has it."""
-        staged = Staged(table)
-        for number, block in blocks:
-            staged.add(number, block.whole())
-        return merge(connection, staged, replace(writer, mode=table.policy) if writer.mode is Mode.INSERT else writer)
+    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> Staged:
+        """In key order, without repeats."""
+        return Staged(table, blocks, _meeting(table, mode))
+
+    def write(self, connection: Connection, table: Table, staged: Staged, writer: Writer) -> Counter[int]:
+        """Merge."""
+        return merge(connection, staged, replace(writer, mode=_meeting(table, writer.mode)))
 
     def concerns(self, table: Table, scope: Scope) -> bool:
         """Whether a run goes, which may have merged into any table, or keys that units have noted."""
@@ -52,3 +53,8 @@ class Merge(Policy):
         """Rows of ours that aren't their fold, and rows that a fold has and nobody deleted from outside."""
         row = connection.execute(folding(table).count_unfolded).fetchone()
         return int(row[0]) if row else 0
+
+
+def _meeting(table: Table, mode: Mode) -> Mode:
+    """How rows meet those that are stored: in a capture that inserts, as the table itself has it."""
+    return table.policy if mode is Mode.INSERT else mode

@@ -6,9 +6,9 @@ import pytest
 from processors.betfair.general import derive
 from processors.betfair.process import process
 from schemas.betfair.tables import BETFAIR, METRICS, SCOPES
+from schemas.derived import decode_outcome, encode_outcome
 from schemas.domain import load
 from schemas.outcome import RowProblem
-from schemas.wire import decode_outcome, encode_outcome
 from tests.betfair.books import IDS, line
 from tests.betfair.test_examples import E1
 
@@ -66,7 +66,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 def test_one_line_that_is_no_text_spares_the_others() -> None:
     outcome = process(b"\xff\xfe\n" + line(E1), ())
-    assert (outcome.read, len(outcome.tables[0])) == (2, 1)
+    assert (outcome.read, len(outcome.tables[0].rows())) == (2, 1)
     assert outcome.errors[0].text.startswith("line 1: not JSON: ")
 
 
