@@ -17,8 +17,8 @@ These identities are exact; the term i collects everything but the 1e-9 of the o
 differs from them by its 28-digit roundings and by one float(); round() is then exact, it takes the decimal nearest to
 that float. So both round to the same integer k of units unless a half lies within the sum of all errors:
 
-    odds, norm  |t|, |w| <= 1e11. Ours: at most 4 float roundings, 4.5e-5. float(): 1.2e-5. Decimal: below 1e-14.
-                Together below _NEAR = 1e-4.
+    odds, norm  |t|, |w| <= 1e11. Ours: four float roundings, 2**-53 of t or w each, and 1e-11 from the e in w.
+                float(): one more. Decimal: below 1e-14. Together below 1e-9 + |t| * 6e-16, the same with w.
     impedance   e's of both sides: 1e-13. Decimal: every intermediate is <= 4e10 and a dozen roundings of 5e-28 give
                 2e-16, that is 2e-8 units. float(): half an ulp of the result, <= |k| * 2**-53. Together below
                 1e-6 + |k| * 1.2e-16. (Where |i| reaches 2**53 this exceeds a half, and the row is in doubt.)
@@ -39,7 +39,8 @@ import numpy.typing as npt
 
 from processors.betfair.coercion import ZERO, to_decimal
 
-_NEAR = 0.5 - 1e-4
+_NEAR = 0.5 - 1e-9
+_ROUNDINGS = 6e-16
 _NEAR_IMPEDANCE = 0.5 - 1e-6
 _ULP = 1.2e-16
 _MAX_STAKE = 4e9
@@ -94,9 +95,9 @@ def exact_inputs(price: Array, size: Array) -> ExactInputs:
     odds, impedance, norm = np.rint(t), i + np.rint(e), np.rint(w)
 
     near = (
-        (np.abs(t - odds) < _NEAR).all((0, 1))
+        (np.abs(t - odds) < _NEAR - t * _ROUNDINGS).all((0, 1))
         & (np.abs(e - np.rint(e)) < _NEAR_IMPEDANCE - np.abs(impedance) * _ULP).all(0)
-        & (np.abs(w - norm) < _NEAR).all(0)
+        & (np.abs(w - norm) < _NEAR - np.abs(w) * _ROUNDINGS).all(0)
     )
     signed = (total == 0.0) | ((impedance != 0.0) & (norm != 0.0)).all(0)
     return ExactInputs(impedance / 1e8, norm / 1e8, n / 100.0, odds / 1e8, hundredths & bounded & near & signed)

@@ -1,5 +1,6 @@
 """The ladders of a unit's snapshots as arrays (betfair spec, sections 1 and 4)."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct, error
@@ -41,13 +42,13 @@ class LadderCells:
 
     def __init__(self, snapshots: int) -> None:
         self._cells = bytearray(snapshots * _SNAPSHOT)
-        self._volumes = np.zeros(snapshots)
+        self._volumes = array("d", bytes(8 * snapshots))
 
     def ladders(self) -> Ladders:
         """What has been filled in; a snapshot that wasn't, or was refused, has any numbers."""
         cells = np.frombuffer(self._cells).reshape(-1, len(ROLES), 2, IMPEDANCE_DEPTH, 2)
         price, size = np.ascontiguousarray(cells.transpose(4, 3, 2, 1, 0))
-        return Ladders(price, size, self._volumes)
+        return Ladders(price, size, np.frombuffer(self._volumes))
 
     def fill(self, place: int, payload: Json, selection_ids: Json) -> None:
         """The ladders and volume of a snapshot as orjson reads it: three runners, each with a role of its own.

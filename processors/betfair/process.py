@@ -25,14 +25,15 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
     if (lines := value.count(b"\n")) > MAX_LINES:
         raise ValueError(f"the unit has {lines:,} lines, at most {MAX_LINES:,} are taken")
     chosen = _chosen(columns)
-    numbered = [
-        (number, line) for number, line in enumerate(value.split(b"\n"), start=1) if line and not line.isspace()
-    ]
-    outcome = Outcome(read=len(numbered))
-    rows = Rows.of([line for _, line in numbered])
+    given = value.split(b"\n")
+    outcome = Outcome(read=len(given))
+    rows = Rows.of(given)
     unreadable = 0
     for place in np.flatnonzero(~rows.known).tolist():
-        number, line = numbered[place]
+        line, number = given[place], place + 1
+        if not line or line.isspace():
+            outcome.read -= 1
+            continue
         try:
             derived = derive_row(read_line(line))
         except NotJsonError as error:
@@ -45,7 +46,7 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
         else:
             text = derived.error if derived.snapshot_id is not None else f"line {number}: {derived.error}"
             outcome.errors.append(RowProblem((derived.snapshot_id,), "error", text or ""))
-    if numbered and unreadable == len(numbered):
+    if outcome.read and unreadable == outcome.read:
         _check_text(value)
     outcome.tables.append(TableRows(METRICS_TABLE.name, rows.batch(chosen)))
     return outcome

@@ -18,7 +18,8 @@ from processors.betfair.snapshot import Identity, identity
 from schemas import arrow
 from schemas.betfair.tables import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES
 
-_KEYS = ("snapshot_id", "snapshot_at", "market_id")
+_FIELDS = arrow.fields(METRICS_TABLE)
+_KEYS = pa.schema([_FIELDS[name] for name in ("snapshot_id", "snapshot_at", "market_id")])
 _PLACES = {name: place for place, name in enumerate(METRICS)}
 _RISKS = frozenset(f"{role}_risk" for role in ROLES)
 
@@ -42,19 +43,19 @@ class Rows:
         """The rows of snapshots of the usual shape whose figures are sure; what the others are isn't known."""
         nothing = bytes(8 * len(lines))
         ids, times, markets = array("q", nothing), array("q", nothing), [""] * len(lines)
-        read = np.zeros(len(lines), bool)
+        read = bytearray(len(lines))
         cells = LadderCells(len(lines))
         for place, line in enumerate(lines):
             try:
                 row = orjson.loads(line)
                 cells.fill(place, row["raw_payload"], row["selection_ids"])
                 ids[place], times[place], markets[place] = identity(row)
-                read[place] = True
+                read[place] = 1
             except (ValueError, KeyError, TypeError):
                 # What is wrong with the row, if anything is, the general reading says.
                 pass
         figures, sure = metrics(cells.ladders())
-        return cls(ids, times, markets, figures, read & sure)
+        return cls(ids, times, markets, figures, np.frombuffer(read, bool) & sure)
 
     def put(self, place: int, said: Identity, values: Values) -> None:
         """The row of a snapshot that wasn't known."""
@@ -69,11 +70,13 @@ class Rows:
         markets, figures = self.markets, self.figures
         if not known.all():
             ids, times, markets, figures = ids[known], times[known], list(compress(markets, known)), figures[:, known]
-        keys = [pa.array(ids), pa.array(times).view(arrow.TIMESTAMP), pa.array(markets, pa.string())]
-        values = [pa.array(figures[_PLACES[name]], from_pandas=True) for name in chosen]
-        fields = arrow.fields(METRICS_TABLE)
-        schema = pa.schema([fields[name] for name in (*_KEYS, *chosen)])
         version = CALCULATION_VERSION if _RISKS.intersection(chosen) else None
-        shared = {"depth_limit": DEPTH_LIMIT, "calculation_version": version}
-        rows = pa.RecordBatch.from_arrays([*keys, *values], schema=schema)
-        return arrow.with_shared(METRICS_TABLE, rows, len(ids), shared).select([*_KEYS, *shared, *chosen])
+        keys = pa.RecordBatch.from_arrays(
+            [pa.array(ids), pa.array(times).view(arrow.TIMESTAMP), pa.array(markets, pa.string())], schema=_KEYS
+        )
+        said = arrow.with_shared(
+            METRICS_TABLE, keys, len(ids), {"depth_limit": DEPTH_LIMIT, "calculation_version": version}
+        )
+        values = [pa.array(figures[_PLACES[name]], from_pandas=True) for name in chosen]
+        schema = pa.schema([*said.schema, *(_FIELDS[name] for name in chosen)])
+        return pa.RecordBatch.from_arrays([*said.columns, *values], schema=schema)

@@ -99,7 +99,7 @@ def test_full_depth_books_are_sure_and_equal_the_general_reading() -> None:
     ]
     computed, sure = expect_same(lines)
     assert computed == 1500
-    assert sure > 1480
+    assert sure > 1495
 
 
 def test_levels_as_the_api_writes_them_are_as_good_as_pairs() -> None:
@@ -258,7 +258,7 @@ hundredths = st.tuples(st.integers(101, 100_000), st.integers(1, 10**10)).map(la
 exact_ladders = st.lists(hundredths, max_size=4)
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True)
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(exact_ladders, exact_ladders), min_size=1, max_size=5))
 def test_the_float_form_is_the_decimal_reading_or_in_doubt(book: list[tuple[Any, Any]]) -> None:
     found = inputs_of(book)
@@ -281,6 +281,39 @@ def test_halves_of_the_last_decimal_are_in_doubt() -> None:
     assert sure(([(4.0, 100.0)], []))
 
 
+def next_to_a_half(random: Random) -> list[tuple[float, float]]:
+    """Two levels of N = 2**7 * 5**k * q hundredths in all, q * odd of them on the first.
+
+    With an odd difference of prices V * 1e6 / N is a half; the 1e-9 of the odds pulls t off it, by t * 1e-7 / N.
+    """
+    five = 5 ** random.randint(0, 6)
+    scale = random.randint(1, 10 ** random.randint(1, 7) // five + 1)
+    first = scale * (2 * random.randrange(64 * five) + 1)
+    price = random.randint(101, 2_000)
+    sizes = first / 100, (128 * five * scale - first) / 100
+    return [(price / 100, sizes[0]), ((price + 2 * random.randint(0, 500) + 1) / 100, sizes[1])]
+
+
+def test_figures_next_to_a_half_of_the_last_decimal_are_right_or_in_doubt() -> None:
+    random = Random(11)
+    made = [[(next_to_a_half(random), next_to_a_half(random)), (next_to_a_half(random), [])] for _ in range(2000)]
+    cells = np.zeros((2, 4, 2, 2, len(made)))
+    for place, book in enumerate(made):
+        for runner, sides in enumerate(book):
+            for side, levels in enumerate(sides):
+                for level, numbers in enumerate(levels):
+                    cells[:, level, side, runner, place] = numbers
+    found = exact_inputs(*cells)
+    certain = np.flatnonzero(found.sure).tolist()
+    for place in certain:
+        for runner, expected in enumerate(decimal_inputs(made[place])):
+            inputs = [found.impedance[runner, place], found.norm[runner, place]]
+            for side in range(2):
+                inputs += [found.stake[side, runner, place], found.odds[side, runner, place]]
+            assert list(map(bits, inputs)) == list(map(bits, expected)), made[place]
+    assert 200 < len(certain) < len(made)
+
+
 def test_a_negative_rounded_to_nothing_keeps_its_sign() -> None:
     # Both sides of home come to the same volume at different odds, and the stakes of the book balance: what is left
     # are the odds' 1e-9, -0.1 units of the impedance in the first book, -1 in the second, whose norm is -0.04 units.
@@ -300,7 +333,7 @@ def test_a_negative_rounded_to_nothing_keeps_its_sign() -> None:
 
 
 def test_what_lies_beyond_the_proof_is_in_doubt() -> None:
-    assert sure(([(2.02, 4e7)], []))
+    assert sure(([(2.02, 1e7)], []))
     assert not sure(([(2.02, 4.1e7)], []))
     assert not sure(([(2.02, 4.1e7)], [(2.04, 4.1e7)]))
     assert not sure(([(1100.0, 1.0)], []))
