@@ -68,7 +68,9 @@ def copied(table: Table, sent: bytes) -> Iterator[tuple[Given, bool]]:
             fields.append(sent[at + 4 : at + 4 + size] if size >= 0 else None)
             at += 4 + max(size, 0)
         key, source, seen, *values, shared = fields
-        assert key and source and seen and shared
+        assert key is not None
+        assert source is not None
+        assert seen is not None
         figures = tuple(None if value is None else struct.unpack("!d", value)[0] for value in values[-5:])
         assert len(values) == len(table.columns)
         assert len(figures) == len(NAMES[table.name])
@@ -95,7 +97,7 @@ def test_what_is_staged_is_what_a_merge_needs(table: Table, rows: list[Given], m
         return
     expected = needed(table, told, mode)
     keys = Counter(row.key for row in expected)
-    found = list(copied(table, staged.copied))
+    found = list(copied(table, b"".join(staged.copied)))
     assert [row.key for row, _ in found] == sorted(row.key for row in expected)
     assert Counter(found) == Counter((row._replace(unit=0), keys[row.key] > 1) for row in expected)
     assert staged.keys == len(keys)

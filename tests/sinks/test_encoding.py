@@ -15,7 +15,8 @@ from psycopg.types.json import Jsonb
 from rederive.settings import Endpoints
 from schemas import arrow
 from schemas.table import Column
-from sinks.copying import copy, encoded
+from sinks.copying import copy
+from sinks.encoding import encoded
 from tests.every_type import EVERY, VALUES
 
 pytestmark = pytest.mark.services
