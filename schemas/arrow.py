@@ -14,7 +14,7 @@
 Fields whose Arrow type alone doesn't tell say their Postgres type in their metadata, as "postgres".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -100,14 +100,14 @@ def batch(
     if others := set(map(len, rows)) - {len(columns)}:
         raise ValueError(f"a row of {table.name} has {others.pop()} values for {len(columns)} columns")
     given: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-    wanted = [_known(table, name) for name in columns]
+    wanted = _known(table, columns)
     arrays = [_named(each, values) for each, values in zip(wanted, given, strict=True)]
     return with_shared(table, pa.RecordBatch.from_arrays(arrays, schema=pa.schema(wanted)), len(rows), shared or {})
 
 
 def with_shared(table: Table, rows: pa.RecordBatch, count: int, shared: Mapping[str, Any]) -> pa.RecordBatch:
     """The same `count` rows with further columns, of which all rows have the same value."""
-    wanted = [_known(table, name) for name in shared]
+    wanted = _known(table, shared)
     arrays = [_constant(each, value, count) for each, value in zip(wanted, shared.values(), strict=True)]
     typed = [each.with_type(made.type) for each, made in zip(wanted, arrays, strict=True)]
     return pa.RecordBatch.from_arrays([*rows.columns, *arrays], schema=pa.schema([*rows.schema, *typed]))
@@ -119,11 +119,14 @@ def fitted(table: Table, rows: pa.RecordBatch) -> pa.RecordBatch:
     Dictionaries are decoded, integers widened or narrowed, text of other layouts made plain. ValueError when a column
     is unknown, occurs twice, or can't be had without loss.
     """
-    wanted = [_known(table, name) for name in rows.schema.names]
-    if len(set(rows.schema.names)) < len(wanted):
-        raise ValueError(f"a column of {table.name} occurs twice: {', '.join(rows.schema.names)}")
-    arrays = [_fitted(each, values) for each, values in zip(wanted, rows.columns, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(wanted))
+    names = rows.schema.names
+    schema = pa.schema(_known(table, names))
+    if len(set(names)) < len(names):
+        raise ValueError(f"a column of {table.name} occurs twice: {', '.join(names)}")
+    if rows.schema.equals(schema, check_metadata=True):
+        return rows
+    arrays = [_fitted(each, values) for each, values in zip(schema, rows.columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def array(type_: str, values: Sequence[Any]) -> pa.Array:
@@ -139,8 +142,11 @@ def array(type_: str, values: Sequence[Any]) -> pa.Array:
         )
     if name == "float8":
         return _floats(values)
-    found = pa.array(values) if values else pa.nulls(0)
     wanted = _TYPES[name]
+    if not pa.types.is_integer(wanted):
+        return pa.array(values, wanted)
+    # Asked for integers, it would cut the fractions of floats off.
+    found = pa.array(values) if values else pa.nulls(0)
     if not (pa.types.is_null(found.type) or _alike(found.type, wanted)):
         raise TypeError(f"a {found.type} is no {type_}")
     return found.cast(wanted)
@@ -164,11 +170,12 @@ def python_rows(rows: pa.RecordBatch) -> list[list[Any]]:
     return list(map(list, zip(*columns, strict=True)))
 
 
-def _known(table: Table, name: str) -> pa.Field:
-    found = fields(table).get(name)
-    if found is None:
-        raise ValueError(f"{table.name} has no column {name}")
-    return found
+def _known(table: Table, names: Iterable[str]) -> list[pa.Field]:
+    known = fields(table)
+    try:
+        return [known[name] for name in names]
+    except KeyError as unknown:
+        raise ValueError(f"{table.name} has no column {unknown.args[0]}") from None
 
 
 def _named(of: pa.Field, given: Sequence[Any]) -> pa.Array:

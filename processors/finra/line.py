@@ -104,7 +104,7 @@ def _summaries(outcome: Outcome) -> pl.DataFrame:
 
 def _frame(block: TableRows, schema: dict[str, pl.DataType]) -> pl.DataFrame:
     rows = block.batch.select(list(schema))
-    return pl.DataFrame(pa.Table.from_batches([rows])).cast(schema)
+    return pl.DataFrame(pa.Table.from_batches([rows])).cast(pl.Schema(schema))
 
 
 def _tier_splits(weeks: _Weeks) -> Iterator[Computed]:

@@ -2,20 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
 from schemas.table import Mode, Table
 from sinks.columns import add_missing
-from sinks.insert.insertion import Inserted, insert, stage, would_insert
+from sinks.insert.insertion import insert, would_insert
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
 from store.lineage import orphans
 from store.rows import value
 
+if TYPE_CHECKING:
+    from sinks.insert.staging import Inserted
+
 _CAPTURE = "capture_id"
 
 
-class Insert(Policy[Inserted]):
+class Insert(Policy["Inserted"]):
     """Rows stay beside those of other captures; views show the newest."""
 
     def make(self, connection: Connection, table: Table) -> None:
@@ -36,11 +40,13 @@ class Insert(Policy[Inserted]):
     def prepare(self, connection: Connection, table: Table) -> None:
         """Nothing."""
 
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> Inserted:  # noqa: ARG002
+    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> "Inserted":  # noqa: ARG002
         """As COPY takes them."""
-        return stage(table, blocks)
+        from sinks.insert.staging import Inserted
 
-    def write(self, connection: Connection, table: Table, staged: Inserted, writer: Writer) -> Counter[int]:
+        return Inserted(table, blocks)
+
+    def write(self, connection: Connection, table: Table, staged: "Inserted", writer: Writer) -> Counter[int]:
         """Copy the rows."""
         return (would_insert if writer.dry_run else insert)(connection, table, staged)
 

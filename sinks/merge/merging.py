@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import Connection
@@ -18,9 +18,11 @@ from schemas.outcome import Key
 from schemas.table import Mode, Table
 from sinks.copying import copy
 from sinks.merge.folding import Folding
-from sinks.merge.staging import Staged
 from sinks.merge.statements import Statements
 from sinks.policy import Writer
+
+if TYPE_CHECKING:
+    from sinks.merge.staging import Staged
 
 # Joins of a small stage with big tables must go by index; the planner guesses otherwise while the tables are young.
 _PLANNER = """
@@ -58,7 +60,7 @@ def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
         connection.execute(statements(table).make_temporary)
 
 
-def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int]:
+def merge(connection: Connection, staged: "Staged", writer: Writer) -> Counter[int]:
     """Merge the staged rows; return how many rows changed, per unit number.
 
     With a dry run nothing is written and the changes are counted by a SELECT.

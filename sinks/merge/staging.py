@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas import arrow
 from schemas.outcome import Key, TableRows
 from schemas.table import Mode, Table
-from sinks.copying import encoded
+from sinks.encoding import encoded
 
 # Fields that are no columns; no column is called so.
 _SOURCE, _SEEN, _SHARED = "/source", "/observed", "/shared"
@@ -36,11 +36,11 @@ class Staged:
         self.table = table
         pieces = [(unit, _telling(table, block)) for unit, block in blocks]
         pieces = [(unit, piece) for unit, piece in pieces if piece.num_rows]
-        self.copied = b""
+        self.copied: Sequence[bytes] = ()
         self.keys = 0
         if not pieces:
             return
-        rows = pa.concat_tables([pa.table(piece) for _, piece in pieces], promote_options="default")
+        rows = pa.concat_tables([pa.Table.from_batches([piece]) for _, piece in pieces], promote_options="default")
         given = np.repeat([unit for unit, _ in pieces], [piece.num_rows for _, piece in pieces])
         names = [column.name for column in table.key]
         order = _numbers(pc.sort_indices(rows.select(names), sort_keys=[(name, "ascending") for name in names]))
@@ -82,23 +82,18 @@ def _telling(table: Table, block: TableRows) -> pa.RecordBatch:
     seen = rows.column(table.observed).cast(arrow.TIMESTAMP)
     if seen.null_count:
         raise ValueError(f"a row of {table.name} has no {table.observed}")
-    columns = {column.name for column in (*table.key, *table.columns)}
-    found = {name: rows.column(name) for name in rows.schema.names if name in columns}
-    fields = [rows.schema.field(name) for name in found]
     source = pa.repeat(pa.scalar(block.source, pa.int16()), rows.num_rows)
-    whole = pa.RecordBatch.from_arrays(
-        [*found.values(), source, seen],
-        schema=pa.schema([*fields, pa.field(_SOURCE, pa.int16()), pa.field(_SEEN, arrow.TIMESTAMP)]),
-    )
+    whole = rows.append_column(_SOURCE, source).append_column(_SEEN, seen)
     if table.bare:
         return whole
-    values = [found[column.name] for column in table.values if column.name in found]
-    if any(column.null_count == 0 for column in values):
-        return whole
+    values = {column.name for column in table.values}
     said = np.zeros(rows.num_rows, np.bool_)
-    for column in values:
-        said |= _flags(column.is_valid())
-    return whole if said.all() else whole.filter(pa.array(said))
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        if name in values:
+            said |= _flags(column.is_valid())
+            if said.all():
+                return whole
+    return whole.filter(pa.array(said))
 
 
 def _needed(table: Table, rows: pa.Table, groups: _Numbers, order: _Numbers, mode: Mode) -> _Flags:
