@@ -18,6 +18,9 @@ from processors.betfair.snapshot import Identity, identity
 from schemas import arrow
 from schemas.betfair.tables import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES
 
+_TOGETHER = 1024
+"""Rows that are computed at once: a usual unit and more, and few enough for a processor's cache."""
+
 _FIELDS = arrow.fields(METRICS_TABLE)
 _KEYS = pa.schema([_FIELDS[name] for name in ("snapshot_id", "snapshot_at", "market_id")])
 _PLACES = {name: place for place, name in enumerate(METRICS)}
@@ -41,27 +44,37 @@ class Rows:
     @classmethod
     def of(cls, lines: Sequence[bytes]) -> "Rows":
         """The rows of snapshots of the usual shape whose figures are sure; what the others are isn't known."""
-        nothing = bytes(8 * len(lines))
-        ids, times, markets = array("q", nothing), array("q", nothing), [""] * len(lines)
+        count, nothing = len(lines), bytes(8 * len(lines))
+        figures, known = np.empty((len(METRICS), count)), np.empty(count, bool)
+        rows = cls(array("q", nothing), array("q", nothing), [""] * count, figures, known)
+        for start in range(0, count, _TOGETHER):
+            rows._compute(start, lines[start : start + _TOGETHER])
+        return rows
+
+    def _compute(self, start: int, lines: Sequence[bytes]) -> None:
         read = bytearray(len(lines))
         cells = LadderCells(len(lines))
         for place, line in enumerate(lines):
             try:
                 row = orjson.loads(line)
                 cells.fill(place, row["raw_payload"], row["selection_ids"])
-                ids[place], times[place], markets[place] = identity(row)
-                read[place] = 1
+                self._identify(start + place, identity(row))
+                read[place] = True
             except (ValueError, KeyError, TypeError):
                 # What is wrong with the row, if anything is, the general reading says.
                 pass
         figures, sure = metrics(cells.ladders())
-        return cls(ids, times, markets, figures, np.frombuffer(read, bool) & sure)
+        self.figures[:, start : start + len(lines)] = figures
+        self.known[start : start + len(lines)] = np.frombuffer(read, bool) & sure
 
     def put(self, place: int, said: Identity, values: Values) -> None:
         """The row of a snapshot that wasn't known."""
-        self.ids[place], self.times[place], self.markets[place] = said
+        self._identify(place, said)
         self.figures[:, place] = [np.nan if value is None else value for value in values]
         self.known[place] = True
+
+    def _identify(self, place: int, said: Identity) -> None:
+        self.ids[place], self.times[place], self.markets[place] = said
 
     def batch(self, chosen: Sequence[str]) -> pa.RecordBatch:
         """The known rows with the value columns `chosen`, in the order of their places."""
