@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from unittest import mock
@@ -18,16 +19,18 @@ from unittest import mock
 import orjson
 import psutil
 import psycopg
+import pyarrow.compute as pc
 
 from processors.racing.process import process
 from rederive import local
 from rederive.migrate import migrate
 from rederive.settings import Settings
 from samples.racing.days import racing_day
+from schemas.derived import decode_outcome, encode_outcome
+from schemas.outcome import TableRows
 from schemas.racing.tables import RACING
 from schemas.table import Mode
 from schemas.unit import Origin
-from schemas.wire import decode_outcome, encode_outcome
 from sinks.apply import Result, apply
 from sinks.batch import weight
 from sinks.merge import merging, policy
@@ -102,7 +105,7 @@ def run(connection: psycopg.Connection, phase: str, capture: str, units: Sequenc
         weighed = 0
         for number, (_, value) in enumerate(units):
             outcome = decode_outcome(value)
-            costs.runners += sum(len(block.rows) for block in outcome.tables if block.table == "ra_runners")
+            costs.runners += sum(len(block) for block in outcome.tables if block.table == "ra_runners")
             batch.append(Result(Origin(capture, 0, number), capture, number, outcome))
             weighed += weight(outcome)
             if weighed >= 2 * batch_rows or number + 1 == len(units):
@@ -129,13 +132,17 @@ def mended(units: Sequence[Unit]) -> Iterator[Unit]:
     """As if a formula had been mended: every runner has another comment and every horse another colour."""
     for kind, value in units:
         outcome = decode_outcome(value)
-        for block in outcome.tables:
-            for name in ("comment", "colour"):
-                if name in block.columns and block.table in ("ra_runners", "ra_mst_horses"):
-                    at = block.columns.index(name)
-                    for row in block.rows:
-                        row[at] = f"{row[at]} mended"
+        outcome.tables = [_mended(block) for block in outcome.tables]
         yield kind, encode_outcome(outcome)
+
+
+def _mended(block: TableRows) -> TableRows:
+    rows = block.batch
+    for name in {"comment", "colour"}.intersection(block.columns):
+        if block.table in ("ra_runners", "ra_mst_horses"):
+            changed = pc.binary_join_element_wise(rows.column(name).fill_null("None"), "mended", " ")
+            rows = rows.set_column(block.columns.index(name), name, changed)
+    return replace(block, batch=rows)
 
 
 def main() -> None:

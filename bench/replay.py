@@ -17,7 +17,7 @@ import orjson
 import psycopg
 
 from bench.watch import run, show
-from processors.betfair.process import derive
+from processors.betfair.general import derive
 from rederive import local
 from rederive.migrate import migrate
 from rederive.settings import Settings

@@ -39,9 +39,8 @@ def as_one_unit(
             yield Computed(error=str(error))
             return
         for block in outcome.tables:
-            whole = block.whole()
-            for row in whole.rows:
-                said = {"table": whole.table, "source": whole.source, "row": dict(zip(whole.columns, row, strict=True))}
+            for row in block.rows():
+                said = {"table": block.table, "source": block.source, "row": dict(zip(block.columns, row, strict=True))}
                 yield Computed(orjson.dumps(said))
         for problem in outcome.skips:
             yield Computed(skip=_said(problem))

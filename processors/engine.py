@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from schemas.derived import parts
 from schemas.lane import Lane
 from schemas.outcome import Outcome, RowProblem
 from schemas.unit import Origin
@@ -17,7 +18,6 @@ from schemas.wire import (
     encode_derived,
     encode_failure,
     oversize,
-    parts,
 )
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,13 @@
 """The outcome: what became of one unit. Every unit has exactly one, with zero rows too (docs/records.md)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from schemas.table import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Key = tuple[Any, ...]
 
@@ -20,25 +26,47 @@ class RowProblem:
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """Derived rows of one table from one source: values in the order of `columns`, absent columns left out.
+    """Derived rows of one table from one source, as an Arrow record batch (schemas/arrow.py says the types).
 
-    Values are JSON values; a timestamp is ISO 8601 text with its offset. `shared` are further columns, with
-    the one value that all rows have.
+    The batch's fields are columns of the table, or its observation. Columns that nothing is said of are left out:
+    absent is not null. `source` is an index into the table's sources.
     """
 
     table: str
-    columns: tuple[str, ...]
-    rows: list[list[Any]]
+    batch: "pa.RecordBatch"
     source: int = 0
-    shared: dict[str, Any] = field(default_factory=dict)
 
-    def whole(self) -> "TableRows":
-        """The same rows with the shared columns in every row, behind the others."""
-        if not self.shared:
-            return self
-        added = list(self.shared.values())
-        rows = [[*row, *added] for row in self.rows]
-        return TableRows(self.table, (*self.columns, *self.shared), rows, self.source)
+    @classmethod
+    def of(
+        cls,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        source: int = 0,
+        shared: Mapping[str, Any] | None = None,
+    ) -> "TableRows":
+        """Rows of Python values in the order of `columns`; `shared` are further columns of one value for all rows.
+
+        Times may be ISO 8601 text. ValueError, TypeError or OverflowError when a column is unknown or can't hold a
+        value: then nothing can be made of the unit.
+        """
+        from schemas import arrow
+
+        return cls(table.name, arrow.batch(table, columns, rows, shared), source)
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the batch's columns."""
+        return tuple(self.batch.schema.names)
+
+    def rows(self) -> list[list[Any]]:
+        """The rows one by one, for readers: values as JSON has them, times as ISO 8601 text."""
+        from schemas import arrow
+
+        return arrow.python_rows(self.batch)
 
 
 @dataclass(slots=True)

@@ -1,25 +1,26 @@
-"""The wire: every header and body of a record, written and read here and nowhere else (docs/records.md).
+"""The wire: every header of a record, written and read here and nowhere else (docs/records.md).
 
-| record | headers | value |
-|---|---|---|
-| raw | `RawHeaders` | the domain's own |
-| derived | `DerivedHeaders` | an Outcome, whole or a part of it |
-| dead letter | the record's own and `Failure` | the record's own bytes |
+| record | format | headers | value |
+|---|---|---|---|
+| raw | 1 | `RawHeaders` | the domain's own |
+| derived | 2 | `DerivedHeaders` | an Outcome, whole or a part of it (schemas/derived.py) |
+| dead letter | the record's own | the record's own and `Failure` | the record's own bytes |
 
 Decoding gives back what was encoded; anything else is refused by ValueError with a reason.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import orjson
-
-from schemas.outcome import Outcome, RowProblem, TableRows
 from schemas.unit import Origin
 
 FORMAT = 1
+"""Of raw records."""
+
+DERIVED_FORMAT = 2
+"""Of derived records; those of format 1 had rows of JSON."""
+
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """Largest record end to end; a larger payload is refused by name before it is sent."""
 
@@ -31,9 +32,6 @@ CARGO_BYTES = MAX_RECORD_BYTES - ENVELOPE_BYTES
 
 MAX_BATCH_BYTES = MAX_RECORD_BYTES + 1024 * 1024
 """What topics, brokers and fetches must take: a batch's own bytes come on top of its records."""
-
-PART_BYTES = 1024 * 1024
-"""A larger outcome goes in parts, merged with the last."""
 
 MAX_PLANNED_ROWS = 1_000_000
 _MAX_INT4, _MAX_INT8 = 2**31, 2**63
@@ -85,7 +83,7 @@ def encode_raw(said: RawHeaders) -> Headers:
 
 def decode_raw(headers: Given, default_kind: str) -> RawHeaders:
     """From Kafka headers; unknown ones are passed over, a record without any is of the default kind."""
-    found = _texts(headers)
+    found = _texts(headers, FORMAT)
     return RawHeaders(
         kind=found.get("rederive-kind", default_kind),
         capture=found.get("rederive-capture"),
@@ -120,13 +118,14 @@ def encode_derived(said: DerivedHeaders) -> Headers:
             "rederive-unit": said.unit,
             **_origin(said.origin),
             "rederive-part": f"{said.part}/{said.parts}",
-        }
+        },
+        DERIVED_FORMAT,
     )
 
 
 def decode_derived(headers: Given) -> DerivedHeaders:
     """From Kafka headers."""
-    found = _texts(headers)
+    found = _texts(headers, DERIVED_FORMAT)
     stated = _PART.fullmatch(_said(found, "rederive-part"))
     part, parts = (int(stated[1]), int(stated[2])) if stated else (0, 0)
     if not 1 <= part <= parts:
@@ -162,79 +161,12 @@ def encode_failure(failure: Failure, headers: Headers = ()) -> Headers:
 
 def decode_failure(headers: Given) -> Failure:
     """From a dead letter's headers."""
-    found = _texts(headers)
+    found = _texts(headers, FORMAT, DERIVED_FORMAT)
     return Failure(_read_origin(found), _said(found, "rederive-failed-stage"), _said(found, "rederive-failure"))
 
 
-def encode_outcome(outcome: Outcome) -> bytes:
-    """As the JSON value of a derived record. TypeError when it holds what JSON has no word for."""
-    return orjson.dumps(
-        {
-            "read": outcome.read,
-            "tables": [_block(block) for block in outcome.tables],
-            "skips": [(p.key, p.reason, p.text) for p in outcome.skips],
-            "errors": [(p.key, p.reason, p.text) for p in outcome.errors],
-            "dead": outcome.dead,
-        }
-    )
-
-
-def decode_outcome(value: bytes) -> Outcome:
-    """From a derived record's value. Of rows just the frame is looked at: whoever writes them looks closer."""
-    try:
-        body = orjson.loads(value)
-        return Outcome(
-            read=_is(int, body["read"]),
-            tables=[
-                TableRows(
-                    _is(str, t["table"]),
-                    tuple(_is(str, name) for name in t["columns"]),
-                    _is(list, t["rows"]),
-                    _is(int, t["source"]),
-                    _is(dict, t.get("shared", {})),
-                )
-                for t in body["tables"]
-            ],
-            skips=[RowProblem(tuple(_is(list, k)), _is(str, r), _is(str, t)) for k, r, t in body["skips"]],
-            errors=[RowProblem(tuple(_is(list, k)), _is(str, r), _is(str, t)) for k, r, t in body["errors"]],
-            dead=None if body["dead"] is None else _is(str, body["dead"]),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"the value is no outcome: {type(error).__name__}: {error}") from None
-
-
-def parts(outcome: Outcome) -> list[bytes]:
-    """The encoded outcome, in parts when it is large; all but rows stand in the last part."""
-    whole = encode_outcome(outcome)
-    if len(whole) <= PART_BYTES:
-        return [whole]
-    pieces: list[TableRows] = []
-    for block in outcome.tables:
-        size = max(1, len(block.rows) * PART_BYTES // len(whole))
-        pieces += [replace(block, rows=block.rows[at : at + size]) for at in range(0, len(block.rows), size)]
-    last = replace(outcome, tables=[])
-    return [*(encode_outcome(Outcome(tables=[piece])) for piece in pieces), encode_outcome(last)]
-
-
-def joined(pieces: Iterable[bytes]) -> Outcome:
-    """The outcome of which these are all parts, in order."""
-    decoded = [decode_outcome(piece) for piece in pieces]
-    return replace(decoded[-1], tables=[block for piece in decoded for block in piece.tables])
-
-
-def _block(block: TableRows) -> dict[str, Any]:
-    written = {"table": block.table, "source": block.source, "columns": block.columns, "rows": block.rows}
-    return {**written, "shared": block.shared} if block.shared else written
-
-
-def _is(kind: type, value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    if type(value) is not kind:
-        raise TypeError(f"{value!r:.60} is no {kind.__name__}")
-    return value
-
-
-def _headers(values: dict[str, object]) -> Headers:
-    said = {"rederive-format": FORMAT, **values}
+def _headers(values: dict[str, object], written: int = FORMAT) -> Headers:
+    said = {"rederive-format": written, **values}
     return [(name, _bytes(value)) for name, value in said.items() if value is not None]
 
 
@@ -243,15 +175,15 @@ def _bytes(value: object) -> bytes:
     return str(value).encode("utf-8", "backslashreplace")
 
 
-def _texts(headers: Given) -> dict[str, str]:
-    """Headers as texts; of a repeated name the last. ValueError for a format that this program doesn't read."""
+def _texts(headers: Given, *read: int) -> dict[str, str]:
+    """Headers as texts; of a repeated name the last. ValueError for a format that isn't among those to read."""
     found = {
         name: value if isinstance(value, str) else (value or b"").decode("utf-8", "replace")
         for name, value in headers or ()
     }
-    stated = found.get("rederive-format", str(FORMAT))
-    if stated != str(FORMAT):
-        raise ValueError(f"record format {stated} is unknown, this program reads {FORMAT}")
+    stated = found.get("rederive-format", str(read[0]))
+    if stated not in map(str, read):
+        raise ValueError(f"record format {stated} is unknown, this program reads {' and '.join(map(str, read))}")
     return found
 
 

@@ -32,7 +32,7 @@ class Batch:
 
 def weight(outcome: Outcome) -> int:
     """How many rows of the usual width an outcome is worth: a batch of narrow rows may hold more of them."""
-    return sum(len(block.rows) * len(block.columns) for block in outcome.tables) // _WIDTH + 1
+    return sum(len(block) * len(block.columns) for block in outcome.tables) // _WIDTH + 1
 
 
 def make_batch(

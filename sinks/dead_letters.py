@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from schemas.derived import encode_outcome
 from schemas.errors import Failed
 from schemas.lane import Lane
 from schemas.outcome import Outcome
-from schemas.wire import DerivedHeaders, Failure, encode_derived, encode_failure, encode_outcome, oversize
+from schemas.wire import DerivedHeaders, Failure, encode_derived, encode_failure, oversize
 from sinks.apply import Applied
 
 log = logging.getLogger("rederive.sink")

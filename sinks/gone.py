@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import Connection, sql
 
+from schemas.arrow import values
 from schemas.domain import Domain
 from schemas.outcome import Outcome, RowProblem, TableRows
 
 GONE = "gone"
 """The reason of such a row's skip."""
+
+# Fields that are no columns; no column is called so.
+_FOUND, _PLACE = "/found", "/place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +35,13 @@ def without_gone(connection: Connection, domain: Domain, outcomes: Sequence[Outc
     """
     left, found = list(outcomes), False
     for reference in _references(connection, domain):
-        keys = {key for outcome in left for block in outcome.tables for key in _keys(block, reference)}
-        gone = _absent(connection, reference, keys)
-        if gone:
+        referring = [_referring(block, reference) for outcome in left for block in outcome.tables]
+        keys = [each.drop_null() for each in referring if each is not None]
+        if not keys:
+            continue
+        names = list(reference.columns)
+        gone = _absent(connection, reference, pa.concat_tables(keys).group_by(names, use_threads=False).aggregate([]))
+        if gone.num_rows:
             found = True
             left = [_without(outcome, reference, gone) for outcome in left]
     return left if found else None
@@ -62,24 +71,17 @@ def _references(connection: Connection, domain: Domain) -> list[_Reference]:
     ]
 
 
-def _keys(block: TableRows, reference: _Reference) -> list[tuple[Any, ...]]:
-    """What each row of the block refers to; nothing where it has no value for a column of the reference."""
-    if block.table != reference.table:
-        return []
-    at = {name: index for index, name in enumerate((*block.columns, *block.shared))}
-    if not at.keys() >= reference.columns.keys():
-        return []
-    shared = tuple(block.shared.values())
-    places = [at[name] for name in reference.columns]
-    keys = [tuple((*row, *shared)[place] for place in places) for row in block.rows]
-    return [key for key in keys if None not in key]
+def _referring(block: TableRows, reference: _Reference) -> pa.Table | None:
+    """What each row of the block refers to, None when the block has no such column; a NULL refers to nothing."""
+    if block.table != reference.table or not set(block.columns) >= reference.columns.keys():
+        return None
+    columns = [block.batch.column(name) for name in reference.columns]
+    plain = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in columns]
+    return pa.table(plain, names=list(reference.columns))
 
 
-def _absent(connection: Connection, reference: _Reference, keys: set[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
+def _absent(connection: Connection, reference: _Reference, keys: pa.Table) -> pa.Table:
     """Those of the keys that the table referred to doesn't hold."""
-    if not keys:
-        return set()
-    given = list(keys)
     names = [sql.Identifier(name) for name, _ in reference.columns.values()]
     # Typed by the catalog, which is no text of anybody else's.
     types = [sql.SQL(type_ + "[]") for _, type_ in reference.columns.values()]
@@ -94,27 +96,32 @@ def _absent(connection: Connection, reference: _Reference, keys: set[tuple[Any, 
         parent=sql.Identifier(reference.schema, reference.parent),
         same=same,
     )
-    columns = [[str(value) for value in column] for column in zip(*given, strict=True)]
-    return {given[place - 1] for (place,) in connection.execute(query, columns)}
+    texts = [pc.cast(column, pa.string()).to_pylist() for column in keys.columns]
+    return keys.take(pa.array([place - 1 for (place,) in connection.execute(query, texts)], pa.int64()))
 
 
-def _without(outcome: Outcome, reference: _Reference, gone: set[tuple[Any, ...]]) -> Outcome:
+def _without(outcome: Outcome, reference: _Reference, gone: pa.Table) -> Outcome:
     tables, skipped = [], {problem.key for problem in outcome.skips}
     skips = list(outcome.skips)
     for block in outcome.tables:
-        if not gone.intersection(_keys(block, reference)):
+        referring = _referring(block, reference)
+        lost = None if referring is None else _among(referring, gone)
+        if referring is None or lost is None or not pc.any(lost).as_py():
             tables.append(block)
             continue
-        whole = block.whole()
-        places = [whole.columns.index(name) for name in reference.columns]
-        kept = []
-        for row, own in zip(block.rows, whole.rows, strict=True):
-            key = tuple(own[place] for place in places)
-            if key not in gone:
-                kept.append(row)
-            elif key not in skipped:
-                # A source row that gives several rows is skipped once.
-                skipped.add(key)
-                skips.append(RowProblem(key, GONE, f"{reference.parent} has no such row (any more)"))
-        tables.append(replace(block, rows=kept))
+        # A source row that gives several rows is skipped once.
+        found = dict.fromkeys(zip(*(values(column) for column in referring.filter(lost).columns), strict=True))
+        new = [key for key in found if key not in skipped]
+        skipped.update(new)
+        skips += [RowProblem(key, GONE, f"{reference.parent} has no such row (any more)") for key in new]
+        tables.append(replace(block, batch=block.batch.filter(pc.invert(lost))))
     return replace(outcome, tables=tables, skips=skips)
+
+
+def _among(keys: pa.Table, some: pa.Table) -> pa.Array:
+    """Which of the keys are among some, true or false for each."""
+    names = keys.schema.names
+    marked = some.append_column(_FOUND, pa.repeat(True, some.num_rows))
+    placed = keys.append_column(_PLACE, pa.array(range(keys.num_rows), pa.int64()))
+    joined = placed.join(marked, names, join_type="left outer", use_threads=False).sort_by(_PLACE)
+    return joined.column(_FOUND).combine_chunks().fill_null(False)

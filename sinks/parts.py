@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from schemas.derived import joined
 from schemas.unit import Origin
-from schemas.wire import Given, decode_derived, joined
+from schemas.wire import Given, decode_derived
 from sinks.apply import Result
 
 

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 import pytest
 
 from processors.engine import Message, answer
+from schemas.derived import PART_BYTES, decode_outcome
 from schemas.lane import Lane, LaneName
 from schemas.outcome import Outcome, RowProblem, TableRows
+from schemas.table import Column, Mode, Table
 from schemas.unit import Origin
-from schemas.wire import PART_BYTES, Failure, RawHeaders, decode_failure, decode_outcome, decode_raw, encode_raw
+from schemas.wire import Failure, RawHeaders, decode_failure, decode_raw, encode_raw
 from sinks.parts import Parts
 
+TEXTS = Table("t", (Column("k", "int8"),), (), (Column("v", "text"),), "seen", Mode.FILL)
 LANE = Lane("betfair", LaneName.REPLAY, "p.")
 ORIGIN = Origin(LANE.raw, 1, 42)
 HEADERS = encode_raw(RawHeaders("betfair.snapshots", "betfair-20260206-1", 3, ("home_risk",), rows=2))
@@ -19,7 +22,7 @@ HEADERS = encode_raw(RawHeaders("betfair.snapshots", "betfair-20260206-1", 3, ("
 def large(value: bytes, columns: Sequence[str]) -> Outcome:  # noqa: ARG001
     """About two and a half parts."""
     rows = [[number, "x" * 1000] for number in range(5 * PART_BYTES // 2000)]
-    return Outcome(len(rows) + 1, [TableRows("t", ("k", "v"), rows)], [RowProblem((7,), "no_payload")])
+    return Outcome(len(rows) + 1, [TableRows.of(TEXTS, ("k", "v"), rows)], [RowProblem((7,), "no_payload")])
 
 
 def test_a_large_result_goes_in_parts_and_comes_back_whole() -> None:
@@ -34,7 +37,7 @@ def test_a_large_result_goes_in_parts_and_comes_back_whole() -> None:
     assert result is not None
     assert (result.origin, result.capture_id, result.unit) == (ORIGIN, "betfair-20260206-1", 3)
     expected = large(b"", ())
-    assert [row for block in result.outcome.tables for row in block.rows] == expected.tables[0].rows
+    assert [row for block in result.outcome.tables for row in block.rows()] == expected.tables[0].rows()
     assert (result.outcome.read, result.outcome.skips) == (expected.read, expected.skips)
 
 

@@ -2,30 +2,24 @@
 
 from collections.abc import Callable
 
-import orjson
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.outcome import Outcome, RowProblem, TableRows
 from schemas.unit import Origin
 from schemas.wire import (
     CARGO_BYTES,
-    PART_BYTES,
+    DERIVED_FORMAT,
+    FORMAT,
     DerivedHeaders,
     Failure,
     RawHeaders,
     decode_derived,
     decode_failure,
-    decode_outcome,
     decode_raw,
     encode_derived,
     encode_failure,
-    encode_outcome,
     encode_raw,
-    joined,
     oversize,
-    parts,
 )
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -45,21 +39,7 @@ RAW = st.builds(
 DERIVED = st.integers(1, 50).flatmap(
     lambda count: st.builds(DerivedHeaders, ORIGINS, st.none() | TEXTS, UNITS, st.integers(1, count), st.just(count))
 )
-NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-VALUES = st.none() | st.booleans() | NUMBERS | TEXTS
 OUR_NAMES = st.sampled_from([name for name, _ in encode_derived(DerivedHeaders(Origin("t", 0, 0), "c", 1))])
-PROBLEMS = st.lists(st.builds(RowProblem, st.lists(VALUES, max_size=3).map(tuple), TEXTS, TEXTS), max_size=3)
-BLOCKS = st.builds(
-    TableRows,
-    TEXTS,
-    st.lists(NAMES, max_size=3).map(tuple),
-    st.lists(st.lists(VALUES, max_size=3), max_size=3),
-    st.integers(0, 5),
-    st.dictionaries(NAMES, VALUES, max_size=2),
-)
-OUTCOMES = st.builds(
-    Outcome, st.integers(0, 2**31), st.lists(BLOCKS, max_size=3), PROBLEMS, PROBLEMS, st.none() | TEXTS
-)
 
 
 @given(RAW)
@@ -80,11 +60,6 @@ def test_a_failure_comes_back_and_leaves_the_record_s_own_headers(failure: Failu
     assert encode_failure(failure, headers) == headers, "given up twice it says so once"
 
 
-@given(OUTCOMES)
-def test_outcomes_come_back(outcome: Outcome) -> None:
-    assert decode_outcome(encode_outcome(outcome)) == outcome
-
-
 def refused(read: Callable[[], object]) -> str:
     """Why it is refused; empty when it is read."""
     try:
@@ -100,33 +75,14 @@ def test_odd_headers_are_read_or_refused_with_a_reason(headers: list[tuple[str, 
         assert refused(read) == "" or any(word in refused(read) for word in ("rederive-", "format", "no offset"))
 
 
-JSON = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3))
-
-
-@given(st.binary(max_size=40) | JSON.map(orjson.dumps))
-def test_odd_bodies_are_refused_with_a_reason(value: bytes) -> None:
-    with pytest.raises(ValueError, match="the value is no outcome"):
-        decode_outcome(value)
-
-
-FIELDS = st.sampled_from(["read", "tables", "skips", "errors", "dead"])
-
-
-@given(FIELDS, st.integers(1, 3) | st.just("x") | st.just([1]) | st.just([{}]))
-def test_a_body_with_one_odd_field_is_refused_or_means_the_same(field: str, odd: object) -> None:
-    body = orjson.dumps(orjson.loads(encode_outcome(Outcome(read=3))) | {field: odd})
-    why = refused(lambda: decode_outcome(body))
-    assert "the value is no outcome" in why if why else getattr(decode_outcome(body), field) == odd
-
-
-def test_a_large_outcome_goes_in_parts_and_comes_back_whole() -> None:
-    rows = [[number, "x" * 1000] for number in range(5 * PART_BYTES // 2000)]
-    whole = Outcome(len(rows) + 1, [TableRows("t", ("k", "v"), rows, 1)], [RowProblem((7,), "no_payload")])
-    pieces = parts(whole)
-    assert len(pieces) > 2
-    back = joined(pieces)
-    assert [row for block in back.tables for row in block.rows] == rows
-    assert (back.read, back.skips) == (whole.read, whole.skips)
+def test_formats_are_told_apart() -> None:
+    derived = encode_derived(DerivedHeaders(Origin("t", 0, 0), "c", 1))
+    older = [(name, b"1" if name == "rederive-format" else value) for name, value in derived]
+    assert refused(lambda: decode_derived(older)) == "record format 1 is unknown, this program reads 2"
+    assert refused(lambda: decode_raw(derived, "x")) == "record format 2 is unknown, this program reads 1"
+    for written in (FORMAT, DERIVED_FORMAT):
+        failed = encode_failure(Failure(Origin("t", 0, 0), "sink", "why"), [("rederive-format", str(written).encode())])
+        assert decode_failure(failed).reason == "why", "dead letters are of either"
 
 
 def test_the_size_rule_counts_key_and_value() -> None:

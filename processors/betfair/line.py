@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from processors.betfair.process import derive
+from processors.betfair.general import derive
 from processors.computed import TOO_DEEP, Computed
 from schemas.betfair.tables import METRICS, Snapshot
 

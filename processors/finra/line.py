@@ -7,11 +7,13 @@ from datetime import date, timedelta
 
 import orjson
 import polars as pl
+import pyarrow as pa
 
 from processors.computed import Computed
 from processors.finra.process import batch_of, of_file, of_summaries, of_tiers, of_weeks
 from processors.finra.rolling import ROLLING_SCHEMA, facts_of, join_rolling
 from processors.finra.volume import SUMMARY_SCHEMA
+from schemas import arrow
 from schemas.finra.partition import window
 from schemas.finra.tables import FINRA, ROLLING, SKIPS, SYMBOL_SUMMARY
 from schemas.finra.units import (
@@ -24,7 +26,7 @@ from schemas.finra.units import (
     decode,
 )
 from schemas.outcome import Outcome, TableRows
-from schemas.table import Shown
+from schemas.table import SHOWN, Shown, Table
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -103,9 +105,8 @@ def _summaries(outcome: Outcome) -> pl.DataFrame:
 
 
 def _frame(block: TableRows, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    places = [block.columns.index(name) for name in schema]
-    values = {name: [row[place] for row in block.rows] for name, place in zip(schema, places, strict=True)}
-    return pl.DataFrame(values, schema=schema)
+    rows = block.batch.select(list(schema))
+    return pl.DataFrame(pa.Table.from_batches([rows])).cast(pl.Schema(schema))
 
 
 def _tier_splits(weeks: _Weeks) -> Iterator[Computed]:
@@ -162,15 +163,15 @@ def _inputs(kept: _Kept) -> pl.DataFrame:
 
 
 def _written(outcome: Outcome) -> Iterator[Computed]:
-    for block in outcome.tables:
-        table = FINRA.table(block.table)
-        whole = (_shown(table.shows, block, outcome) if table.shows else block).whole()
-        place = {name: index for index, name in enumerate(whole.columns)}
+    for given in outcome.tables:
+        table = FINRA.table(given.table)
+        block = _shown(table, table.shows, given, outcome) if table.shows else given
+        place = {name: index for index, name in enumerate(block.columns)}
         # Absent columns take the None appended to a row.
         key = [(column.name, place.get(column.name, -1)) for column in table.key]
         values = [(column.name, place.get(column.name, -1)) for column in table.columns]
-        for given in whole.rows:
-            row = (*given, None)
+        for values_given in block.rows():
+            row = (*values_given, None)
             yield Computed(
                 output=orjson.dumps(
                     {
@@ -182,9 +183,10 @@ def _written(outcome: Outcome) -> Iterator[Computed]:
             )
 
 
-def _shown(shows: Shown, block: TableRows, outcome: Outcome) -> TableRows:
+def _shown(table: Table, shows: Shown, block: TableRows, outcome: Outcome) -> TableRows:
     """The rows that a table shows: a file's are in the same outcome."""
-    (source,) = (each.whole() for each in outcome.tables if each.table == shows.table.name)
-    places = [source.columns.index(name) for name in shows.columns.values()]
-    rows = [[row[place] for place in places] for row in source.rows]
-    return TableRows(block.table, tuple(shows.columns), rows, shared=block.shared)
+    (source,) = (each.batch for each in outcome.tables if each.table == shows.table.name)
+    rows = source.select(list(shows.columns.values())).rename_columns(list(shows.columns))
+    (said,) = block.rows()
+    shared = {name: value for name, value in zip(block.columns, said, strict=True) if name != SHOWN}
+    return TableRows(table.name, arrow.with_shared(table, arrow.fitted(table, rows), rows.num_rows, shared))

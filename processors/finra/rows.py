@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from processors.finra.checks import Check
 from processors.finra.parse import Failure
+from schemas import arrow
 from schemas.finra.file import SEPARATOR
 from schemas.finra.partition import partition_key
 from schemas.finra.tables import CORE_DOMAIN, MANIFEST, PARSE_ERROR, QUALITY, REASONS, REJECTS, STAGE_RANKS
@@ -30,12 +33,14 @@ _AS_TEXT = (
 def rows_of(table: Table, frame: pl.DataFrame, batch: Batch, shared: Mapping[str, Any] | None = None) -> TableRows:
     """A frame's rows of a table: those of its columns that the table has, and what all rows share."""
     names = [column.name for column in (*table.key, *table.columns) if column.name in frame.columns]
-    written = frame.select(
-        pl.col(name).dt.to_string("%Y-%m-%d") if frame.schema[name] == pl.Date else pl.col(name) for name in names
-    )
-    values = [series.to_list() for series in written.get_columns()]
-    rows = list(map(list, zip(*values, strict=True)))
-    return TableRows(table.name, tuple(names), rows, shared={**_of(batch), **(shared or {})})
+    own = arrow.fitted(table, _batch(frame.select(names)))
+    common = {**_of(batch), **(shared or {})}
+    return TableRows(table.name, arrow.with_shared(table, own, frame.height, common))
+
+
+def _batch(frame: pl.DataFrame) -> pa.RecordBatch:
+    columns = frame.to_arrow().columns
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in columns], names=frame.columns)
 
 
 def calculated(
@@ -47,9 +52,8 @@ def calculated(
 
 def shown(table: Table, calc: str, version: str, capture: str, batch: Batch) -> TableRows:
     """That the rows of a calculation's table, which has none of its own, are those of a capture of another one."""
-    return TableRows(
-        table.name, (SHOWN,), [[capture]], shared={**_of(batch), "calc_name": calc, "calc_version": version}
-    )
+    shared = {**_of(batch), "calc_name": calc, "calc_version": version}
+    return replace(TableRows.of(table.written, (SHOWN,), [[capture]], shared=shared), table=table.name)
 
 
 def rejects(batch: Batch, source_file: str, failures: Sequence[Failure], rejected: pl.DataFrame) -> TableRows:
@@ -75,8 +79,8 @@ def rejects(batch: Batch, source_file: str, failures: Sequence[Failure], rejecte
             "line_number", "reason_code", "reason_detail", text, "symbol", "mpid"
         ).iter_rows()
     ]
-    return TableRows(
-        REJECTS.name,
+    return TableRows.of(
+        REJECTS,
         ("line_number", "stage", "reason_code", "reason_detail", "raw_json", "record_key"),
         rows,
         shared={**_core(batch), "capture_id": batch.capture_id, "source_locator": source_file},
@@ -99,8 +103,8 @@ def reject_counts(failures: Sequence[Failure], rejected: pl.DataFrame) -> dict[s
 
 def quality(batch: Batch, checks: Sequence[Check]) -> TableRows:
     """The checks of a batch."""
-    return TableRows(
-        QUALITY.name,
+    return TableRows.of(
+        QUALITY,
         ("check_name", *(column.name for column in QUALITY.values)),
         [
             [each.name, each.category, each.status, each.message, each.actual, each.expected, each.details]
@@ -114,8 +118,8 @@ def manifest(batch: Batch, stage: str, row_count: int, metrics: Mapping[str, Any
     """That a partition has reached a stage (a name of STAGE_RANKS), and with what."""
     read = {"input_capture_id": batch.input_capture_id} if batch.input_capture_id else {}
     said = {"capture_id": batch.capture_id, "captured_at": batch.captured_at.isoformat(), **read, **metrics}
-    return TableRows(
-        MANIFEST.name,
+    return TableRows.of(
+        MANIFEST,
         ("stage", "stage_rank", "row_count", "metrics_json"),
         [[stage, STAGE_RANKS[stage], row_count, said]],
         shared=_core(batch),
@@ -124,7 +128,7 @@ def manifest(batch: Batch, stage: str, row_count: int, metrics: Mapping[str, Any
 
 def _of(batch: Batch) -> dict[str, Any]:
     read = {"input_capture_id": batch.input_capture_id} if batch.input_capture_id else {}
-    partition = {"week_ending": batch.week_ending.isoformat(), "tier": batch.tier}
+    partition = {"week_ending": batch.week_ending, "tier": batch.tier}
     return {**partition, "capture_id": batch.capture_id, **_run(batch), **read}
 
 

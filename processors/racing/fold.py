@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from schemas.outcome import Key, TableRows
+from processors.racing.rows import Block
+from schemas.outcome import Key
 from schemas.precedence import rank
 from schemas.table import Table
 
@@ -19,7 +20,7 @@ class Fold:
         self._key = [column.name for column in table.key]
         self._entries: dict[Key, list[_Entry]] = {}
 
-    def add(self, block: TableRows) -> None:
+    def add(self, block: Block) -> None:
         """Take rows; of the same source and observation a later row's values come before an earlier one's."""
         for row in block.rows:
             values = dict(zip(block.columns, row, strict=True))

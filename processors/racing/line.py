@@ -6,7 +6,7 @@ import orjson
 
 from processors.computed import Computed
 from processors.racing.fold import Fold
-from processors.racing.process import derive
+from processors.racing.process import Unit
 from schemas.outcome import RowProblem
 from schemas.racing.tables import RACING
 
@@ -21,16 +21,17 @@ def compute(lines: Iterable[bytes]) -> Iterator[Computed]:
     for number, line in enumerate(lines, start=1):
         if line.isspace():
             continue
+        unit = Unit()
         try:
-            outcome = derive(line)
+            unit.add(line)
         except ValueError as error:
             yield Computed(line=number, error=str(error))
             continue
-        for block in outcome.tables:
+        for block in unit.blocks():
             folds[block.table].add(block)
-        for problem in outcome.skips:
+        for problem in unit.said.skips:
             yield Computed(line=number, skip=_said(problem))
-        for problem in outcome.errors:
+        for problem in unit.said.errors:
             yield Computed(line=number, error=_said(problem))
     for name, fold in folds.items():
         for key, row in fold.rows():

@@ -1,7 +1,7 @@
 """Racing: a unit of API answers in, rows of thirteen tables out (racing spec, sections 2, 4, 5 and 6)."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +12,10 @@ from processors.racing import card as racing_card
 from processors.racing import reference as racing_reference
 from processors.racing import result as racing_result
 from processors.racing.races import Gathered, Line
-from processors.racing.rows import Rows
+from processors.racing.rows import Block, Rows
 from processors.racing.rules import JunkError, day, shown
-from schemas.outcome import Outcome
-from schemas.racing.tables import CARD, KINDS, REFERENCE, RESULT
+from schemas.outcome import Outcome, TableRows
+from schemas.racing.tables import CARD, KINDS, RACING, REFERENCE, RESULT
 
 _ADDERS: dict[str, tuple[int, dict[str, tuple[str, ...]], Callable[[Gathered, Line], None]]] = {
     "racecards": (CARD, racing_card.COLUMNS, racing_card.add_cards),
@@ -35,42 +35,43 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
     """
     if columns:
         raise ValueError(f"racing derives all its columns, never single ones: {', '.join(map(repr, columns))}")
-    unit = _Unit()
+    unit = Unit()
     for number, text in enumerate(value.split(b"\n"), start=1):
         if text and not text.isspace():
             try:
                 unit.add(text)
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
-    return unit.finished()
+    return unit.outcome()
 
 
-def derive(text: bytes) -> Outcome:
-    """The outcome of one line alone; ValueError when it is no answer."""
-    unit = _Unit()
-    unit.add(text)
-    return unit.finished()
-
-
-class _Unit:
-    """What the lines of a unit give, by source."""
+class Unit:
+    """What the lines of a unit give, by source; `said` has the skips and errors."""
 
     def __init__(self) -> None:
-        self._outcome = Outcome()
+        self.said = Outcome()
         self._gathered: dict[int, Gathered] = {}
 
     def add(self, text: bytes) -> None:
+        """Gather what a line gives; ValueError when it is no answer."""
         line = _line(text)
         source, columns, add = _ADDERS[line.kind]
         if source not in self._gathered:
-            self._gathered[source] = Gathered(Rows(source, columns), self._outcome)
+            self._gathered[source] = Gathered(Rows(source, columns), self.said)
         add(self._gathered[source], line)
 
-    def finished(self) -> Outcome:
-        outcome = self._outcome
-        outcome.tables = [block for gathered in self._gathered.values() for block in gathered.rows.blocks()]
-        rows = sum(len(block.rows) for block in outcome.tables)
-        outcome.read = rows + len(outcome.skips) + len(outcome.errors)
+    def blocks(self) -> Iterator[Block]:
+        """The rows of every source, table by table."""
+        for gathered in self._gathered.values():
+            yield from gathered.rows.blocks()
+
+    def outcome(self) -> Outcome:
+        """All of it."""
+        outcome = self.said
+        outcome.tables = [
+            TableRows.of(RACING.table(block.table), block.columns, block.rows, block.source) for block in self.blocks()
+        ]
+        outcome.read = sum(map(len, outcome.tables)) + len(outcome.skips) + len(outcome.errors)
         return outcome
 
 

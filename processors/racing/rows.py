@@ -1,9 +1,8 @@
 """Rows of one source while a unit is read: one per key, those of the same key folded (racing spec, section 4)."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from schemas.outcome import TableRows
 from schemas.precedence import rank
 from schemas.racing.tables import OBSERVED, RACING
 
@@ -27,6 +26,15 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 RUNNERS = "ra_runners"
 _GROUPS = {table.name: table.groups for table in RACING.tables}
+
+
+class Block(NamedTuple):
+    """Rows of one table from one source, values in the order of `columns`; times are ISO 8601 text, as sent."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows: list[Row]
+    source: int
 
 
 class Rows:
@@ -75,11 +83,11 @@ class Rows:
 
         return fold
 
-    def blocks(self) -> Iterator[TableRows]:
+    def blocks(self) -> Iterator[Block]:
         """A block per table that has rows."""
         for name, rows in self.tables.items():
             found = [*rows.values()]
             if name == RUNNERS:
                 found = [row for race in self.runners.values() for row in race.values()]
             if found:
-                yield TableRows(name, self.columns[name], found, self.source)
+                yield Block(name, self.columns[name], found, self.source)

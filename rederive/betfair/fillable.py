@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from processors.betfair.process import derive
+from processors.betfair.general import derive
 from rederive.betfair.payloads import PAGE, incomplete
 from schemas.betfair.tables import METRICS
 

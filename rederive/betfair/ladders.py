@@ -8,7 +8,7 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
-from processors.betfair.process import derive
+from processors.betfair.general import derive
 from rederive.betfair.columns import any_null
 from rederive.betfair.payloads import PAGE, input_line
 from schemas.betfair.tables import METRICS, ROLES, SCOPES, readable

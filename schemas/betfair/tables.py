@@ -38,8 +38,7 @@ TICKS: tuple[float, ...] = _ticks()
 _L1 = ("best_back_size_l1", "best_lay_size_l1")
 _INPUTS = ("back_stake", "back_odds", "lay_stake", "lay_odds")
 _LADDER = ("back_odds_l2", "back_size_l2", "back_odds_l3", "back_size_l3")
-# Order of the columns of one role in the table; section 2.
-_PER_ROLE = (
+PER_ROLE = (
     "risk",
     "impedance",
     "impedance_norm",
@@ -51,13 +50,14 @@ _PER_ROLE = (
     *_L1,
     *_LADDER,
 )
+"""The 17 columns of one role in the table's order, without the role's name (section 2)."""
 
 
 def _per_role(*names: str) -> tuple[str, ...]:
     return tuple(f"{role}_{name}" for role in ROLES for name in names)
 
 
-METRICS: tuple[str, ...] = (*_per_role(*_PER_ROLE), "total_volume")
+METRICS: tuple[str, ...] = (*_per_role(*PER_ROLE), "total_volume")
 """The 52 numeric columns, float64: all of home's, away's, draw's, then `total_volume`."""
 
 SCOPES: dict[str, tuple[str, ...]] = {

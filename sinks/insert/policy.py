@@ -2,18 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
 from schemas.table import CAPTURE, Mode, Table
 from sinks.insert.companions import make
-from sinks.insert.insertion import Encoded, encode, insert, would_insert
+from sinks.insert.insertion import insert, would_insert
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
 from store.lineage import orphans
 from store.rows import value
 
+if TYPE_CHECKING:
+    from sinks.insert.staging import Inserted
 
-class Insert(Policy[list[Encoded]]):
+
+class Insert(Policy["Inserted"]):
     """Rows stay beside those of other captures; views show the newest."""
 
     def make(self, connection: Connection, table: Table) -> None:
@@ -23,11 +27,13 @@ class Insert(Policy[list[Encoded]]):
     def prepare(self, connection: Connection, table: Table) -> None:
         """Nothing."""
 
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> list[Encoded]:  # noqa: ARG002
+    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> "Inserted":  # noqa: ARG002
         """As COPY takes them."""
-        return [encode(table.written, unit, block) for unit, block in blocks]
+        from sinks.insert.staging import Inserted
 
-    def write(self, connection: Connection, table: Table, staged: list[Encoded], writer: Writer) -> Counter[int]:
+        return Inserted(table.written, blocks)
+
+    def write(self, connection: Connection, table: Table, staged: "Inserted", writer: Writer) -> Counter[int]:
         """Copy the rows."""
         return (would_insert if writer.dry_run else insert)(connection, table.written, staged)
 

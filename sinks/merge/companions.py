@@ -6,7 +6,6 @@ from psycopg import Connection
 
 from schemas.table import Mode, Table
 from sinks.columns import add_missing
-from sinks.merge.staging import copied_as
 from store.rows import value
 
 OUTSIDE_SOURCE = -1
@@ -46,7 +45,6 @@ class Companions:
             *(column.type for column in table.columns),
             "bool",
         ]
-        self.copied_types = [copied_as(type_) for type_ in self.staged_types]
         self.touch = f", {table.touched} = now()" if table.touched else ""
         self.touched = (f", {table.touched}", ", now()") if table.touched else ("", "")
 

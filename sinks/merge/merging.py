@@ -5,11 +5,11 @@ then write. The usual merge is one statement; keys that it can't judge are folde
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import Connection
@@ -17,10 +17,13 @@ from psycopg import Connection
 from schemas.outcome import Key
 from schemas.table import Mode, Table
 from sinks import planner
+from sinks.copying import copy
 from sinks.merge.folding import Folding
-from sinks.merge.staging import Staged
 from sinks.merge.statements import Statements
 from sinks.policy import Writer
+
+if TYPE_CHECKING:
+    from sinks.merge.staging import Staged
 
 _ROUNDS = 5
 
@@ -52,7 +55,7 @@ def prepare(connection: Connection, tables: tuple[Table, ...]) -> None:
         connection.execute(statements(table).make_temporary)
 
 
-def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int]:
+def merge(connection: Connection, staged: "Staged", writer: Writer) -> Counter[int]:
     """Merge the staged rows; return how many rows changed, per unit number.
 
     With a dry run nothing is written and the changes are counted by a SELECT.
@@ -60,16 +63,10 @@ def merge(connection: Connection, staged: Staged, writer: Writer) -> Counter[int
     if not staged:
         return Counter()
     sql = statements(staged.table)
-    rows = staged.rows(writer.mode)
-    with connection.cursor().copy(sql.copy) as copy:
-        copy.set_types(sql.copied_types)
-        for row in rows:
-            copy.write_row(row)
+    copy(connection, sql.stage, ", ".join(sql.staged), staged.copied)
     if writer.dry_run:
         return staged.units(connection.execute(sql.count_changes(writer.mode)).fetchall())
-    width = len(sql.key)
-    keys = len({tuple(row[:width]) for row in rows})
-    return staged.units(_merge_staged(connection, staged.table, writer, keys))
+    return staged.units(_merge_staged(connection, staged.table, writer, staged.keys))
 
 
 def lock(connection: Connection, sql: Statements, keys: str) -> int:
@@ -77,7 +74,7 @@ def lock(connection: Connection, sql: Statements, keys: str) -> int:
     return connection.execute(sql.lock(keys)).rowcount
 
 
-def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: int) -> Iterable[Key]:
+def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: int) -> set[Key]:
     """Merge what is staged under so many keys; return the keys of rows that changed."""
     sql = statements(table)
     if writer.mode is Mode.FILL:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
@@ -10,12 +11,14 @@ from schemas.table import Mode, Table
 from sinks.merge import rollback
 from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
-from sinks.merge.staging import Staged
 from sinks.policy import Blocks, Policy, Scope, Taken, Writer
 from store.rows import value
 
+if TYPE_CHECKING:
+    from sinks.merge.staging import Staged
 
-class Merge(Policy[Staged]):
+
+class Merge(Policy["Staged"]):
     """Serving rows are the fold of their baseline, their history and the writes from outside."""
 
     def make(self, connection: Connection, table: Table) -> None:
@@ -26,15 +29,13 @@ class Merge(Policy[Staged]):
         """Temporary tables."""
         prepare(connection, (table,))
 
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> Staged:
+    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> "Staged":
         """In key order, without repeats."""
-        staged = Staged(table)
-        for number, block in blocks:
-            staged.add(number, block.whole())
-        staged.rows(_meeting(table, mode))
-        return staged
+        from sinks.merge.staging import Staged
 
-    def write(self, connection: Connection, table: Table, staged: Staged, writer: Writer) -> Counter[int]:
+        return Staged(table, blocks, _meeting(table, mode))
+
+    def write(self, connection: Connection, table: Table, staged: "Staged", writer: Writer) -> Counter[int]:
         """Merge."""
         return merge(connection, staged, replace(writer, mode=_meeting(table, writer.mode)))
 

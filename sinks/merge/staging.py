@@ -1,236 +1,181 @@
-"""Derived rows on their way into a stage: from JSON values to what binary COPY takes.
-
-Postgres counts time in its binary format: days or microseconds since 2000. Sent as such, a value is read once however
-often it occurs, and no object is made of it.
-"""
+"""Derived rows made ready for a merge: those that it needs, in key order, as binary COPY takes them. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
-from functools import lru_cache
-from operator import itemgetter
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
-import orjson
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from schemas.outcome import TableRows
+from schemas import arrow
+from schemas.outcome import Key, TableRows
 from schemas.table import Mode, Table
-
-_DAY_ZERO = date(2000, 1, 1)
-_ZERO = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_KEPT_VALUES = 50_000
+from sinks.encoding import encoded
 
 # Fields that are no columns; no column is called so.
-_SOURCE, _SEEN, _UNIT = "/source", "/observed", "/unit"
+_SOURCE, _SEEN, _SHARED = "/source", "/observed", "/shared"
 
-_Row = tuple[Any, ...]
-
-_COPIED_AS = {"timestamptz": "int8", "time": "int8", "date": "int4", "jsonb": "bytea"}
-
-
-def copied_as(type_: str) -> str:
-    """The type whose binary format a column's values are sent in; "varchar(50)" is "varchar" there."""
-    plain = type_.partition("(")[0]
-    return _COPIED_AS.get(plain, plain)
+_Flags = NDArray[np.bool_]
+_Numbers = NDArray[np.int64]
 
 
 class Staged:
-    """Rows of one table on their way into the stage, each with its unit's number in this batch."""
+    """Rows of one table for a merge in a mode, of blocks that each have their unit's number in the batch.
 
-    def __init__(self, table: Table) -> None:
+    `copied` is the input of a binary COPY: key, source, observed, columns, whether the key is there more than once.
+    `keys` is how many different keys are in it. Repeats are left out, of which the first stays; where precedence
+    decides, also rows that can say nothing: wherever they have a value, one of their key and source that was observed
+    later has one, too. A row without any value is left out, unless the table takes bare rows. ValueError when a block
+    doesn't fit the table.
+    """
+
+    def __init__(self, table: Table, blocks: Sequence[tuple[int, TableRows]], mode: Mode) -> None:
         self.table = table
-        self._width = len(table.key)
-        self._fields = [*(c.name for c in table.key), _SOURCE, _SEEN, *(c.name for c in table.columns), _UNIT]
-        readers = [_READERS.get(column.type.partition("(")[0]) for column in (*table.key, *table.columns)]
-        readers[self._width : self._width] = [None, _observation]
-        self._readers = [(at, read) for at, read in enumerate(readers) if read]
-        self._known = {table.observed, *self._fields} - {_SOURCE, _SEEN, _UNIT}
-        self._values = {column.name for column in table.values}
-        self._together = [[self._fields.index(name) for name in group] for group in table.groups]
-        self._key = itemgetter(*range(self._width))
-        self._rows: list[_Row] = []
-        self._made: dict[Mode, list[list[Any]]] = {}
+        pieces = [(unit, _telling(table, block)) for unit, block in blocks]
+        pieces = [(unit, piece) for unit, piece in pieces if piece.num_rows]
+        self.copied: Sequence[bytes] = ()
+        self.keys = 0
+        if not pieces:
+            return
+        rows = pa.concat_tables([pa.Table.from_batches([piece]) for _, piece in pieces], promote_options="default")
+        given = np.repeat([unit for unit, _ in pieces], [piece.num_rows for _, piece in pieces])
+        names = [column.name for column in table.key]
+        order = _numbers(pc.sort_indices(rows.select(names), sort_keys=[(name, "ascending") for name in names]))
+        rows = rows.take(pa.array(order)).combine_chunks()
+        first = _changes(rows.select(names))
+        groups = np.cumsum(first) - 1
+        self.keys = int(groups[-1]) + 1
+        self._keys = rows.select(names).filter(pa.array(first))
+        # The sort is stable: the last of a key is the row that came last.
+        self._units = given[order[np.flatnonzero(np.append(first[1:], True))]]
+        if self.keys < rows.num_rows:
+            needed = _needed(table, rows, groups, order, mode)
+            rows, groups = rows.filter(pa.array(needed)), groups[needed]
+        shared = np.bincount(groups)[groups] > 1
+        self.copied = encoded(_ordered(table, rows, shared))
 
     def __bool__(self) -> bool:
-        return bool(self._rows)
+        return bool(self.copied)
 
-    def add(self, unit: int, block: TableRows) -> None:
-        """Stage a block of derived rows.
-
-        A row without any value says nothing and is left out, unless the table takes bare rows. ValueError when the
-        block doesn't fit the table.
-        """
-        if unknown := set(block.columns) - self._known:
-            raise ValueError(f"{self.table.name} has no column {', '.join(sorted(unknown))}")
-        width = len(block.columns)
-        if others := set(map(len, block.rows)) - {width}:
-            raise ValueError(f"a row of {self.table.name} has {others.pop()} values for {width} columns")
-        # A row is put together from its block by position; absent columns take the None appended to it.
-        at = {name: index for index, name in enumerate(block.columns)}
-        at |= {_SEEN: at[self.table.observed], _SOURCE: width + 1, _UNIT: width + 2}
-        ordered = itemgetter(*(at.get(name, width) for name in self._fields))
-        more = (None, block.source, unit)
-        rows = block.rows
-        if not self.table.bare:
-            values = [at[name] for name in block.columns if name in self._values]
-            rows = [row for row in rows if any(row[index] is not None for index in values)]
-        self._rows += [ordered((*row, *more)) for row in rows]
-        self._made.clear()
-
-    def rows(self, mode: Mode) -> list[list[Any]]:
-        """The rows that a merge needs, in key order, as COPY takes them; made once, however often they are asked for.
-
-        Key, source, observed, columns, and whether the key is there more than once. ValueError, or TypeError where a
-        value is of another kind, when a column can't hold its value.
-        """
-        if mode not in self._made:
-            self._made[mode] = self._ordered(mode)
-        return self._made[mode]
-
-    def _ordered(self, mode: Mode) -> list[list[Any]]:
-        needed = sorted(self._needed(mode), key=self._key)
-        found: list[list[Any]] = []
-        last: Any = None
-        for row in needed:
-            values = list(row)
-            for at, read in self._readers:
-                if values[at] is not None:
-                    values[at] = read(values[at])
-            key = self._key(row)
-            values[-1] = key == last
-            if key == last:
-                found[-1][-1] = True
-            last = key
-            found.append(values)
-        return found
-
-    def units(self, keys: Iterable[tuple[Any, ...]] | None = None) -> Counter[int]:
-        """To how many of the keys, as the database returns them, or of all keys each unit has brought a row."""
-        changed = None if keys is None else list(keys)
-        if changed == []:
+    def units(self, changed: Collection[Key]) -> Counter[int]:
+        """To how many of the keys, as the database returns them, each unit has brought a row."""
+        if len(changed) == self.keys:
+            return Counter(self._units.tolist())
+        if not changed:
             return Counter()
-        unit = {row[: self._width]: row[-1] for row in self._rows}
-        read = [(at, _RETURNED[c.type]) for at, c in enumerate(self.table.key) if c.type in _RETURNED]
-        if changed is None:
-            return Counter(unit.values())
-        if read:
-            unit = {_replaced(key, read): number for key, number in unit.items()}
-        return Counter(unit[key] for key in changed)
+        return Counter(map(self._unit_of.__getitem__, changed))
 
-    def _needed(self, mode: Mode) -> Iterable[_Row]:
-        """Without repeats, of which the first stays; and without what can say nothing, where precedence decides.
-
-        A row says nothing if, wherever it has a value, one of its key and source that was observed later has one, too.
-        """
-        seen = self._width + 1
-        if mode is not Mode.SUPERSEDE:
-            first: dict[tuple[Any, ...], _Row] = {}
-            for row in self._rows:
-                first.setdefault((*row[:seen], _observation(row[seen])), row)
-            return first.values()
-        latest = sorted(((_observation(row[seen]), row) for row in self._rows), key=itemgetter(0), reverse=True)
-        kept: dict[tuple[Any, ...], list[_Kept]] = {}
-        for observed, row in latest:
-            of_key = kept.setdefault(row[:seen], [])
-            for other in of_key:
-                if other.observed == observed or other.covers(row, self._together):
-                    break
-            else:
-                of_key.append(_Kept(observed, row))
-        return [one.row for of_key in kept.values() for one in of_key]
+    @cached_property
+    def _unit_of(self) -> dict[Key, int]:
+        keys = zip(*(column.to_pylist() for column in self._keys.columns), strict=True)
+        return dict(zip(keys, self._units.tolist(), strict=True))
 
 
-class _Kept:
-    """A row that is staged, beside later ones of its key and source."""
-
-    __slots__ = ("_gaps", "observed", "row")
-
-    def __init__(self, observed: int, row: _Row) -> None:
-        self.observed, self.row = observed, row
-        self._gaps: list[int] | None = None
-
-    def covers(self, row: _Row, together: Sequence[Sequence[int]]) -> bool:
-        """Whether this one has a value wherever `row` has one; `together` are the columns of each group."""
-        if self._gaps is None:
-            given = {at for group in together if any(self.row[at] is not None for at in group) for at in group}
-            self._gaps = [at for at, value in enumerate(self.row) if value is None and at not in given]
-        for at in self._gaps:  # noqa: SIM110 - a generator would take most of the time
-            if row[at] is not None:
-                return False
-        return True
-
-
-def _replaced(key: tuple[Any, ...], readers: Sequence[tuple[int, Callable[[Any], Any]]]) -> tuple[Any, ...]:
-    values = list(key)
-    for at, read in readers:
-        values[at] = read(values[at])
-    return tuple(values)
+def _telling(table: Table, block: TableRows) -> pa.RecordBatch:
+    """The rows of a block that say anything, with their source and observation."""
+    rows = arrow.fitted(table, block.batch)
+    if table.observed not in rows.schema.names:
+        raise ValueError(f"rows of {table.name} have no {table.observed}")
+    seen = rows.column(table.observed).cast(arrow.TIMESTAMP)
+    if seen.null_count:
+        raise ValueError(f"a row of {table.name} has no {table.observed}")
+    source = pa.repeat(pa.scalar(block.source, pa.int16()), rows.num_rows)
+    whole = rows.append_column(_SOURCE, source).append_column(_SEEN, seen)
+    if table.bare:
+        return whole
+    values = {column.name for column in table.values}
+    said = np.zeros(rows.num_rows, np.bool_)
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        if name in values:
+            said |= _flags(column.is_valid())
+            if said.all():
+                return whole
+    return whole.filter(pa.array(said))
 
 
-@lru_cache(_KEPT_VALUES)
-def _timestamp(text: str) -> int:
-    return (datetime.fromisoformat(text) - _ZERO) // _MICROSECOND
+def _needed(table: Table, rows: pa.Table, groups: _Numbers, order: _Numbers, mode: Mode) -> _Flags:
+    """Which rows a merge needs, of rows in the order of their keys; `order` says which came earlier."""
+    among = np.flatnonzero(np.bincount(groups)[groups] > 1)
+    source = _numbers(rows.column(_SOURCE).take(pa.array(among)))
+    seen = _numbers(rows.column(_SEEN).take(pa.array(among)).cast(pa.int64()))
+    # By key and source, the last observed first; of one observation that which came first.
+    by = np.lexsort((order[among], -seen, source, groups[among]))
+    among, source, seen = among[by], source[by], seen[by]
+    lists = _starts(groups[among], source)
+    kept = lists | _starts(seen)
+    if mode is Mode.SUPERSEDE:
+        left = np.flatnonzero(kept)
+        kept[left] = _uncovered(table, rows.take(pa.array(among[left])), lists[left])
+    needed = np.ones(rows.num_rows, np.bool_)
+    needed[among] = kept
+    return needed
 
 
-@lru_cache(_KEPT_VALUES)
-def _observation(text: str) -> int:
-    """A timestamp, or a date: its midnight in UTC."""
-    seen = datetime.fromisoformat(text)
-    return ((seen.replace(tzinfo=UTC) if len(text) == len("2000-01-01") else seen) - _ZERO) // _MICROSECOND
+def _uncovered(table: Table, rows: pa.Table, lists: _Flags) -> _Flags:
+    """Which rows say something that none before them in their list says; `lists` marks where a list begins."""
+    names = [column.name for column in table.columns if column.name in rows.schema.names]
+    said = np.column_stack([_flags(rows.column(name).is_valid()) for name in names]) if names else _nothing(rows)
+    covering = said.copy()
+    for group in table.groups:
+        of = [names.index(name) for name in group if name in names]
+        covering[:, of] |= said[:, of].any(axis=1, keepdims=True)
+    starts = np.flatnonzero(lists)[np.cumsum(lists) - 1]
+    place = np.arange(len(lists)) - starts
+    kept = np.ones(len(lists), np.bool_)
+    # Row after row of all lists at once: the first covers nearly all that follow. Covering is transitive.
+    above = 0
+    while len(left := np.flatnonzero(kept & (place > above))):
+        upper = starts[left] + above
+        covered = kept[upper] & ~(said[left] & ~covering[upper]).any(axis=1)
+        kept[left[covered]] = False
+        above += 1
+    return kept
 
 
-@lru_cache(_KEPT_VALUES)
-def _date(text: str) -> int:
-    return (date.fromisoformat(text) - _DAY_ZERO).days
+def _nothing(rows: pa.Table) -> _Flags:
+    return np.zeros((rows.num_rows, 0), np.bool_)
 
 
-@lru_cache(_KEPT_VALUES)
-def _time(text: str) -> int:
-    read = time.fromisoformat(text)
-    if read.tzinfo:
-        raise ValueError(f"{text} is no time of day without an offset")
-    return (datetime.combine(_DAY_ZERO, read, UTC) - _ZERO) // _MICROSECOND
+def _ordered(table: Table, rows: pa.Table, shared: _Flags) -> pa.RecordBatch:
+    """The rows with all fields of the stage in its order; what is absent is NULL there."""
+    fields = arrow.fields(table)
+    columns = [fields[column.name] for column in table.columns]
+    wanted = [fields[column.name] for column in table.key]
+    wanted += [rows.schema.field(_SOURCE), rows.schema.field(_SEEN), *columns]
+    given = set(rows.schema.names)
+    arrays = [
+        rows.column(field.name).combine_chunks() if field.name in given else pa.nulls(rows.num_rows, field.type)
+        for field in wanted
+    ]
+    schema = pa.schema([*wanted, pa.field(_SHARED, pa.bool_())])
+    return pa.RecordBatch.from_arrays([*arrays, pa.array(shared)], schema=schema)
 
 
-@lru_cache(_KEPT_VALUES, typed=True)
-def _integer(value: int) -> int:
-    # The driver would send the lower four bytes of a larger one.
-    if type(value) is not int or not -(2**31) <= value < 2**31:
-        raise ValueError(f"{value!r} is no integer of four bytes")
-    return value
+def _changes(rows: pa.Table) -> _Flags:
+    """Where a row differs from the one before it in any column; the first does."""
+    found = np.ones(rows.num_rows, np.bool_)
+    found[1:] = False
+    for column in rows.columns:
+        values = column.combine_chunks()
+        found[1:] |= _flags(pc.fill_null(pc.not_equal(values[1:], values[:-1]), True))
+    return found
 
 
-@lru_cache(_KEPT_VALUES, typed=True)
-def _numeric(value: float) -> Decimal:
-    """The decimal number of the shortest text that JSON has for it."""
-    if type(value) not in (int, float):
-        raise TypeError(f"{value!r} is no number")
-    return Decimal(repr(value))
+def _starts(*columns: _Numbers) -> _Flags:
+    """Where a row differs from the one before it, of columns without gaps; the first does."""
+    found = np.ones(len(columns[0]), np.bool_)
+    found[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return found
 
 
-def _boolean(value: object) -> bool:
-    if type(value) is not bool:
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
+def _numbers(values: Any) -> _Numbers:  # noqa: ANN401 - an array or a chunked one
+    return np.asarray(values.to_numpy(), np.int64)
 
 
-def _jsonb(value: object) -> bytes:
-    # The binary format: a version, then the text.
-    return b"\x01" + orjson.dumps(value)
-
-
-# Where the database returns another value of a key than the outcome's.
-_RETURNED: dict[str, Callable[[Any], Any]] = {"date": date.fromisoformat, "timestamptz": datetime.fromisoformat}
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "timestamptz": _timestamp,
-    "time": _time,
-    "date": _date,
-    "integer": _integer,
-    "int4": _integer,
-    "numeric": _numeric,
-    "boolean": _boolean,
-    "jsonb": _jsonb,
-}
+def _flags(values: Any) -> _Flags:  # noqa: ANN401
+    if isinstance(values, pa.ChunkedArray):
+        return np.asarray(values.to_numpy())
+    return np.asarray(values.to_numpy(zero_copy_only=False))

@@ -44,11 +44,6 @@ class Statements(Companions):
                 capture_id text, derivation_version int4, odd bool, row_xmin xid) ON COMMIT DELETE ROWS;
         """
 
-    @cached_property
-    def copy(self) -> str:
-        """Binary COPY into the stage: key, source, observed, columns, whether the key is staged more than once."""
-        return f"COPY {self.stage} ({', '.join(self.staged)}) FROM STDIN (FORMAT BINARY)"
-
     def lock(self, keys: str) -> str:
         """Lock the baselines of the keys, in key order, and make those that are missing: as many rows.
 

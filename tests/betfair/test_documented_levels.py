@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from processors.betfair.process import derive
+from processors.betfair.general import derive
 from schemas.betfair.tables import METRICS
 from tests.program import ROOT
 

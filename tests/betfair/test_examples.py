@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from processors.betfair.process import derive
+from processors.betfair.general import derive
 from schemas.betfair.tables import METRICS
 from tests.betfair.books import line
 

@@ -3,11 +3,13 @@ from typing import Any
 
 import pytest
 
-from processors.betfair.process import MAX_MARKET_ID, derive, process
+from processors.betfair.general import derive
+from processors.betfair.process import process
+from processors.betfair.snapshot import MAX_MARKET_ID
 from schemas.betfair.tables import BETFAIR, METRICS, SCOPES
+from schemas.derived import decode_outcome, encode_outcome
 from schemas.domain import load
 from schemas.outcome import RowProblem
-from schemas.wire import decode_outcome, encode_outcome
 from tests.betfair.books import IDS, line
 from tests.betfair.test_examples import E1
 
@@ -22,7 +24,7 @@ def test_a_unit_gives_one_table_and_every_line_its_place() -> None:
     (table,) = outcome.tables
     assert table.table == "market_derived_metrics"
     assert table.columns == ("snapshot_id", "snapshot_at", "market_id", "depth_limit", "calculation_version", *METRICS)
-    assert table.rows == [[1, AT, MARKET, 3, "imbalance_v1", *derive(good).values]]
+    assert table.rows() == [[1, AT, MARKET, 3, "imbalance_v1", *derive(good).values]]
     assert outcome.skips == [RowProblem((2,), "no_payload", "its raw_payload is null or empty")]
     first, second = outcome.errors
     assert (first.key, first.reason) == ((None,), "error")
@@ -36,7 +38,7 @@ def test_a_market_id_that_no_index_takes_costs_its_row_only(market: str) -> None
     long = json.loads(line(E1, snapshot_id=2)) | {"market_id": market}
     outcome = process(b"\n".join([line(E1, snapshot_id=1), json.dumps(long).encode(), line(E1, snapshot_id=3)]), ())
     (table,) = outcome.tables
-    assert [row[0] for row in table.rows] == [1, 3]
+    assert [row[0] for row in table.rows()] == [1, 3]
     (error,) = outcome.errors
     assert error.key == (2,)
     said = f"market_id is '{market[:40]}'…, of {len(market.encode()):,} bytes, more than 2,000"
@@ -53,12 +55,12 @@ def test_columns_come_in_table_order_with_their_values(scope: str) -> None:
     names = [name for name in METRICS if name in wanted]
     assert table.columns[5:] == tuple(names)
     version = "imbalance_v1" if scope in ("all", "tier-a") else None
-    assert table.rows == [[7, AT, MARKET, 3, version, *(all_values[name] for name in names)]]
+    assert table.rows() == [[7, AT, MARKET, 3, version, *(all_values[name] for name in names)]]
 
 
 def test_a_single_column() -> None:
     (table,) = process(line(E1), ("home_risk",)).tables
-    assert table.rows == [[7, AT, MARKET, 3, "imbalance_v1", -477.6000000000001]]
+    assert table.rows() == [[7, AT, MARKET, 3, "imbalance_v1", -477.6000000000001]]
 
 
 def test_a_column_of_another_domain_is_refused() -> None:
@@ -69,7 +71,7 @@ def test_a_column_of_another_domain_is_refused() -> None:
 @pytest.mark.parametrize("value", [b"", b"\n\n", b" \n\t"])
 def test_an_empty_value_is_a_unit_without_rows(value: bytes) -> None:
     outcome = process(value, ())
-    assert (outcome.read, outcome.tables[0].rows, outcome.errors) == (0, [], [])
+    assert (outcome.read, outcome.tables[0].rows(), outcome.errors) == (0, [], [])
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
@@ -79,7 +81,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 def test_one_line_that_is_no_text_spares_the_others() -> None:
     outcome = process(b"\xff\xfe\n" + line(E1), ())
-    assert (outcome.read, len(outcome.tables[0].rows)) == (2, 1)
+    assert (outcome.read, len(outcome.tables[0].rows())) == (2, 1)
     assert outcome.errors[0].text.startswith("line 1: not JSON: ")
 
 
@@ -102,8 +104,8 @@ def test_every_outcome_can_be_sent() -> None:
 
 def test_derived_rows_never_depend_on_their_neighbours() -> None:
     lines = [line(E1, snapshot_id=1), line({"runners": [1, 2, 3]}, snapshot_id=2), line(E1, snapshot_id=3)]
-    together = process(b"\n".join(lines), ()).tables[0].rows
-    alone = [row for each in lines for row in process(each, ()).tables[0].rows]
+    together = process(b"\n".join(lines), ()).tables[0].rows()
+    alone = [row for each in lines for row in process(each, ()).tables[0].rows()]
     assert together == alone
 
 

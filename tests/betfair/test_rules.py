@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from processors.betfair.coercion import to_decimal, to_float
-from processors.betfair.process import Derived, derive
+from processors.betfair.general import Derived, derive
+from processors.betfair.snapshot import identity
 from schemas.betfair.tables import METRICS
 from tests.betfair.books import IDS, line
 
@@ -201,7 +202,7 @@ SKIPS: list[tuple[str, Any, Any]] = [
 @pytest.mark.parametrize(("reason", "payload", "ids"), SKIPS)
 def test_skips_and_their_order(reason: str, payload: Any, ids: Any) -> None:
     derived = derive(line(payload, ids))
-    assert (derived.snapshot_id, derived.market_id) == (7, "1.253420693")
+    assert (derived.snapshot_id, derived.identity) == (7, identity(json.loads(line(payload, ids))))
     assert (derived.skip, derived.error, derived.values) == (reason, None, [])
 
 
@@ -277,6 +278,6 @@ def test_a_row_must_say_what_it_is(change: dict[str, Any], words: str) -> None:
 )
 def test_a_line_that_is_no_object(text: bytes, words: str) -> None:
     derived = derive(text)
-    assert derived == Derived(None, None, None, error=derived.error)
+    assert derived == Derived(None, None, error=derived.error)
     assert derived.error is not None
     assert words in derived.error

@@ -1,7 +1,7 @@
 from collections import Counter
 from itertools import islice, pairwise
 
-from processors.betfair.process import derive
+from processors.betfair.general import derive
 from samples.betfair import sample as betfair_sample
 from samples.betfair.synthetic import LEVELS, Synthetic
 from schemas.betfair.tables import TICKS

@@ -1,10 +1,11 @@
 """Whatever a record holds, its answer can be sent."""
 
 from processors.engine import answer
+from schemas.derived import decode_outcome
 from schemas.lane import Lane, LaneName
 from schemas.outcome import Outcome, RowProblem
 from schemas.unit import Origin
-from schemas.wire import MAX_RECORD_BYTES, decode_outcome
+from schemas.wire import MAX_RECORD_BYTES
 
 LANE = Lane("betfair", LaneName.REPLAY)
 ORIGIN = Origin(LANE.raw, 0, 5)

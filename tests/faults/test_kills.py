@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processors.betfair.process import derive
+from processors.betfair.general import derive
 from rederive.settings import Settings
 from samples.betfair.load import derive_bare_rows, load
 from samples.betfair.sample import snapshot_line

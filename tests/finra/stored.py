@@ -25,9 +25,9 @@ from store import units
 def store(connection: psycopg.Connection, outcome: Outcome) -> None:
     """The rows of an outcome in their tables; those that are there stay, but for the manifest's."""
     for block in outcome.tables:
-        whole, table = block.whole(), tables.FINRA.table(block.table).written
-        names = [column.name for column in (*table.key, *table.columns) if column.name in whole.columns]
-        rows = [dict(zip(whole.columns, row, strict=True)) for row in whole.rows]
+        table = tables.FINRA.table(block.table).written
+        names = [column.name for column in (*table.key, *table.columns) if column.name in block.columns]
+        rows = [dict(zip(block.columns, row, strict=True)) for row in block.rows()]
         values = ", ".join(f"{column.name} = excluded.{column.name}" for column in table.values)
         key = ", ".join(column.name for column in table.key)
         then = f"({key}) DO UPDATE SET {values}" if table is tables.MANIFEST else "DO NOTHING"

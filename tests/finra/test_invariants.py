@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from processors.finra.process import process
 from samples.finra import sample as finra_sample
 from samples.finra.files import HEADER, FinraFiles
+from schemas.derived import decode_outcome, encode_outcome
 from schemas.finra.row_equality import rows_equal_deterministic
 from schemas.finra.tables import FINRA
 from schemas.outcome import Outcome
-from schemas.wire import decode_outcome, encode_outcome
 from tests.finra.texts import AT, WEEK, checks, content, file_outcome, table
 
 TABLES = (

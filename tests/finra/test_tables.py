@@ -12,6 +12,7 @@ from processors.finra.process import outcome_of
 from rederive.database import connect
 from schemas.finra.row_equality import rows_equal_deterministic
 from schemas.finra.tables import FINRA, RAW, SYMBOL_SUMMARY, SYMBOL_VENUE_VOLUME, VENUE_SHARE, VENUE_VOLUME
+from schemas.outcome import TableRows
 from schemas.table import Mode
 from sinks.policies import policy_of
 from sinks.policy import Writer
@@ -187,10 +188,13 @@ def test_a_block_of_one_row_without_symbol_and_mpid_is_kept(connection: psycopg.
     made = outcome_of(unit("WeekEnding|Tier|Symbol|MPID|TotalShares|TotalTrades\n2025-12-26|OTC\n"), [])
     (block,) = (each for each in made.tables if each.table == RAW.name)
     writer = Writer("r", 1, Mode.INSERT, 1)
-    for rows in (block.rows, [[None if type(value) is str else value for value in row] for row in block.rows]):
-        block.rows[:] = rows
-        block.shared["capture_id"] = f"c{len(block.shared)}{rows[0].count(None)}"
-        assert policy_of(RAW).write(connection, RAW, [(0, block)], writer)[0] == 1
+    (row,) = block.rows()
+    said = dict(zip(block.columns, row, strict=True))
+    policy = policy_of(RAW)
+    for capture, other in (("c0", {}), ("c1", {"symbol": None, "mpid": None})):
+        values = said | other | {"capture_id": capture}
+        staged = policy.stage(RAW, [(0, TableRows.of(RAW, tuple(values), [list(values.values())]))], writer.mode)
+        assert policy.write(connection, RAW, staged, writer)[0] == 1
     stored = connection.execute(f"SELECT symbol, mpid, total_shares FROM {RAW.name} ORDER BY capture_id").fetchall()
     assert (None, None, 0) in stored
     assert len(stored) == 2

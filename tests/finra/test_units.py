@@ -87,14 +87,14 @@ def test_one_calculation_of_one_version(first: Outcome) -> None:
         captured_at=LATER, week_ending=WEEK, tier="OTC", calc=("venue_share",), versions={"venue_share": "v2"}
     )
     outcome = process(read.encode(rows), ())
-    written = {block.table for block in outcome.tables if block.rows}
+    written = {block.table for block in outcome.tables if len(block)}
     assert written == {"finra_otc_transparency_venue_share", "core_quality"}
     assert {row["calc_version"] for row in table(outcome, "venue_share")} == {"v2"}
 
 
 def test_stages_name_what_a_file_is_computed_to() -> None:
     outcome = file_outcome(content(EXAMPLE_A), calc=("ingest_week", "normalize_week"))
-    written = {block.table.removeprefix("finra_otc_transparency_") for block in outcome.tables if block.rows}
+    written = {block.table.removeprefix("finra_otc_transparency_") for block in outcome.tables if len(block)}
     assert written == {"raw", "venue_volume", "core_manifest", "core_quality"}
     assert "stage_input" not in checks(outcome)
 
@@ -178,14 +178,12 @@ def test_what_every_unit_writes_fits_its_tables(name: str) -> None:
     for block in outcome.tables:
         spec = FINRA.table(block.table).written
         columns = {column.name for column in (*spec.key, *spec.columns)} | {spec.observed}
-        given = {*block.columns, *block.shared}
+        given = set(block.columns)
         assert given <= columns
         assert {column.name for column in spec.key} <= given
-        assert (block.shared["execution_id"], block.shared["batch_id"]) == ("run 1", "b")
-    assert {column.name for column in RAW.values} <= {
-        *outcome.tables[0].columns,
-        *outcome.tables[0].shared,
-    }
+        said = block.batch.select(["execution_id", "batch_id"]).to_pylist()
+        assert said == [{"execution_id": "run 1", "batch_id": "b"}] * len(block)
+    assert {column.name for column in RAW.values} <= set(outcome.tables[0].columns)
 
 
 def test_units_say_themselves_again() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from processors.finra.process import process
 from samples.finra.files import HEADER
+from schemas.derived import decode_outcome, encode_outcome
 from schemas.finra.units import FileUnit
 from schemas.finra.versions import PREFIX
 from schemas.outcome import Outcome
-from schemas.wire import decode_outcome, encode_outcome
 
 WEEK = date(2025, 12, 26)
 AT = datetime(2025, 12, 29, 14, 30, tzinfo=UTC)
@@ -46,8 +46,7 @@ def table(outcome: Outcome, name: str) -> list[dict[str, Any]]:
     found = []
     for block in outcome.tables:
         if block.table in (name, PREFIX + name):
-            whole = block.whole()
-            found += [dict(zip(whole.columns, row, strict=True)) for row in whole.rows]
+            found += [dict(zip(block.columns, row, strict=True)) for row in block.rows()]
     return found
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from processors.racing.line import compute
 from processors.racing.process import process
+from schemas.derived import decode_outcome, encode_outcome
 from schemas.outcome import Outcome
 from schemas.racing.tables import CARD, OBSERVED, RACING, REFERENCE, RESULT
 from schemas.table import Table
-from schemas.wire import decode_outcome, encode_outcome
 
 MORNING, EVENING, NEXT_DAY = (f"2024-05-{at}:00:00+00:00" for at in ("18T09", "18T20", "19T06"))
 KETTLE, PAJARO, SAILING, ASPHODEL, LADDER, TWICE = (f"hrs_3100010{n}" for n in range(1, 7))
@@ -58,7 +58,7 @@ def rows(outcome: Outcome, table: str) -> list[dict[str, Any]]:
         dict(zip(block.columns, row, strict=True))
         for block in outcome.tables
         if block.table == table
-        for row in block.rows
+        for row in block.rows()
     ]
 
 
@@ -85,16 +85,17 @@ def expect_fit(outcome: Outcome) -> None:
     count = 0
     seen = set()
     for block in outcome.tables:
+        given = block.rows()
         table = RACING.table(block.table)
         assert block.source in (CARD, RESULT, REFERENCE)
         assert (block.table, block.source) not in seen
         seen.add((block.table, block.source))
         assert len(set(block.columns)) == len(block.columns)
-        keys = [tuple(each[block.columns.index(column.name)] for column in table.key) for each in block.rows]
+        keys = [tuple(each[block.columns.index(column.name)] for column in table.key) for each in given]
         assert len(set(keys)) == len(keys) > 0
-        for each in block.rows:
+        for each in given:
             _expect_row(table, dict(zip(block.columns, each, strict=True)))
-        count += len(block.rows)
+        count += len(block)
     assert outcome.read == count + len(outcome.skips) + len(outcome.errors)
     _expect_masters(outcome)
     assert decode_outcome(encode_outcome(outcome)).tables == outcome.tables

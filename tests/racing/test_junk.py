@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from processors.racing.process import process
 from samples.racing.days import racing_day
+from schemas.derived import encode_outcome
 from schemas.outcome import Outcome
-from schemas.wire import encode_outcome
 from tests.racing.lines import (
     FLAT,
     HURDLE,

@@ -146,7 +146,7 @@ def test_a_result_alone_builds_races_runners_and_masters() -> None:
 def test_each_table_says_when_it_was_observed() -> None:
     for lines, fetched in ((card_line(), MORNING), (result_line(), EVENING)):
         for block in process(lines, ()).tables:
-            seen = {each[block.columns.index("observed")] for each in block.rows}
+            seen = {each[block.columns.index("observed")] for each in block.rows()}
             # A master is as old as its race: a backfill must not overwrite what is known since.
             assert seen == {fetched if block.table in ("ra_races", "ra_runners") else "2024-05-18T00:00:00+00:00"}
 

@@ -1,15 +1,17 @@
 """The racing tables through apply: the merge rule (racing spec, section 6), foreign keys, values that don't fit."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 
-from schemas.outcome import Outcome
-from schemas.racing.tables import RACING
+from schemas.outcome import Outcome, TableRows
+from schemas.racing.tables import JOCKEYS, OBSERVED, RACING, RESULT
 from schemas.table import Mode
 from sinks.merge.merging import prepare
 from sinks.merge.rollback import roll_back
@@ -132,12 +134,8 @@ def test_a_rollback_leaves_the_other_captures_rows(racing: psycopg.Connection) -
 
 def bare_jockey(identifier: str) -> Outcome:
     """A jockey whose name nobody has said."""
-    outcome = result()
-    (jockeys,) = (block for block in outcome.tables if block.table == "ra_mst_jockeys")
-    row = [identifier if name == "id" else None if name == "name" else value
-           for name, value in zip(jockeys.columns, jockeys.rows[0], strict=True)]  # fmt: skip
-    jockeys.rows[:] = [row]
-    return Outcome(read=0, tables=[jockeys])
+    row = [identifier, None, RESULT_SEEN]
+    return Outcome(read=0, tables=[TableRows.of(JOCKEYS, ("id", "name", OBSERVED), [row], RESULT)])
 
 
 def test_a_row_without_any_value_is_written(racing: psycopg.Connection) -> None:
@@ -182,23 +180,14 @@ def test_values_that_do_not_fit_make_their_units_dead_alone(racing: psycopg.Conn
     values: list[tuple[str, Any]] = [
         ("horse_id", "h" * 51),
         ("distance_beaten", "x" * 21),
-        ("weight_lbs", 2**31),
-        ("weight_lbs", 4.5),
-        ("weight_lbs", "133"),
         ("prize_won", 1e9),
-        ("prize_won", "3245.08"),
-        ("prize_won", True),
-        ("dob", "2019-02-30"),
-        ("dob", 20190302),
-        ("result_updated_at", "2024-05-18T20:00:00"),
-        ("is_scratched", "no"),
         ("comment", "a \0 text"),
-        ("comment", ["a", "list"]),
         ("past_results_flags", ["\0"]),
     ]
     bad = [result(**{column: value}) for column, value in values]
-    (horses,) = (block for block in bad[0].tables if block.table == "ra_mst_horses")
-    horses.rows[0][horses.columns.index("id")] = "h" * 51
+    (at, horses) = next((at, each) for at, each in enumerate(bad[0].tables) if each.table == "ra_mst_horses")
+    identifiers = pa.array(["h" * 51, "hrs_2"])
+    bad[0].tables[at] = replace(horses, batch=horses.batch.set_column(0, "id", identifiers))
     done = attempt(racing, capture(racing, 1), card(), *bad, result(LATER, position=7))
     assert [values[refused.unit - 1] for refused, _ in done.refused if refused.unit] == values
     assert [row["position"] for row in runners(racing)] == [7, 2]
@@ -230,6 +219,6 @@ def test_values_come_back_as_they_were(racing: psycopg.Connection) -> None:
 def test_a_runner_twice_in_an_answer_fails_nothing(racing: psycopg.Connection) -> None:
     twice = result()
     block = twice.tables[-1]
-    block.rows.append([*block.rows[0]])
+    twice.tables[-1] = replace(block, batch=block.batch.take([*range(len(block)), 0]))
     write(racing, capture(racing, 1), twice, result(), card())
     assert len(runners(racing)) == 2

@@ -101,4 +101,4 @@ def _outcome(source: int, seen: str, race: Row, runners: list[Row], trainer: Row
 def _block(table: str, source: int, seen: str, rows: Iterable[Row]) -> TableRows:
     rows = [{**row, OBSERVED: seen} for row in rows]
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
-    return TableRows(table, columns, [[row.get(name) for name in columns] for row in rows], source)
+    return TableRows.of(RACING.table(table), columns, [[row.get(name) for name in columns] for row in rows], source)

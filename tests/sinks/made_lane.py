@@ -7,11 +7,12 @@ from confluent_kafka import Producer, TopicPartition
 
 from producers.topics import committed, ensure_topics, watermarks
 from rederive.settings import Settings
+from schemas.derived import encode_outcome
 from schemas.lane import Lane, LaneName
 from schemas.outcome import Outcome, TableRows
 from schemas.table import Mode
 from schemas.unit import Origin
-from schemas.wire import DerivedHeaders, encode_derived, encode_outcome
+from schemas.wire import DerivedHeaders, encode_derived
 from sinks.merge.policy import Merge
 from store.origins import holes
 from tests.sinks.made_tables import MADE, ONE_SOURCE, make, make_capture
@@ -67,7 +68,7 @@ def records(lane: Lane) -> Iterator[Record]:
             ]
             parts = 2 if number % 7 == 0 else 1
             for part in range(1, parts + 1):
-                block = TableRows("made_one", ("k", "seen", *values), rows[part - 1 :: parts])
+                block = TableRows.of(ONE_SOURCE, ("k", "seen", *values), rows[part - 1 :: parts])
                 outcome = Outcome(read=UNIT_ROWS if part == parts else 0, tables=[block])
                 record = partition, DerivedHeaders(origin, capture, number, part, parts), encode_outcome(outcome)
                 if part == 2:

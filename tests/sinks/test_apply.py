@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,8 +29,10 @@ SEEN = "2026-02-06T12:00:00+00:00"
 Rows = Sequence[tuple[int, float | None, float | None, float | None]]
 
 
-def result(capture: str, unit: int, rows: Rows, offset: int | None = None, **more: Any) -> Result:
-    block = TableRows("made_one", ("k", "seen", "a", "b", "c"), [[k, SEEN, a, b, c] for k, a, b, c in rows])
+def result(
+    capture: str, unit: int, rows: Rows, offset: int | None = None, seen: str | None = SEEN, **more: Any
+) -> Result:
+    block = TableRows.of(ONE_SOURCE, ("k", "seen", "a", "b", "c"), [[k, seen, a, b, c] for k, a, b, c in rows])
     outcome = Outcome(read=len(rows), tables=[block], **more)
     return Result(Origin("t", 0, unit if offset is None else offset), capture, unit, outcome)
 
@@ -137,8 +140,9 @@ def test_a_refused_unit_is_dead_whole_and_alone(
 def test_rows_that_do_not_fit_the_table_make_their_unit_dead(connection: psycopg.Connection) -> None:
     capture = make_capture(connection, 1, Mode.FILL, 1)
     plan(connection, capture, [1, 1, 1])
-    odd = TableRows("made_one", ("k", "seen", "nonsense"), [[1, SEEN, 1.0]])
-    short = TableRows("made_one", ("k", "seen", "a"), [[1, SEEN]])
+    fitting = result(capture, 0, [(1, 1.0, None, None)]).outcome.tables[0].batch
+    odd = TableRows("made_one", fitting.rename_columns(["k", "seen", "nonsense", "b", "c"]))
+    short = TableRows("made_one", fitting.select(["k", "a"]))
     batch = [
         Result(Origin("t", 0, 0), capture, 0, Outcome(read=1, tables=[odd])),
         Result(Origin("t", 0, 1), capture, 1, Outcome(read=1, tables=[short])),
@@ -286,8 +290,7 @@ def test_ingestion_waits_for_rows_that_are_being_folded(
                 refused.append(error)
 
     monkeypatch.setattr(merge_module, "note_outside", noted_then_updated)
-    later = result(capture, 1, [(1, None, None, 3.0)])
-    later.outcome.tables[0].rows[0][1] = "2026-02-06T12:00:01+00:00"
+    later = result(capture, 1, [(1, None, None, 3.0)], seen="2026-02-06T12:00:01+00:00")
     apply(connection, MADE, capture, [result(capture, 0, [(1, None, 2.0, None)]), later])
     assert len(refused) == 1
     assert stored(connection) == {1: (1.0, 2.0, 3.0)}
@@ -308,10 +311,19 @@ def test_a_rollback_after_an_outside_update_keeps_the_row_and_what_was_said(conn
     assert stored(connection) == {1: (None, None, 777.0)}
 
 
-@pytest.mark.parametrize("value", ["text", 10**400, [1.0]])
+@pytest.mark.parametrize("value", ["text", 1, [1.0]])
 def test_values_that_do_not_fit_their_column_make_their_unit_dead(connection: psycopg.Connection, value: Any) -> None:
     capture = make_capture(connection, 1, Mode.FILL, 1)
     plan(connection, capture, [1, 1])
-    batch = [result(capture, 0, [(1, value, None, None)]), result(capture, 1, [(2, 2.0, None, None)])]
+    batch = [result(capture, 0, [(1, 1.0, None, None)]), result(capture, 1, [(2, 2.0, None, None)])]
+    (block,) = batch[0].outcome.tables
+    batch[0].outcome.tables[:] = [TableRows(block.table, block.batch.set_column(2, "a", pa.array([value])))]
     assert [refused.unit for refused, _ in apply(connection, MADE, capture, batch).refused] == [0]
     assert stored(connection) == {2: (2.0, None, None)}
+
+
+def test_a_row_without_an_observation_makes_its_unit_dead(connection: psycopg.Connection) -> None:
+    capture = make_capture(connection, 1, Mode.FILL, 1)
+    plan(connection, capture, [1])
+    ((_, reason),) = apply(connection, MADE, capture, [result(capture, 0, [(1, 1.0, None, None)], seen=None)]).refused
+    assert reason == "ValueError: a row of made_one has no seen"

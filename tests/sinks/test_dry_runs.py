@@ -36,7 +36,7 @@ def _write(connection: psycopg.Connection, capture: str, rows: list[list[object]
         "INSERT INTO rederive.units (capture_id, unit, key_range, locator, rows) VALUES (%s, %s, '', '{}', %s)",
         [capture, unit, len(rows)],
     )
-    block = TableRows("made_inserted", ("k", "a", "b"), rows, shared={"capture": "x"})
+    block = TableRows.of(_INSERTED, ("k", "a", "b"), rows, shared={"capture": "x"})
     result = Result(Origin("t", 0, unit), capture, unit, Outcome(read=len(rows), tables=[block]))
     assert apply(connection, _DOMAIN, capture, [result]).refused == []
 

@@ -10,7 +10,7 @@ from schemas.table import Mode
 from sinks.apply import apply
 from sinks.merge import policy as merge_policy
 from sinks.merge.merging import merge
-from tests.sinks.made_tables import MADE, make_capture
+from tests.sinks.made_tables import MADE, TWO_SOURCES, make_capture
 from tests.sinks.test_apply import plan, result, stored, units
 
 pytestmark = pytest.mark.services
@@ -86,7 +86,7 @@ def test_a_row_of_no_parent_in_its_own_domain_is_no_row_that_is_gone(connection:
     plan(connection, capture, [1])
     broken = result(capture, 0, [])
     seen = "2026-02-06T12:00:00+00:00"
-    broken.outcome.tables[:] = [TableRows("made_two", ("k", "seen", "ca"), [[1, seen, 1.0]])]
+    broken.outcome.tables[:] = [TableRows.of(TWO_SOURCES, ("k", "seen", "ca"), [[1, seen, 1.0]])]
     broken.outcome.read = 1
     assert isinstance(broken.outcome, Outcome)
     ((_, reason),) = apply(connection, MADE, capture, [broken]).refused

@@ -39,12 +39,17 @@ COSTS = Table(
 WRITER = Writer("r", 1, Mode.INSERT, 1)
 
 
+def put(connection: psycopg.Connection, table: Table, block: TableRows) -> int:
+    policy = policy_of(table)
+    return policy.write(connection, table, policy.stage(table, [(0, block)], WRITER.mode), WRITER)[0]
+
+
 def write(connection: psycopg.Connection, capture: str, hours: int, *rows: list[object], version: str = "a") -> None:
     shared = {"day": "2026-03-01", "capture_id": capture, "seen": (AT + timedelta(hours=hours)).isoformat()}
-    block = TableRows(TOTALS.name, ("meter", "kwh"), list(rows), shared={**shared, "version": version})
-    assert policy_of(TOTALS).write(connection, TOTALS, [(0, block)], WRITER)[0] == len(rows)
-    shown = TableRows(COSTS.name, ("shown_capture_id",), [[capture]], shared={**shared, "formula": "f"})
-    policy_of(COSTS).write(connection, COSTS, [(0, shown)], WRITER)
+    block = TableRows.of(TOTALS, ("meter", "kwh"), list(rows), shared={**shared, "version": version})
+    assert put(connection, TOTALS, block) == len(rows)
+    shown = TableRows.of(COSTS.written, ("shown_capture_id",), [[capture]], shared={**shared, "formula": "f"})
+    put(connection, COSTS, shown)
 
 
 def latest(connection: psycopg.Connection, table: Table, columns: str, of: str = "latest") -> list[tuple[object, ...]]:

@@ -183,19 +183,19 @@ class Merging(RuleBasedStateMachine):
         again: dict[Place, Row] = data.draw(st.sampled_from([{}, *others]))
         if again:
             drawn = {place: {column: row[column] for column in columns} for place, row in again.items()}
-        staged = Staged(table)
         # A capture says the same of the same again: of what it needn't keep it would know no repeat.
         said = self.said.setdefault((name, number), {})
         drawn = {place: said.setdefault(place, row) for place, row in drawn.items()}
+        blocks = []
         for (key, source, observed), row in drawn.items():
             seen = (EPOCH + timedelta(seconds=observed)).isoformat()
-            block = TableRows(name, ("k", "seen", *columns), [[key, seen, *(row[c] for c in columns)]], source)
-            staged.add(0, block)
+            block = TableRows.of(table, ("k", "seen", *columns), [[key, seen, *(row[c] for c in columns)]], source)
+            blocks.append((0, block))
             row.update({column.name: EPOCH + timedelta(seconds=observed) for column in table.attributes})
         writer = Writer(f"c{number}", number, capture.mode, capture.version)
         before, times = self.stored(name), self.times(name)
         with self.connection.transaction():
-            changed = merge(self.connection, staged, writer)
+            changed = merge(self.connection, Staged(table, blocks, capture.mode), writer)
         self.expect(model, number, drawn)
         after = self.stored(name)
         assert changed[0] == sum(before.get(key) != after.get(key) for key in after), "changed rows are counted"

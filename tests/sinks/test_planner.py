@@ -13,7 +13,7 @@ from sinks.apply import Result, apply
 from sinks.policies import prepare
 from sinks.policy import Taken
 from sinks.rollback import preview, roll_back
-from tests.sinks.made_tables import MADE, make, make_capture
+from tests.sinks.made_tables import MADE, ONE_SOURCE, make, make_capture
 
 pytestmark = pytest.mark.services
 
@@ -55,7 +55,7 @@ def test_settings_of_the_planner_decide_nothing(odd: psycopg.Connection, migrate
     capture = make_capture(odd, 1, Mode.FILL, 1)
     seen = "2026-02-06T12:00:00+00:00"
     rows = [[k, seen, 1.0] for k in range(3)]
-    outcome = Outcome(read=3, tables=[TableRows("made_one", ("k", "seen", "a"), rows)])
+    outcome = Outcome(read=3, tables=[TableRows.of(ONE_SOURCE, ("k", "seen", "a"), rows)])
     apply(odd, _DOMAIN, capture, [Result(Origin("t", 0, 0), capture, None, outcome)])
 
     with psycopg.connect(migrated, autocommit=True) as looking:

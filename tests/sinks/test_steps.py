@@ -6,7 +6,9 @@ import psycopg
 import pytest
 
 from schemas.outcome import Outcome, TableRows
+from schemas.racing.tables import HORSES as HORSES_TABLE
 from schemas.racing.tables import OBSERVED, RACING, RESULT
+from schemas.racing.tables import SIRES as SIRES_TABLE
 from schemas.table import Mode
 from sinks.merge.merging import prepare
 from sinks.steps import run_steps
@@ -50,8 +52,8 @@ def masters(horses: list[tuple[str, str, str | None]]) -> Outcome:
     columns = ("id", "name", "region", OBSERVED)
     return Outcome(
         tables=[
-            TableRows("ra_mst_horses", columns, rows, RESULT),
-            TableRows("ra_mst_sires", columns, [list(row) for row in sires], RESULT),
+            TableRows.of(HORSES_TABLE, columns, rows, RESULT),
+            TableRows.of(SIRES_TABLE, columns, [list(row) for row in sires], RESULT),
         ]
     )
 

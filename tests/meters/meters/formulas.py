@@ -47,9 +47,9 @@ def _readings(said: dict[str, Any], lines: list[tuple[int, bytes]]) -> Outcome:
         electric = (reading.get("volts"), reading.get("amps"))
         rows.append([meter, at, reading.get("site"), kwh, cost, *electric, said["observed"]])
     source = BY_TABLE if said["kind"] == "table" else BY_FILE
-    outcome.tables.append(TableRows(READINGS.name, _READING, rows, source))
+    outcome.tables.append(TableRows.of(READINGS, _READING, rows, source))
     if said["kind"] == "file":
-        outcome.tables.append(TableRows(TOTALS.name, _TOTAL, _totals(said, "day", days)))
+        outcome.tables.append(TableRows.of(TOTALS, _TOTAL, _totals(said, "day", days)))
     return outcome
 
 
@@ -58,7 +58,7 @@ def _month(said: dict[str, Any], lines: list[tuple[int, bytes]]) -> Outcome:
     for _, line in lines:
         day, meter, kwh = orjson.loads(line)
         months[f"{day[:7]}-01", meter] += kwh
-    return Outcome(read=len(lines), tables=[TableRows(TOTALS.name, _TOTAL, _totals(said, "month", months))])
+    return Outcome(read=len(lines), tables=[TableRows.of(TOTALS, _TOTAL, _totals(said, "month", months))])
 
 
 def _totals(said: dict[str, Any], span: str, kwhs: dict[tuple[str, str], float]) -> list[list[Any]]:
