@@ -6,6 +6,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -16,6 +17,12 @@ from rederive.database import connect
 from rederive.migrate import migrate
 from rederive.settings import Endpoints, Settings
 from tests.services import asked, kept
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile(
+    "whatever else runs", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("whatever else runs")
 
 _FOLDER = pytest.StashKey[Path]()
 _IN_WORKERS = "rederive_services"

@@ -54,9 +54,11 @@ def run(
             process.start()
         try:
             said = _read([out.fileno(), err.fileno()], timeout)
-        except TimeoutError:
+        except BaseException as error:
             process.kill()
-            raise subprocess.TimeoutExpired([*words], timeout) from None
+            if isinstance(error, TimeoutError):
+                raise subprocess.TimeoutExpired([*words], timeout) from None
+            raise
         finally:
             process.join()
     assert process.exitcode is not None

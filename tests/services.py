@@ -90,7 +90,8 @@ def embedded() -> Iterator[Endpoints]:
     settings = Settings(home=home)
     try:
         with mock.patch.dict(OPTIONS, _FORGETFUL):
-            yield local.start(settings)
+            found = local.start(settings)
+        yield found
     finally:
         local.stop(settings)
         shutil.rmtree(home, ignore_errors=True)
