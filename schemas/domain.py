@@ -48,10 +48,12 @@ class Domain:
         capture has stored and counts the checks by status.
     kept, log_retention
         The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
-    stages, notes
-        The tables that a unit of each stage writes, where rows are keyed by their capture. Of a table that is merged,
-        the keys whose rows a unit of a stage writes: a function of a table, a stage and the partition captures written.
-        They go when the unit's rows do; without it they go with the whole run.
+    stages, reads, notes
+        The tables that a unit of each stage writes, where rows are keyed by their capture. By table, the captures whose
+        rows a unit reads there: a function of its stage and of its `reads`, in their order; without it a unit is taken
+        to read all tables. Of a table that is merged, the keys whose rows a unit of a stage writes: a function of a
+        table, a stage and the partition captures written. They go when the unit's rows do; without it they go with the
+        whole run.
     journal
         A context manager of a capture, a folder and what connects; it gives a function that is told a run's progress.
     show_plan
@@ -82,6 +84,7 @@ class Domain:
     kept: tuple[LaneName, ...] = (LaneName.LOG,)
     log_retention: timedelta | None = None
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reads: Part = ""
     notes: Part = ""
     checks: Part = ""
     journal: Part = ""
