@@ -89,10 +89,12 @@ def _ended(arguments: list[str]) -> int:
 
     from rederive.cli.app import app
     from rederive.cli.output import Terminal, plain
+    from rederive.cli.usage import check_text, usage_error
     from rederive.streams import StdoutError
     from schemas.errors import RederiveError
 
     try:
+        check_text(arguments)
         _set_up_logs()
         load_commands()
         app.version = _version
@@ -101,8 +103,6 @@ def _ended(arguments: list[str]) -> int:
         app.suppress_keyboard_interrupt = False
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
-        from rederive.cli.usage import usage_error
-
         wrong = usage_error(error)
         sys.stderr.write(f"{plain(str(wrong))}\n")
         return wrong.exit_code

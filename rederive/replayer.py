@@ -110,6 +110,14 @@ class Replayer:
             why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
             raise Failed("the plan is stale", why=why, mend=mend)
 
+    def check_fits(self, plan: Plan[Any]) -> None:
+        """Failed when the plan no longer fits what is stored, as far as that can be said now."""
+        with (
+            self.connected("plan") as connection,
+            closing(self._source(connection, plan.domain, plan.source)) as source,
+        ):
+            _check_fits(source, plan)
+
     def _source(self, connection: psycopg.Connection, domain: str, source: str) -> Source[Any]:
         def another() -> psycopg.Connection:
             return connect(self.database_url, application="rederive producer")
@@ -145,8 +153,7 @@ class Replayer:
                 with connection.transaction():
                     # What it reads must not be taken back between looking at it and its being frozen.
                     stored.hold(connection, asked.domain)
-                    if why := opened.stale(asked):
-                        raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
+                    _check_fits(opened, asked)
                     return mint(DraftOfPlan(asked))
 
     def reopen(self, connection: psycopg.Connection, capture_id: str, *, dead: bool) -> Capture:
@@ -221,6 +228,11 @@ class Replayer:
 
         with explained("the replay"):
             Run(self.settings, self.database_url, capture, opened, listener, agents)()
+
+
+def _check_fits(source: Source[Any], plan: Plan[Any]) -> None:
+    if why := source.stale(plan):
+        raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
 
 
 def _say_problems(capture_id: str, reasons: list[problems.Reason], dead: list[units.DeadCause]) -> None:

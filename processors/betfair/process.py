@@ -1,9 +1,7 @@
 """Betfair match odds: a unit of snapshots in, rows of market_derived_metrics out (betfair spec, sections 3 to 6)."""
 
-import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import isfinite
 from operator import itemgetter
 from typing import Any
@@ -14,9 +12,9 @@ from processors.betfair.book import Book, Runner, Skipped, read_book
 from processors.betfair.coercion import to_float
 from processors.betfair.fast_path import straight_values
 from processors.betfair.impedance import Inputs, Level, decimal_inputs, exact_inputs, sums_in_hundredths
-from processors.computed import TOO_DEEP
 from schemas.betfair.tables import CALCULATION_VERSION, DEPTH_LIMIT, METRICS, METRICS_TABLE, ROLES, SKIPS
 from schemas.outcome import Outcome, RowProblem, TableRows
+from schemas.payload import TOO_DEEP, aware, read_json, sendable, shown
 
 Values = list[float | None]
 
@@ -144,7 +142,7 @@ def _derive(line: bytes) -> Derived:
 
 
 def _derive_generally(line: bytes) -> Derived:
-    """By the standard library's JSON, whose numbers are the ones meant (integers of any size, NaN)."""
+    """By the standard library's JSON, whose numbers are the ones meant (large integers, NaN)."""
     row = _row(line)
     snapshot_id = row.get("snapshot_id")
     if type(snapshot_id) is not int or not -_INT8 <= snapshot_id < _INT8:
@@ -164,11 +162,9 @@ def _derive_generally(line: bytes) -> Derived:
 
 def _row(line: bytes) -> dict[str, Any]:
     try:
-        row = json.loads(line.decode())
-    except RecursionError:
-        raise NotJsonError(TOO_DEEP) from None
+        row = read_json(line)
     except ValueError as error:
-        raise NotJsonError(f"not JSON: {_told(error)}") from None
+        raise NotJsonError(str(error)) from None
     if not isinstance(row, dict):
         raise NotJsonError("not a JSON object")
     return row
@@ -176,18 +172,17 @@ def _row(line: bytes) -> dict[str, Any]:
 
 def _identity(row: dict[str, Any]) -> tuple[int, str, str]:
     """The row's key and attributes, such that Postgres takes them: one bad text must not stop a whole unit's merge."""
-    snapshot_id, snapshot_at, market_id = row.get("snapshot_id"), row.get("snapshot_at"), row.get("market_id")
+    if missing := [name for name in ("snapshot_id", "snapshot_at", "market_id") if name not in row]:
+        raise ValueError(f"there is no {', '.join(missing)}")
+    snapshot_id, snapshot_at, market_id = row["snapshot_id"], row["snapshot_at"], row["market_id"]
     if type(snapshot_id) is not int or not -_INT8 <= snapshot_id < _INT8:
-        raise ValueError(f"snapshot_id is {snapshot_id!r}, not a 64-bit integer")
-    # fromisoformat takes any character between date and time, one that can't be sent on too.
-    if (
-        type(snapshot_at) is not str
-        or not snapshot_at.isascii()
-        or datetime.fromisoformat(snapshot_at).utcoffset() is None
-    ):
-        raise ValueError(f"snapshot_at is {snapshot_at!r}, not ISO 8601 text with an offset")
+        raise ValueError(f"snapshot_id is {shown(snapshot_id)}, not a 64-bit integer")
+    try:
+        aware(snapshot_at)
+    except ValueError as error:
+        raise ValueError(f"snapshot_at {error}") from None
     if type(market_id) is not str or not market_id or not market_id.isprintable():
-        raise ValueError(f"market_id is {market_id!r}, not a printable text")
+        raise ValueError(f"market_id is {shown(market_id)}, not a printable text")
     return snapshot_id, snapshot_at, market_id
 
 
@@ -200,7 +195,7 @@ def _told(error: Exception) -> str:
     text = str(error) or type(error).__name__
     if not isinstance(error, ValueError):
         text = f"{type(error).__name__}: {text}"
-    return text.encode("utf-8", "backslashreplace").decode()
+    return sendable(text)
 
 
 def book_values(book: Book) -> Values:

@@ -65,7 +65,10 @@ def compute(lines: Iterable[bytes]) -> Iterator[Computed]:
             continue
         yield from _written(outcome)
         for reason, count in sorted(Counter(problem.reason for problem in outcome.skips).items()):
-            yield Computed(line=number, skip=f"{unit.file_name}: {count:,} rows {reason}: {SKIPS[reason]}")
+            yield Computed(
+                line=number,
+                skip=f"{unit.file_name}: {count:,} {'row' if count == 1 else 'rows'} {reason}: {SKIPS[reason]}",
+            )
         _keep(weeks, _Kept(batch_of(unit), _summaries(outcome), number))
     yield from _tier_splits(weeks)
     for tier, week in sorted(weeks, key=lambda key: (key[1], key[0])):

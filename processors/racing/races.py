@@ -6,8 +6,8 @@ from typing import Any
 
 from processors.racing.masters import Masters
 from processors.racing.rows import Rows
-from processors.racing.rules import shown
 from schemas.outcome import Outcome, RowProblem
+from schemas.payload import shown
 from schemas.racing.tables import SKIPS
 
 
@@ -45,7 +45,7 @@ class Gathered:
             return
         found = line.payload.get(name) if isinstance(line.payload, dict) else None
         if not isinstance(found, list):
-            raise ValueError(f"the payload is no answer of {line.kind}: an object with a list {name}")
+            raise ValueError(f"the payload is no answer of {line.kind}: that is an object with a list {name}")
         for race in found:
             if type(race) is dict:
                 yield race

@@ -1,6 +1,6 @@
 """How a command asks for a replay and runs it: the options they share, the range, what is said before and after."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
@@ -58,24 +58,27 @@ Reason = Annotated[str, Parameter(help="Why, for the record.")]
 
 def moment(text: str | None, option: str, *, end: bool) -> datetime | None:
     """A day or a time in UTC; of an end day, the start of the next. UsageError when it is neither."""
+    from producers.source import end_of
     from schemas.errors import UsageError
 
     if text is None:
         return None
+    mend = "write a UTC day such as 2026-02-06, or 2026-02-06T12:00:00+00:00"
     try:
         if day := _day(text):
-            return day + timedelta(days=1) if end else day
+            return end_of(day) if end else datetime.combine(day, datetime.min.time(), UTC)
         found = datetime.fromisoformat(text)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{option} {text!r} is no date", mend="write a UTC day such as 2026-02-06, or 2026-02-06T12:00:00+00:00"
-        ) from None
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is no date", mend=mend) from None
+    except OverflowError:
+        why = "in UTC it is outside the years 1 to 9999"
+        raise UsageError(f"{option} {text!r} is out of range", why=why, mend=mend) from None
 
 
-def _day(text: str) -> datetime | None:
+def _day(text: str) -> date | None:
     try:
-        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        return date.fromisoformat(text)
     except ValueError:
         return None
 

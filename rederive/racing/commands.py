@@ -23,6 +23,7 @@ gaps = cyclopts.App(name="gaps", help="Days that should be kept and aren't.")
 app.command(gaps)
 
 FIRST_DAY = "2015-01-01"
+_CARDS_AHEAD = timedelta(days=7)
 
 From = Annotated[str | None, Parameter(name="--from", help="First race day, such as 2015-01-01.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last race day, included. Default: today (UTC).")]
@@ -51,6 +52,12 @@ def _days(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
     start, end = span(from_, to)
     assert start is not None
     assert end is not None
+    if from_ < FIRST_DAY:
+        raise UsageError(f"--from {from_} is before the first race day", mend="results reach back to 2015-01-01")
+    ahead = today() + _CARDS_AHEAD
+    if to is not None and to > ahead.isoformat():
+        why = f"race cards reach one week ahead, to {ahead}"
+        raise UsageError(f"--to {to} is too far in the future", why=why, mend="leave --to out: the range ends today")
     return start, end
 
 
