@@ -135,7 +135,7 @@ def load_commands() -> None:
             for module in domain.commands:
                 importlib.import_module(module)
             add_commands(domain)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             why = f"{type(error).__name__}: {error}"
             log.warning("%s", domains.broken(domain.name, "used from the command line", why))
 
@@ -173,6 +173,8 @@ def _unexpected(error: Exception) -> str:
     from datetime import UTC, datetime
     from pathlib import Path
 
+    from rederive import domains
+
     text = "".join(traceback.format_exception(error))
     log_file = Path(os.environ.get("REDERIVE_HOME") or ".rederive").expanduser().absolute() / "rederive.log"
     try:
@@ -183,7 +185,10 @@ def _unexpected(error: Exception) -> str:
             file.write(f"{datetime.now(UTC).isoformat()} rederive {' '.join(sys.argv[1:])}\n{text}\n")
     except OSError:
         return text
-    return f"unexpected {type(error).__name__}: {error}\n  do:  report it with the traceback in {log_file}\n"
+    who, to = "", "report it"
+    if blamed := domains.at_fault(error):
+        who, to = f" in {blamed[0]}", f"report it to those who made the distribution {blamed[1]},"
+    return f"unexpected {type(error).__name__}{who}: {error}\n  do:  {to} with the traceback in {log_file}\n"
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import packages_distributions
 from typing import Any
 
+from schemas.errors import Failed
 from schemas.lane import LaneName
 from schemas.table import Step, Table
 
@@ -21,8 +23,16 @@ TABLE, LOG, API = "table", "log", "api"
 
 
 def load(part: Part) -> Any:  # noqa: ANN401 - whatever stands there
-    """The part of that name. ImportError or AttributeError when there is none."""
-    return pkgutil.resolve_name(part)
+    """The part of that name. Failed, naming the distribution, when there is none or its module raises."""
+    try:
+        return pkgutil.resolve_name(part)
+    except (Exception, SystemExit) as error:
+        offered = packages_distributions().get(part.partition(":")[0].partition(".")[0], ["rederive"])
+        raise Failed(
+            f"the part {part or repr('')} of a domain can't be loaded",
+            why=f"{type(error).__name__}: {error}",
+            mend=f"mend or remove the distribution that offers it: {', '.join(sorted(set(offered)))}",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
