@@ -14,6 +14,7 @@ from rederive import domains
 from rederive.database import CONNECT_SECONDS, connect, explained
 from schemas.errors import Failed
 from schemas.table import Mode
+from schemas.words import counted, verb
 from sinks.policies import make
 
 NEWEST = "head"
@@ -99,7 +100,7 @@ def _check_place(database_url: str) -> None:
         assert path is not None
         name, schema = next(iter(astray.items()))
         raise Failed(
-            f"{len(astray)} tables are in schema {schema}, {name} for one",
+            f"{counted(len(astray), 'table')} {verb(len(astray), 'is', 'are')} in schema {schema}, {name} for one",
             why=f"this user's search path leads there; the program looks in {path[0]}, whoever the user is",
             mend=f"ALTER TABLE {schema}.{name} SET SCHEMA public, and so on; "
             f"or end REDERIVE_DATABASE_URL with ?options=-csearch_path%3D{schema}",

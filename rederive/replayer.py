@@ -16,7 +16,7 @@ from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
 from rederive.logs import also_to, no_longer_to, run_log
-from rederive.progress import counted, counts
+from rederive.progress import counts
 from rederive.run import Listener, Run
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
@@ -24,6 +24,7 @@ from schemas.domain import load
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
+from schemas.words import counted
 from sinks.consumer import passes
 from store import captures as stored
 from store import problems, units

@@ -24,6 +24,7 @@ from schemas.finra.units import (
     decode,
 )
 from schemas.outcome import Outcome, TableRows
+from schemas.words import counted
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -67,7 +68,7 @@ def compute(lines: Iterable[bytes]) -> Iterator[Computed]:
         for reason, count in sorted(Counter(problem.reason for problem in outcome.skips).items()):
             yield Computed(
                 line=number,
-                skip=f"{unit.file_name}: {count:,} {'row' if count == 1 else 'rows'} {reason}: {SKIPS[reason]}",
+                skip=f"{unit.file_name}: {counted(count, 'row')} {reason}: {SKIPS[reason]}",
             )
         _keep(weeks, _Kept(batch_of(unit), _summaries(outcome), number))
     yield from _tier_splits(weeks)

@@ -9,6 +9,7 @@ from processors.racing.rows import Rows
 from schemas.outcome import Outcome, RowProblem
 from schemas.payload import shown
 from schemas.racing.tables import SKIPS
+from schemas.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Gathered:
         if problem := _problem_of("race_id", problems):
             runners = race.get("runners")
             count = len(runners) if type(runners) is list else 0
-            self.error((None,), f"{problem}: the race and its {count} runners are left out")
+            self.error((None,), f"{problem}: the race and its {counted(count, 'runner')} are left out")
         else:
             self._skip((None,), "race_without_id")
 

@@ -21,7 +21,11 @@ ANY_NUMBER = validators.Number(gte=0, lte=_MOST)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="End with one JSON object on stdout.")]
 DryRun = Annotated[
-    bool, Parameter(negative="", help="Compute and count as ever, with a SELECT in place of the merge; writes no row.")
+    bool,
+    Parameter(
+        negative="",
+        help="Write no row: compute and count, with a SELECT for the merge; some domains print the plan instead.",
+    ),
 ]
 From = Annotated[str | None, Parameter(name="--from", help="First UTC day (2026-02-06), or a time.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last UTC day, included; a time is not. Default: today.")]
@@ -113,13 +117,13 @@ def say_plan(made: "PlanHead") -> None:
     import logging
 
     from rederive import domains
-    from rederive.progress import counted
     from schemas.domain import API, LOG
+    from schemas.words import counted, noun
 
     log = logging.getLogger("rederive.replayer")
     counts = {LOG: ("record", "to replay"), **domains.find(made.domain).counts}
     one, to = counts.get(made.source, ("record", f"of {made.source}"))
-    log.info("Found %s %s", counted(made.found, one), to)
+    log.info("Found %d %s %s", made.found, noun(made.found, one), to)
     log.info(
         "%s %s: %s, %s, derivation version %d, %s",
         made.domain,
@@ -146,6 +150,7 @@ def shown(made: "Plan[Any]", *, json: bool) -> int | None:
     from rederive.cli.output import print_json, stdout
     from schemas.domain import load
     from schemas.lane import LaneName
+    from schemas.words import counted
 
     if part := domains.find(made.domain).show_plan:
         return int(load(part)(made, json=json))
@@ -156,7 +161,8 @@ def shown(made: "Plan[Any]", *, json: bool) -> int | None:
         print_json(made.model_dump(mode="json"))
     else:
         say_plan(made)
-        stdout.print(f"{len(made.units)} units, {len(arriving)} of them for the log, would be sent (dry run)")
+        units = counted(len(made.units), "unit")
+        stdout.print(f"{units}, {len(arriving):,} of them for the log, would be sent (dry run)")
     return 0
 
 

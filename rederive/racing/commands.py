@@ -174,7 +174,7 @@ def plan_racing(*, asked: Asked | None = None) -> None:
 def gaps_racing(
     *,
     from_: From = None,
-    to: To = None,
+    to: Annotated[str | None, Parameter(name="--to", help="Last race day, included. Default: yesterday (UTC).")] = None,
     regions: Regions = ("gb", "ire"),
     no_racecards: NoRacecards = False,
     no_results: NoResults = False,
@@ -191,6 +191,7 @@ def gaps_racing(
     """
     from rederive.cli.output import print_json, print_table
     from rederive.racing.days import gaps as find
+    from schemas.words import counted
 
     kinds = _day_kinds(no_racecards=no_racecards, no_results=no_results)
     days = _days(FIRST_DAY if from_ is None else from_, to or (today() - timedelta(days=1)).isoformat())
@@ -204,7 +205,7 @@ def gaps_racing(
         return 0
     total = sum(one.days for one in found)
     print_table(
-        f"Gaps: {total:,} answers" if found else "No gaps",
+        f"Gaps: {counted(total, 'answer')}" if found else "No gaps",
         ["first", "last", "kind", "days", "why"],
         [(one.first, one.last, one.kind, one.days, one.why) for one in found],
         left=(0, 1, 2, 4),

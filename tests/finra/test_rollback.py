@@ -215,7 +215,7 @@ def test_units_that_were_taken_back_count_no_rows(settings: Settings, migrated: 
         assert stored_captures.finish(connection, found.capture_id)
         report = Replayer(settings, migrated).run(captures.find(connection, walk.run), lambda _: None)
         assert counts(report.progress) == (
-            "0/0 rows read, 0 new rows, 0 rejected, 0 errors; 1 of 1 units were taken back"
+            "0/0 rows read, 0 new rows, 0 rejected, 0 errors; 1 of 1 unit was taken back"
         )
         assert (report.describe()["removed_units"], report.describe()["updated"]) == (1, 0)
         (listed,) = stored_captures.listed(connection, limit=1)
