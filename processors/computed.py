@@ -7,9 +7,6 @@ import orjson
 
 from schemas.outcome import Outcome, RowProblem
 
-TOO_DEEP = "nested too deeply to be read"
-"""What is said of JSON whose reading leaves the stack."""
-
 
 @dataclass(frozen=True, slots=True)
 class Computed:

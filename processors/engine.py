@@ -53,6 +53,9 @@ def answer(
     try:
         said = decode_raw(given, lane.domain)
         outcome = process(value or b"", said.columns)
+        if not isinstance(outcome, Outcome):
+            # A domain is whoever's.
+            raise TypeError(f"its formulas gave {type(outcome).__name__}, no Outcome")
         if said.rows is not None and said.rows > outcome.read:
             _add_gone(outcome, said.rows)
         where = said.key_range or str(origin)

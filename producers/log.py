@@ -12,6 +12,7 @@ from schemas.lane import Lane, LaneName
 from schemas.plan import Locator, Plan, PlanHead, PlannedUnit
 from schemas.unit import Unit
 from schemas.wire import RawHeaders, decode_raw, oversize
+from schemas.words import counted, verb
 
 _PAGE_UNITS = 2_000
 
@@ -103,7 +104,7 @@ class LogSource(Source[Any]):
         topic = self._logs[LaneName.LOG].topic
         if not records:
             return f"nothing to do: {topic} holds no record"
-        return f"nothing to do: none of the {records:,} records of {topic} was sent in the range"
+        return f"nothing to do: none of the {counted(records, 'record')} of {topic} was sent in the range"
 
     def _range(self, records: Records, partition: int, request: Request) -> tuple[int, int, int]:
         """(first offset kept, first offset wanted, one past the last wanted)."""
@@ -115,7 +116,11 @@ class LogSource(Source[Any]):
     def stale(self, plan: Plan[Any]) -> str | None:
         """Planned records that retention has dropped meanwhile."""
         gone = self.gone(plan)
-        return f"{gone:,} of its {plan.found:,} records are no longer in the log" if gone else None
+        return (
+            f"{gone:,} of its {counted(plan.found, 'record')} {verb(gone, 'is', 'are')} no longer in the log"
+            if gone
+            else None
+        )
 
     def gone(self, plan: Plan[Any]) -> int:
         """How many of the plan's records the log no longer holds."""

@@ -48,7 +48,8 @@ class Records:
 
     def sent_at_or_after(self, partition: int, moment: datetime, high: int) -> int:
         """The first offset sent at or after `moment`; `high` when there is none."""
-        asked = TopicPartition(self.topic, partition, int(moment.timestamp() * 1000))
+        # Below 0 are words of the protocol.
+        asked = TopicPartition(self.topic, partition, max(0, int(moment.timestamp() * 1000)))
         try:
             (answer,) = self._consumer.offsets_for_times([asked], timeout=_SECONDS)
         except KafkaException as error:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -69,6 +69,12 @@ class Request:
         if self.kinds:
             return asked | {"kinds": list(self.kinds), "refetch": self.refetch, "only_missing": self.only_missing}
         return asked | {"all_rows": self.all_rows, "limit": self.limit}
+
+
+def end_of(day: date) -> datetime:
+    """Where a UTC day ends, itself excluded: at the start of the next; the calendar's last ends with the calendar."""
+    midnight = datetime.combine(day, time(), UTC)
+    return midnight + timedelta(days=1) if day < date.max else datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

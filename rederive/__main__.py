@@ -94,10 +94,12 @@ def _ended(arguments: list[str]) -> int:
 
     from rederive.cli.app import app
     from rederive.cli.output import Terminal, plain
+    from rederive.cli.usage import check_text, usage_error
     from rederive.streams import StdoutError
     from schemas.errors import RederiveError
 
     try:
+        check_text(arguments)
         _set_up_logs()
         load_commands()
         app.version = _version
@@ -106,8 +108,6 @@ def _ended(arguments: list[str]) -> int:
         app.suppress_keyboard_interrupt = False
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
-        from rederive.cli.usage import usage_error
-
         wrong = usage_error(error)
         sys.stderr.write(f"{plain(str(wrong))}\n")
         return wrong.exit_code
@@ -140,7 +140,7 @@ def load_commands() -> None:
             for module in domain.commands:
                 importlib.import_module(module)
             add_commands(domain)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             why = f"{type(error).__name__}: {error}"
             log.warning("%s", domains.broken(domain.name, "used from the command line", why))
 
@@ -178,6 +178,8 @@ def _unexpected(error: Exception) -> str:
     from datetime import UTC, datetime
     from pathlib import Path
 
+    from rederive import domains
+
     text = "".join(traceback.format_exception(error))
     log_file = Path(os.environ.get("REDERIVE_HOME") or ".rederive").expanduser().absolute() / "rederive.log"
     try:
@@ -188,7 +190,10 @@ def _unexpected(error: Exception) -> str:
             file.write(f"{datetime.now(UTC).isoformat()} rederive {' '.join(sys.argv[1:])}\n{text}\n")
     except OSError:
         return text
-    return f"unexpected {type(error).__name__}: {error}\n  do:  report it with the traceback in {log_file}\n"
+    who, to = "", "report it"
+    if blamed := domains.at_fault(error):
+        who, to = f" in {blamed[0]}", f"report it to those who made the distribution {blamed[1]},"
+    return f"unexpected {type(error).__name__}{who}: {error}\n  do:  {to} with the traceback in {log_file}\n"
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def nothing_to_take_back(connection: Connection, capture_id: str) -> str:
     Failed when there is no such capture.
     """
     if is_partition(connection, capture_id):
-        gone = not lineage.written(connection, capture=capture_id)
+        gone = not lineage.writers(connection, capture_id)
     else:
         capture = find(connection, capture_id)
         if capture.dry_run:

@@ -5,15 +5,22 @@ A distribution offers one in its pyproject.toml: `[project.entry-points."rederiv
 
 import difflib
 import logging
+import re
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 
 from schemas.domain import Domain
 from schemas.errors import Failed, UsageError
+from schemas.table import Column, Mode, Table
 
 GROUP = "rederive.domains"
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}").fullmatch
+_PART = re.compile(r"[\w.]+:[\w.]+").fullmatch
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}").fullmatch
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +28,24 @@ log = logging.getLogger(__name__)
 @cache
 def _offered() -> dict[str, EntryPoint]:
     """Entry points by the name of their domain, the shipped ones first."""
-    found = {one.name: one for one in (*_of_checkout(), *entry_points(group=GROUP))}
-    return dict(sorted(found.items(), key=lambda item: (not _is_shipped(item[1]), item[0])))
+    found: dict[str, EntryPoint] = {}
+    every = (*_of_checkout(), *entry_points(group=GROUP))
+    for one in sorted(every, key=lambda one: (not _is_shipped(one), one.name, _distribution(one))):
+        taken = found.setdefault(one.name, one)
+        if taken.value != one.value:
+            log.warning(
+                "the domain %s of the distribution %s is left out: %s has one of that name",
+                one.name, _distribution(one), _distribution(taken),
+            )  # fmt: skip
+    return found
+
+
+def _distribution(one: EntryPoint) -> str:
+    return one.dist.name if one.dist else "rederive"
 
 
 def _is_shipped(one: EntryPoint) -> bool:
-    return one.dist is None or one.dist.name == "rederive"
+    return _distribution(one) == "rederive"
 
 
 def _of_checkout() -> list[EntryPoint]:
@@ -59,23 +78,88 @@ def find(name: str) -> Domain:
     offered = _offered()[known(name)]
     try:
         domain = offered.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise broken(name, "loaded", f"{offered.value}: {type(error).__name__}: {error}") from error
     if not isinstance(domain, Domain) or domain.name != name:
         raise broken(name, "used", f"{offered.value} is no Domain of that name")
+    if why := next(_faults(domain), None):
+        raise broken(name, "used", f"{offered.value}: {why}")
     return domain
+
+
+def _faults(domain: Domain) -> Iterator[str]:
+    """What can't be in a domain, whatever its parts are: they aren't loaded."""
+    if not _NAME(domain.name):
+        yield f"its name {domain.name!r} can't be part of a topic's: letters, digits, _ and - can"
+    if type(domain.derivation_version) is not int or not 0 < domain.derivation_version < 2**31:
+        yield f"derivation_version is {domain.derivation_version!r}, no positive number"
+    if not isinstance(domain.tables, tuple) or not all(isinstance(table, Table) for table in domain.tables):
+        yield "tables is no tuple of Tables"
+        return
+    tables = {table.name for table in domain.tables}
+    if len(tables) < len(domain.tables):
+        yield "two of its tables have one name"
+    for table in domain.tables:
+        yield from (f"table {table.name}: {why}" for why in _table_faults(table))
+    named = {"process": domain.process, "compute": domain.compute, "reads": domain.reads, "notes": domain.notes}
+    named |= {"checks": domain.checks, "journal": domain.journal, "show_plan": domain.show_plan, "demo": domain.demo}
+    for kind, parts in (("source", domain.sources), ("report", domain.reports)):
+        named |= {f"{kind} {name}": part for name, part in parts.items()}
+    for what, part in named.items():
+        if not isinstance(part, str) or (part and not _PART(part)):
+            yield f"{what} is {part!r}, not 'module:attribute'"
+    if domain.sources and not (domain.tables and domain.process):
+        yield "it has sources, and no tables or no process"
+    if "all" not in domain.scopes:
+        yield "its scopes lack 'all'"
+    for stage, written in domain.stages.items():
+        if unknown := set(written) - tables:
+            yield f"its stage {stage} writes {', '.join(sorted(unknown))}, which is none of its tables"
+
+
+def _table_faults(table: Table) -> Iterator[str]:
+    columns = (*table.key, *table.attributes, *table.values)
+    if not isinstance(table.policy, Mode):
+        yield f"its policy is {table.policy!r}, none of {', '.join(f'Mode.{mode.name}' for mode in Mode)}"
+    if not table.key or not all(isinstance(column, Column) for column in columns):
+        yield "its key is empty, or a column of it is no Column"
+        return
+    names = [column.name for column in columns]
+    if odd := [name for name in (table.name, *names) if not _IDENTIFIER(name)]:
+        yield f"{odd[0]!r} is no name of Postgres: lower case letters, digits and _, at most 63"
+    if len(set(names)) < len(names):
+        yield "two of its columns have one name"
+    if outside := {name for group in table.groups for name in group} - set(names):
+        yield f"a group names {', '.join(sorted(outside))}, which is none of its columns"
+    owned = {owner for column in columns for owner in column.owners}
+    if table.policy is not Mode.INSERT and not owned <= set(range(len(table.sources))):
+        yield f"a column is owned by a source beyond its {len(table.sources)}"
+    if table.policy is Mode.INSERT and not table.audit and "capture_id" not in names:
+        yield "its rows are inserted, and its key has no capture_id"
 
 
 def broken(name: str, done: str, why: str) -> Failed:
     """The message of what can't be done with a domain, which those who offer it have to mend."""
     offered = _offered()[name]
-    mend = f"mend or remove the distribution that offers it: {offered.dist.name if offered.dist else 'rederive'}"
+    mend = f"mend or remove the distribution that offers it: {_distribution(offered)}"
     return Failed(f"the domain {name} can't be {done}", why=why, mend=mend)
 
 
 def shipped() -> list[Domain]:
     """The domains of this distribution, whose tables its migrations make."""
     return [find(name) for name, one in _offered().items() if _is_shipped(one)]
+
+
+def at_fault(error: BaseException) -> tuple[str, str] | None:
+    """The module and distribution of somebody else's domain in which an error arose, None when it is ours."""
+    others = {one.module.partition(".")[0]: _distribution(one) for one in _offered().values() if not _is_shipped(one)}
+    place, found = error.__traceback__, None
+    while place is not None:
+        module = str(place.tb_frame.f_globals.get("__name__", ""))
+        if (package := module.partition(".")[0]) in others:
+            found = module, others[package]
+        place = place.tb_next
+    return found
 
 
 def usable() -> list[Domain]:

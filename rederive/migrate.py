@@ -1,5 +1,6 @@
 """Bring a database to the newest tables: alembic over the numbered SQL of schemas/migrations."""
 
+import logging
 from pathlib import Path
 
 import psycopg
@@ -13,10 +14,13 @@ from rederive import domains
 from rederive.database import CONNECT_SECONDS, connect, explained
 from schemas.errors import Failed
 from schemas.table import Mode
+from schemas.words import counted, verb
 from sinks.policies import make
 
 NEWEST = "head"
 """The last revision, by alembic's name."""
+
+log = logging.getLogger(__name__)
 
 _ENGINE = ("captures", "units", "problems", "origins")
 
@@ -37,6 +41,7 @@ def migrate(database_url: str, revision: str = NEWEST) -> tuple[str | None, str 
     """
     _check_place(database_url)
     with connect(database_url, application="rederive migrate", autocommit=False) as raw, explained("the migration"):
+        failed: list[Failed] = []
         engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: raw, poolclass=sqlalchemy.StaticPool)
         try:
             with engine.begin() as connection:
@@ -47,12 +52,37 @@ def migrate(database_url: str, revision: str = NEWEST) -> tuple[str | None, str 
                 after = _revision(connection)
                 if revision == NEWEST:
                     _check_complete(connection, after)
-                    for domain in domains.usable():
-                        if domain not in domains.shipped():
-                            make(raw, domain)
-                return before, after
+                    failed = _make_others(raw)
         except sqlalchemy.exc.DBAPIError as error:
             raise error.orig if isinstance(error.orig, psycopg.Error) else error from None
+    if failed:
+        raise failed[0]
+    return before, after
+
+
+def _make_others(connection: psycopg.Connection) -> list[Failed]:
+    """Make the tables of domains from elsewhere, each domain's whole or not at all; what is in the way of any."""
+    shipped = domains.shipped()
+    taken = {table.name: domain.name for domain in shipped for table in domain.tables}
+    taken |= {name: domain.name for domain in shipped for name in domain.inputs}
+    failed = []
+    for domain in domains.usable():
+        if domain in shipped:
+            continue
+        try:
+            if others := [table.name for table in domain.tables if taken.get(table.name, domain.name) != domain.name]:
+                raise domains.broken(domain.name, "migrated", f"{others[0]} is a table of {taken[others[0]]}")
+            with connection.transaction():
+                make(connection, domain)
+        except psycopg.Error as error:
+            failed.append(domains.broken(domain.name, "migrated", str(error).partition("\n")[0]))
+        except Failed as error:
+            failed.append(error)
+        else:
+            taken |= dict.fromkeys((table.name for table in domain.tables), domain.name)
+    for one in failed[1:]:
+        log.error("%s", one)
+    return failed
 
 
 def _check_place(database_url: str) -> None:
@@ -70,7 +100,7 @@ def _check_place(database_url: str) -> None:
         assert path is not None
         name, schema = next(iter(astray.items()))
         raise Failed(
-            f"{len(astray)} tables are in schema {schema}, {name} for one",
+            f"{counted(len(astray), 'table')} {verb(len(astray), 'is', 'are')} in schema {schema}, {name} for one",
             why=f"this user's search path leads there; the program looks in {path[0]}, whoever the user is",
             mend=f"ALTER TABLE {schema}.{name} SET SCHEMA public, and so on; "
             f"or end REDERIVE_DATABASE_URL with ?options=-csearch_path%3D{schema}",

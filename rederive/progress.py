@@ -10,15 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from rederive.run import Listener
 from schemas import capture
+from schemas.words import counted, verb
 
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 3.0
-
-
-def counted(number: int, one: str) -> str:
-    """A number of what `one` names a single one of: `1 row`, `2 rows`, `2 files and stages` of `file and stage`."""
-    return f"{number} {one}" if number == 1 else f"{number} {one.replace(' and ', 's and ')}s"
 
 
 def counts(progress: capture.Progress) -> str:
@@ -29,7 +25,7 @@ def counts(progress: capture.Progress) -> str:
     units = "" if known else f"{progress.units_done}/{progress.units} units, "
     done = "processed" if progress.read is None else "rows read"
     gone = progress.units_removed
-    taken_back = f"; {gone} of {progress.units} units were taken back" if gone else ""
+    taken_back = f"; {gone} of {counted(progress.units, 'unit')} {verb(gone, 'was', 'were')} taken back" if gone else ""
     return f"{units}{progress.processed}/{total} {done}, {_outcomes(progress)}{taken_back}"
 
 

@@ -16,7 +16,7 @@ from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
 from rederive.logs import also_to, no_longer_to, run_log
-from rederive.progress import counted, counts
+from rederive.progress import counts
 from rederive.run import Listener, Run
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
@@ -24,6 +24,7 @@ from schemas.domain import load
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
+from schemas.words import counted
 from sinks.applier import passes
 from store import captures as stored
 from store import problems, units
@@ -113,6 +114,14 @@ class Replayer:
             why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
             raise Failed("the plan is stale", why=why, mend=mend)
 
+    def check_fits(self, plan: Plan[Any]) -> None:
+        """Failed when the plan no longer fits what is stored, as far as that can be said now."""
+        with (
+            self.connected("plan") as connection,
+            closing(self._source(connection, plan.domain, plan.source, dry=True)) as source,
+        ):
+            _check_fits(source, plan)
+
     def _source(self, connection: psycopg.Connection, domain: str, source: str, *, dry: bool) -> Source[Any]:
         def another() -> psycopg.Connection:
             return connect(self.database_url, application="rederive producer")
@@ -148,8 +157,7 @@ class Replayer:
                 with connection.transaction():
                     # What it reads must not be taken back between looking at it and its being frozen.
                     stored.hold(connection, asked.domain)
-                    if why := opened.stale(asked):
-                        raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
+                    _check_fits(opened, asked)
                     return mint(DraftOfPlan(asked))
 
     def reopen(self, connection: psycopg.Connection, capture_id: str, *, dead: bool) -> Capture:
@@ -224,6 +232,11 @@ class Replayer:
 
         with explained("the replay"):
             Run(self.settings, self.database_url, capture, opened, listener, agents, sinks)()
+
+
+def _check_fits(source: Source[Any], plan: Plan[Any]) -> None:
+    if why := source.stale(plan):
+        raise Failed("the plan is stale, nothing was sent", why=why, mend="make a new plan")
 
 
 def _say_problems(capture_id: str, reasons: list[problems.Reason], dead: list[units.DeadCause]) -> None:

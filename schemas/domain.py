@@ -8,8 +8,10 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import packages_distributions
 from typing import Any
 
+from schemas.errors import Failed
 from schemas.lane import LaneName
 from schemas.table import Step, Table
 
@@ -21,8 +23,16 @@ TABLE, LOG, API = "table", "log", "api"
 
 
 def load(part: Part) -> Any:  # noqa: ANN401 - whatever stands there
-    """The part of that name. ImportError or AttributeError when there is none."""
-    return pkgutil.resolve_name(part)
+    """The part of that name. Failed, naming the distribution, when there is none or its module raises."""
+    try:
+        return pkgutil.resolve_name(part)
+    except (Exception, SystemExit) as error:
+        offered = packages_distributions().get(part.partition(":")[0].partition(".")[0], ["rederive"])
+        raise Failed(
+            f"the part {part or repr('')} of a domain can't be loaded",
+            why=f"{type(error).__name__}: {error}",
+            mend=f"mend or remove the distribution that offers it: {', '.join(sorted(set(offered)))}",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +58,12 @@ class Domain:
         capture has stored and counts the checks by status.
     kept, log_retention
         The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
-    stages, notes
-        The tables that a unit of each stage writes, where rows are keyed by their capture. Of a table that is merged,
-        the keys whose rows a unit of a stage writes: a function of a table, a stage and the partition captures written.
-        They go when the unit's rows do; without it they go with the whole run.
+    stages, reads, notes
+        The tables that a unit of each stage writes, where rows are keyed by their capture. By table, the captures whose
+        rows a unit reads there: a function of its stage and of its `reads`, in their order; without it a unit is taken
+        to read all tables. Of a table that is merged, the keys whose rows a unit of a stage writes: a function of a
+        table, a stage and the partition captures written. They go when the unit's rows do; without it they go with the
+        whole run.
     journal
         A context manager of a capture, a folder and what connects; it gives a function that is told a run's progress.
     show_plan
@@ -82,6 +94,7 @@ class Domain:
     kept: tuple[LaneName, ...] = (LaneName.LOG,)
     log_retention: timedelta | None = None
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reads: Part = ""
     notes: Part = ""
     checks: Part = ""
     journal: Part = ""

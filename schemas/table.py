@@ -1,7 +1,7 @@
 """Table specs: what a derived table looks like and how its rows are merged."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 CAPTURE = "capture_id"
@@ -48,7 +48,7 @@ class Shown:
     """
 
     table: "Table"
-    columns: Mapping[str, str]
+    columns: Mapping[str, str] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)

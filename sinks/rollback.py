@@ -22,7 +22,7 @@ from store import captures, lineage
 def scope(connection: Connection, domain: Domain, capture_id: str, *, of_run: bool) -> Scope:
     """What a rollback takes back. Failed when another run has units among it and is still running."""
     run = capture_id if of_run else None
-    found = lineage.written(connection, run=capture_id) if of_run else lineage.written(connection, capture=capture_id)
+    found = lineage.written(connection, domain, **{"run" if of_run else "capture": capture_id})
     for other in sorted({one.run for one in found} - {capture_id}):
         capture = captures.find(connection, other)
         if capture is not None and capture.state is CaptureState.RUNNING:

@@ -1,11 +1,12 @@
 """Which units wrote which partition captures, and what was derived from these: one lineage for all domains."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import Connection
 
+from schemas.domain import Domain, load
 from store.rows import rows, value, values
 
 _OF_RUN = "u.capture_id = %(run)s"
@@ -20,35 +21,65 @@ class Written:
     run: str
     unit: int
     stage: str
+    reads: tuple[str, ...]
     writes: frozenset[str]
 
 
-def _written(*, writes: Iterable[str], **others: Any) -> Written:  # noqa: ANN401 - the table's columns
-    return Written(writes=frozenset(writes), **others)
+def _written(*, reads: Iterable[str], writes: Iterable[str], **others: Any) -> Written:  # noqa: ANN401 - the table's columns
+    return Written(reads=tuple(reads), writes=frozenset(writes), **others)
 
 
-def written(connection: Connection, *, run: str | None = None, capture: str | None = None) -> set[Written]:
+def written(
+    connection: Connection, domain: Domain, *, run: str | None = None, capture: str | None = None
+) -> set[Written]:
     """The units of a run, or those that wrote one capture, and all that derived from what they wrote, however far.
 
-    Units that were removed, or never had an effect, don't count.
+    A unit derives from another if it reads rows of one of its captures in a table that the other one writes: a capture
+    holds what several stages have computed, of different inputs. Units that were removed, or never had an effect, don't
+    count.
     """
-    if run is not None:
-        found = set(_units(connection, _OF_RUN, {"run": run}))
-    else:
-        found = set(_units(connection, _OF_CAPTURE, {"capture": capture}))
+    found = set(units_of(connection, run) if run is not None else writers(connection, capture or ""))
+    rows_read = _rows_read(domain)
     fresh = found
     while fresh:
-        captures = sorted({capture for one in fresh for capture in one.writes})
-        fresh = set(_units(connection, _DERIVED, {"captures": captures})) - found
+        going = {(table, each) for one in fresh for table in _tables(domain, one.stage) for each in one.writes}
+        reading = _units(connection, _DERIVED, {"captures": sorted({capture for _, capture in going})})
+        fresh = {one for one in reading if not going.isdisjoint(rows_read(one))} - found
         found = found | fresh
     return found
+
+
+def units_of(connection: Connection, run: str) -> list[Written]:
+    """The units of a run."""
+    return _units(connection, _OF_RUN, {"run": run})
+
+
+def writers(connection: Connection, capture: str) -> list[Written]:
+    """The units that wrote a partition's capture."""
+    return _units(connection, _OF_CAPTURE, {"capture": capture})
+
+
+def _tables(domain: Domain, stage: str) -> Iterable[str]:
+    """The tables that a stage writes; all where the domain doesn't say."""
+    return domain.stages.get(stage) or [table.name for table in domain.tables]
+
+
+def _rows_read(domain: Domain) -> Callable[[Written], Iterable[tuple[str, str]]]:
+    """What gives the tables of which a unit has read rows, each with the capture of these."""
+    everywhere = [table.name for table in domain.tables]
+
+    def anywhere(_: str, reads: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return dict.fromkeys(everywhere, reads)
+
+    reads = load(domain.reads) if domain.reads else anywhere
+    return lambda unit: ((table, capture) for table, read in reads(unit.stage, unit.reads).items() for capture in read)
 
 
 def _units(connection: Connection, where: str, parameters: dict[str, object]) -> list[Written]:
     return rows(
         connection,
         _written,
-        f"""SELECT u.capture_id AS run, u.unit, u.stage, u.writes
+        f"""SELECT u.capture_id AS run, u.unit, u.stage, u.reads, u.writes
             FROM rederive.units u WHERE {where} AND u.state IN ('applied', 'sent', 'planned')""",
         parameters,
     )

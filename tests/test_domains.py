@@ -4,15 +4,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 import rederive
 from rederive import domains
-from schemas.errors import UsageError
+from rederive.database import connect
+from rederive.settings import Settings
+from schemas.domain import Domain, load
+from schemas.errors import Failed, UsageError
+from schemas.table import Column, Mode, Table
 from tests.program import ROOT
+from tests.program import rederive as run
 
 SHIPPED = ("betfair", "finra", "racing")
 
@@ -51,9 +58,11 @@ def test_an_unknown_domain_is_told_which_there_are(name: str, mend: str) -> None
         assert str(refused.value) == f"there is no domain {name}\n  why: known are {known}\n  do:  {mend}"
 
 
-def _python(*words: str, ahead: Path | None = None) -> subprocess.CompletedProcess[str]:
+def _python(
+    *words: str, ahead: Path | None = None, home: Path = Path("/nonexistent")
+) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([*([str(ahead)] if ahead else []), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": path, "REDERIVE_HOME": "/nonexistent"}
+    environment = {**os.environ, "PYTHONPATH": path, "REDERIVE_HOME": str(home)}
     environment.pop("REDERIVE_LOG_LEVEL", None)
     return subprocess.run(
         [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -79,13 +88,52 @@ def offered(tmp_path: Path) -> Path:
         "breaks": ("breaks", (), "a part is missing"),
         "misnamed": ("another", (), ""),
         "commandless": ("commandless", ("meters_nowhere",), ""),
+        "leaving": ("leaving", ("meters_leaving_commands",), ""),
+        "betfair": ("betfair", (), "this is none"),
     }
+    (tmp_path / "meters_leaving_commands.py").write_text("raise SystemExit(3)")
+    (tmp_path / "meters_raising.py").write_text("def process(value, columns):\n    return {}['kwh']\n")
+    (tmp_path / "meters_raises.py").write_text(
+        "from schemas.domain import Domain\n"
+        "MADE = Domain(name='raises', derivation_version=1, tables=(), process='meters_raising:process')\n"
+    )
     for name, (said, commands, raise_) in names.items():
         text = _MADE.format(name=said, commands=commands, raise_=raise_)
         (tmp_path / f"meters_{name}.py").write_text(text)
-    points = [f"{name} = meters_{name}:MADE" for name in names]
+    points = [f"{name} = meters_{name}:MADE" for name in (*names, "raises")]
     (folder / "entry_points.txt").write_text("\n".join(["[rederive.domains]", *points, ""]))
     return tmp_path
+
+
+@pytest.mark.services
+def test_tables_that_can_not_be_made_are_said_and_the_others_are_made(
+    offered: Path, settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_PYTHONPATH", str(offered))
+    points = offered / "meters-1.0.dist-info" / "entry_points.txt"
+    lines = ["[rederive.domains]"]
+    tables = {
+        "wrong": ("wrong_rows", "floot8"),
+        "taking": ("market_derived_metrics", "float8"),
+        "right": ("a", "float8"),
+    }
+    for name, (table, type_) in tables.items():
+        (offered / f"meters_{name}.py").write_text(
+            "from rederive import Column, Domain, Mode, Table\n"
+            f"MADE = Domain(name={name!r}, derivation_version=1, tables=(Table(name={table!r}, "
+            f"key=(Column('capture_id', 'text'),), attributes=(), values=(Column('kwh', {type_!r}),), observed='at', "
+            "policy=Mode.INSERT),))\n"
+        )
+        lines.append(f"{name} = meters_{name}:MADE")
+    points.write_text("\n".join([*lines, ""]))
+    done = run(settings, "migrate", code=1)
+    for name, why in (("wrong", 'type "floot8" does not exist'), ("taking", "is a table of betfair")):
+        assert f"the domain {name} can't be migrated\n  why: " in done.stderr
+        assert why in done.stderr
+    assert done.stderr.count("offers it: meters") == 2
+    with connect(database_url, application="tests") as connection:
+        there = connection.execute("SELECT to_regclass('a'), to_regclass('wrong_rows'), to_regclass('core_manifest')")
+        assert there.fetchone() == ("a", None, "core_manifest")
 
 
 def test_domains_that_are_broken_are_said_and_harm_no_one(offered: Path) -> None:
@@ -97,14 +145,81 @@ def test_domains_that_are_broken_are_said_and_harm_no_one(offered: Path) -> None
         "the domain breaks can't be loaded\n  why: meters_breaks:MADE: RuntimeError: a part is missing",
         "the domain misnamed can't be used\n  why: meters_misnamed:MADE is no Domain of that name",
         "the domain commandless can't be used from the command line\n  why: ModuleNotFoundError: No module",
+        "the domain leaving can't be used from the command line\n  why: SystemExit: 3",
+        "the domain betfair of the distribution meters is left out: rederive has one of that name",
     ):
         assert said in helped.stderr
-    assert helped.stderr.count(mend) == 3
+    assert helped.stderr.count(mend) == 4
     assert "Traceback" not in helped.stderr
 
     used = _python("-m", "rederive", "compute", "breaks", ahead=offered)
     assert used.returncode == 1
     assert used.stderr.endswith(f"why: meters_breaks:MADE: RuntimeError: a part is missing\n  {mend}\n")
+    used = _python("-m", "rederive", "compute", "raises", ahead=offered, home=offered / "home")
+    assert used.returncode == 1
+    said = "unexpected KeyError in meters_raising: 'kwh'\n  do:  report it to those who made the distribution meters,"
+    assert said in used.stderr
+
+
+_COLUMN = Column("capture_id", "text")
+_TABLE = Table(
+    name="made", key=(_COLUMN,), attributes=(), values=(Column("kwh", "float8"),), observed="at", policy=Mode.INSERT
+)
+_MADE_DOMAIN = Domain(
+    name="made", derivation_version=1, tables=(_TABLE,), process="made:process", sources={"table": "made:Table"}
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"name": "a b"}, "its name 'a b' can't be part of a topic's"),
+        ({"derivation_version": "1"}, "derivation_version is '1', no positive number"),
+        ({"tables": [_TABLE]}, "tables is no tuple of Tables"),
+        ({"tables": (_TABLE, _TABLE)}, "two of its tables have one name"),
+        ({"tables": ()}, "it has sources, and no tables or no process"),
+        ({"process": len}, "process is <built-in function len>, not 'module:attribute'"),
+        ({"sources": {"table": "made.Table"}}, "source table is 'made.Table', not 'module:attribute'"),
+        ({"scopes": {"some": ("kwh",)}}, "its scopes lack 'all'"),
+        ({"stages": {"file": ("mode",)}}, "its stage file writes mode, which is none of its tables"),
+        (
+            {"tables": (replace(_TABLE, policy=cast("Mode", "insert")),)},
+            "table made: its policy is 'insert', none of Mode.FILL, ",
+        ),
+        ({"tables": (replace(_TABLE, key=()),)}, "table made: its key is empty"),
+        (
+            {"tables": (replace(_TABLE, key=cast("tuple[Column, ...]", ("capture_id",))),)},
+            "table made: its key is empty, or a column of it is no",
+        ),
+        ({"tables": (replace(_TABLE, name="Made"),)}, "'Made' is no name of Postgres"),
+        ({"tables": (replace(_TABLE, values=(_COLUMN,)),)}, "table made: two of its columns have one name"),
+        ({"tables": (replace(_TABLE, groups=(("kwh", "volts"),)),)}, "a group names volts, which is none of its"),
+        ({"tables": (replace(_TABLE, key=(Column("at", "date"),)),)}, "its rows are inserted, and its key has no"),
+        (
+            {"tables": (replace(_TABLE, policy=Mode.FILL, values=(Column("kwh", "float8", (1,)),)),)},
+            "table made: a column is owned by a source beyond its 1",
+        ),
+    ],
+)
+def test_what_can_not_be_in_a_domain_is_said(change: dict[str, Any], why: str) -> None:
+    assert list(domains._faults(_MADE_DOMAIN)) == []
+    first, *_ = domains._faults(replace(_MADE_DOMAIN, **change))
+    assert why in first
+
+
+def test_shipped_domains_have_no_faults() -> None:
+    assert [why for domain in domains.shipped() for why in domains._faults(domain)] == []
+
+
+def test_a_part_that_can_not_be_loaded_is_said_with_its_distribution() -> None:
+    for part, why in (
+        ("json:nothing", "AttributeError: module 'json' has no attribute 'nothing'"),
+        ("pydantic.nowhere:Source", "ModuleNotFoundError: No module named 'pydantic.nowhere'"),
+    ):
+        with pytest.raises(Failed) as failed:
+            load(part)
+        assert str(failed.value).startswith(f"the part {part} of a domain can't be loaded\n  why: {why}")
+    assert failed.value.mend.endswith("offers it: pydantic")
 
 
 def test_every_public_name_is_there() -> None:

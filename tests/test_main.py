@@ -110,6 +110,22 @@ def test_wrong_usage_is_a_message_as_any_other(words: str, said: list[str], caps
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["replay", "betfair", "--market", "\udcff"],
+        ["captures", "show", "\udcff"],
+        ["\udcff"],
+        ["replay", "betfair", "--\udcff"],
+    ],
+)
+def test_words_that_are_no_text_are_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(words) == 2
+    said = capsys.readouterr().err
+    assert "is no text\n  why: word" in said
+    said.encode()
+
+
 def test_a_plan_is_read_from_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("{"))
     assert program.run(["apply", "-"]) == 2

@@ -4,8 +4,9 @@ import io
 
 from rich.console import Console
 
-from rederive.progress import counted, counts, shown
+from rederive.progress import counts, shown
 from schemas.capture import Progress
+from schemas.words import counted, verb
 
 HALF = Progress(
     units=4, units_done=2, units_dead=0, units_waiting=2, rows=512, updated=100, unchanged=150, skipped=6, errors=0
@@ -32,4 +33,6 @@ def test_of_a_capture_that_inserts_what_is_read_and_what_is_new_are_two_counts()
 
 def test_one_is_not_said_in_the_plural() -> None:
     assert [counted(n, "dead unit") for n in (0, 1, 2)] == ["0 dead units", "1 dead unit", "2 dead units"]
+    assert [verb(n, "is", "are") for n in (0, 1, 2)] == ["are", "is", "are"]
+    assert counted(2000, "row") == "2,000 rows"
     assert [counted(n, "file and stage") for n in (1, 2)] == ["1 file and stage", "2 files and stages"]

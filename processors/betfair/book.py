@@ -1,6 +1,5 @@
 """A market book read from a payload of any shape: levels, runners, roles, skips (betfair spec, sections 1, 4, 5.6)."""
 
-import json
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from processors.betfair.coercion import Json, to_float
 from processors.betfair.impedance import Level
 from schemas.betfair.tables import IMPEDANCE_DEPTH, ROLES
+from schemas.payload import read_json
 
 _NOTHING: Level = (0, 0)
 
@@ -47,7 +47,7 @@ def read_book(raw_payload: Json, selection_ids: Json) -> Book:
     Raises Skipped, checked in the order metadata, payload, runners, role; ValueError for what can't be read.
     """
     roles = _role_ids(selection_ids)
-    payload = json.loads(raw_payload) if isinstance(raw_payload, str) else raw_payload
+    payload = _parsed(raw_payload) if isinstance(raw_payload, str) else raw_payload
     if payload is None or payload == {}:
         raise Skipped("no_payload")
     if not isinstance(payload, dict):
@@ -61,6 +61,13 @@ def read_book(raw_payload: Json, selection_ids: Json) -> Book:
         raise Skipped("missing_role")
     runners = [_runner(identifier, entry) for identifier, entry in named]
     return Book(runners, roles, total_volume(payload, entries))
+
+
+def _parsed(text: str) -> Json:
+    try:
+        return read_json(text)
+    except ValueError as error:
+        raise ValueError(f"raw_payload is text: {error}") from None
 
 
 def total_volume(payload: dict[str, Any], entries: Sequence[Any]) -> float:

@@ -1,6 +1,5 @@
 """`rederive compute betfair`: each line validated by its model, computed, answered as one line."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -8,8 +7,9 @@ import orjson
 from pydantic import ValidationError
 
 from processors.betfair.general import derive
-from processors.computed import TOO_DEEP, Computed
+from processors.computed import Computed
 from schemas.betfair.tables import METRICS, Snapshot
+from schemas.payload import read_json, sendable, told
 
 
 def compute(lines: Iterable[bytes]) -> Iterator[Computed]:
@@ -36,32 +36,25 @@ def compute_line(line: bytes) -> bytes:
 def _problem(line: bytes) -> str | None:
     """Why the line is no snapshot, as a person would say it."""
     try:
-        Snapshot.model_validate(json.loads(line.decode()))
+        row = read_json(line)
+        if not isinstance(row, dict):
+            return "not a JSON object"
+        Snapshot.model_validate(row)
     except ValidationError as error:
         # "snapshot_id: Input should be a valid integer", one a field.
-        return _sendable("; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()))
-    except RecursionError:
-        return TOO_DEEP
+        return sendable("; ".join(told(each["loc"], each["msg"], "line") for each in error.errors()))
     except ValueError as error:
-        return _sendable(f"not JSON: {error}")
+        return str(error)
     return None
 
 
 def _readable_id(line: bytes) -> int | None:
     """The snapshot's id where the line says a usable one, whatever else is wrong with it."""
     try:
-        found = json.loads(line.decode())["snapshot_id"]
-    except (ValueError, RecursionError, KeyError, TypeError):
+        found = read_json(line)["snapshot_id"]
+    except (ValueError, KeyError, TypeError):
         return None
     return found if type(found) is int and -(2**63) <= found < 2**63 else None
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "line"
-
-
-def _sendable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _answer(snapshot_id: int | None, skip: str | None, error: str | None, metrics: dict[str, Any]) -> bytes:

@@ -1,10 +1,9 @@
 """What a snapshot's line says it is, such that Postgres takes it: one bad text must not stop a whole unit's merge."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from processors.computed import TOO_DEEP
+from schemas.payload import TOO_DEEP, aware, read_json, sendable, shown
 
 MAX_MARKET_ID = 2_000
 """Bytes of a market's id at most: it stands in an index, whose entries Postgres limits to a third of a page."""
@@ -18,20 +17,17 @@ class NotJsonError(ValueError):
 
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_NO_TIME = "not ISO 8601 text with an offset"
 
 Identity = tuple[int, int, str]
 """A derived row's snapshot_id, its snapshot_at in microseconds since 1970, and its market_id."""
 
 
 def read_line(line: bytes) -> dict[str, Any]:
-    """By the standard library's JSON, whose numbers are the ones meant: integers of any size, NaN. NotJsonError."""
+    """By the standard library's JSON, whose numbers are the ones meant: large integers, NaN. NotJsonError."""
     try:
-        row = json.loads(line.decode())
-    except RecursionError:
-        raise NotJsonError(TOO_DEEP) from None
+        row = read_json(line)
     except ValueError as error:
-        raise NotJsonError(f"not JSON: {told(error)}") from None
+        raise NotJsonError(str(error)) from None
     if not isinstance(row, dict):
         raise NotJsonError("not a JSON object")
     return row
@@ -39,18 +35,17 @@ def read_line(line: bytes) -> dict[str, Any]:
 
 def identity(row: dict[str, Any]) -> Identity:
     """ValueError when something is missing or can't be stored."""
-    snapshot_id, snapshot_at, market_id = readable_id(row), row.get("snapshot_at"), row.get("market_id")
+    if missing := [name for name in ("snapshot_id", "snapshot_at", "market_id") if name not in row]:
+        raise ValueError(f"there is no {', '.join(missing)}")
+    snapshot_id, market_id = readable_id(row), row["market_id"]
     if snapshot_id is None:
-        raise ValueError(f"snapshot_id is {row.get('snapshot_id')!r}, not a 64-bit integer")
-    # fromisoformat takes any character between date and time, one that can't be sent on too.
-    if type(snapshot_at) is not str or not snapshot_at.isascii():
-        raise ValueError(f"snapshot_at is {snapshot_at!r}, {_NO_TIME}")
+        raise ValueError(f"snapshot_id is {shown(row['snapshot_id'])}, not a 64-bit integer")
     try:
-        at = (datetime.fromisoformat(snapshot_at) - _ZERO) // _MICROSECOND
-    except TypeError:
-        raise ValueError(f"snapshot_at is {snapshot_at!r}, {_NO_TIME}") from None
+        at = (aware(row["snapshot_at"]) - _ZERO) // _MICROSECOND
+    except ValueError as error:
+        raise ValueError(f"snapshot_at {error}") from None
     if type(market_id) is not str or not market_id or not market_id.isprintable():
-        raise ValueError(f"market_id is {market_id!r}, not a printable text")
+        raise ValueError(f"market_id is {shown(market_id)}, not a printable text")
     if len(market_id) > MAX_MARKET_ID // 4 and (size := len(market_id.encode())) > MAX_MARKET_ID:
         raise ValueError(f"market_id is {market_id[:40]!r}…, of {size:,} bytes, more than {MAX_MARKET_ID:,}")
     return snapshot_id, at, market_id
@@ -71,4 +66,4 @@ def told(error: Exception) -> str:
     text = str(error) or type(error).__name__
     if not isinstance(error, ValueError):
         text = f"{type(error).__name__}: {text}"
-    return text.encode("utf-8", "backslashreplace").decode()
+    return sendable(text)

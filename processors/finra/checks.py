@@ -12,6 +12,7 @@ from processors.finra.rolling import missing_weeks
 from schemas.finra.partition import WINDOW_WEEKS
 from schemas.finra.tables import HISTORY_WINDOW, PARTIAL_COVERAGE, REJECT_ALERT, SHARE_TOLERANCE
 from schemas.finra.units import RollingFacts
+from schemas.words import counted, verb
 
 Status = Literal["PASS", "WARN", "FAIL"]
 Category = Literal["INTEGRITY", "COMPLETENESS", "BUSINESS_RULE"]
@@ -36,7 +37,7 @@ def week_mismatch(count: int, week_ending: date) -> Check:
         "week_mismatch",
         "BUSINESS_RULE",
         "WARN" if count else "PASS",
-        f"{count:,} rows say another week than {week_ending}",
+        f"{counted(count, 'row')} {verb(count, 'says', 'say')} another week than {week_ending}",
         str(count),
         "0",
     )
@@ -49,7 +50,7 @@ def record_count_balance(read: int, normalized: int, rejected: int) -> Check:
         "record_count_balance",
         "INTEGRITY",
         "PASS" if balanced else "WARN",
-        f"{read:,} rows read, {normalized:,} normalised, {rejected:,} rejected",
+        f"{counted(read, 'row')} read, {normalized:,} normalised, {rejected:,} rejected",
         str(normalized + rejected),
         str(read),
     )
@@ -62,7 +63,7 @@ def reject_rate(read: int, rejected: int) -> Check:
         "reject_rate",
         "BUSINESS_RULE",
         "WARN" if rate > REJECT_ALERT else "PASS",
-        f"{rejected:,} of {read:,} rows are rejected",
+        f"{rejected:,} of {counted(read, 'row')} {verb(rejected, 'is', 'are')} rejected",
         f"{rate:.4f}",
         f"at most {REJECT_ALERT}",
     )

@@ -27,6 +27,7 @@ from schemas.finra.units import (
 )
 from schemas.outcome import Outcome, TableRows
 from schemas.table import SHOWN, Shown, Table
+from schemas.words import counted
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -68,7 +69,10 @@ def compute(lines: Iterable[bytes]) -> Iterator[Computed]:
             continue
         yield from _written(outcome)
         for reason, count in sorted(Counter(problem.reason for problem in outcome.skips).items()):
-            yield Computed(line=number, skip=f"{unit.file_name}: {count:,} rows {reason}: {SKIPS[reason]}")
+            yield Computed(
+                line=number,
+                skip=f"{unit.file_name}: {counted(count, 'row')} {reason}: {SKIPS[reason]}",
+            )
         _keep(weeks, _Kept(batch_of(unit), _summaries(outcome), number))
     yield from _tier_splits(weeks)
     for tier, week in sorted(weeks, key=lambda key: (key[1], key[0])):

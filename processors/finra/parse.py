@@ -9,7 +9,7 @@ from datetime import date
 import polars as pl
 
 from schemas.finra.file import BLANKS, SEPARATOR, Header, read_header
-from schemas.finra.partition import parse_date, week_of_publication
+from schemas.finra.partition import no_date, parse_date, week_of_publication
 
 RAW_SCHEMA: dict[str, pl.DataType] = {
     "line_number": pl.Int64(),
@@ -196,10 +196,8 @@ def _faults(row: dict[str, object]) -> list[str]:
     if _NUL in str(row["text"]):
         faults.append("it holds a NUL character")
     if row["own_week"] is None:
-        if row["week_ending"]:
-            faults.append(f"weekEnding {_shown(row['week_ending'])} is no date")
-        else:
-            faults.append(f"lastUpdateDate {_shown(row['last_update'])} is no date")
+        name = "weekEnding" if row["week_ending"] else "lastUpdateDate"
+        faults.append(_date_fault(name, str(row["week_ending"] or row["last_update"])))
     for name, column, read in (
         ("totalWeeklyShareQuantity", "total_shares", "shares"),
         ("totalWeeklyTradeCount", "total_trades", "trades"),
@@ -209,6 +207,12 @@ def _faults(row: dict[str, object]) -> list[str]:
             whole = re.fullmatch(_COUNT, text)
             faults.append(f"{name} {_shown(text)} " + ("doesn't fit into 64 bits" if whole else "is no whole number"))
     return faults
+
+
+def _date_fault(name: str, text: str) -> str:
+    if not text.strip(BLANKS):
+        return "lastUpdateDate (or weekEnding) is empty"
+    return f"{name} {_shown(text)} {'has no week before it' if parse_date(text) else no_date(text)}"
 
 
 def _shown(value: object) -> str:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from processors.racing.rules import JunkError, integer, shown
+from processors.racing.rules import JunkError, integer
+from schemas.payload import shown
 
 Parse = Callable[[str | None], Any]
 
@@ -104,9 +105,11 @@ def _text(value: object, digits: bool) -> str | None:
             raise JunkError(f"is {shown(value)}, with characters that can't be stored")
         text = value.strip()
         return _null_or_text(text, text)
-    # No bound holds for NaN.
-    if digits and type(value) in (int, float) and abs(value) < 2**64:  # type: ignore[arg-type]
-        return str(value)
+    if digits and (type(value) is int or type(value) is float):
+        # No bound holds for NaN.
+        if abs(value) < 2**64:
+            return str(value)
+        raise JunkError(f"is {shown(value)}, out of range")
     raise JunkError(f"is {shown(value)}, not a text")
 
 

@@ -1,20 +1,18 @@
 """Racing: a unit of API answers in, rows of thirteen tables out (racing spec, sections 2, 4, 5 and 6)."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC
 
 import orjson
 
-from processors.computed import TOO_DEEP
 from processors.racing import card as racing_card
 from processors.racing import reference as racing_reference
 from processors.racing import result as racing_result
 from processors.racing.races import Gathered, Line
 from processors.racing.rows import Block, Rows
-from processors.racing.rules import JunkError, day, shown
+from processors.racing.rules import JunkError, day
 from schemas.outcome import Outcome, TableRows
+from schemas.payload import aware, read_json, shown
 from schemas.racing.tables import CARD, KINDS, RACING, REFERENCE, RESULT
 
 _ADDERS: dict[str, tuple[int, dict[str, tuple[str, ...]], Callable[[Gathered, Line], None]]] = {
@@ -81,29 +79,19 @@ def _line(text: bytes) -> Line:
     try:
         given = orjson.loads(text)
     except orjson.JSONDecodeError:
-        given, careful = _loads(text), True
+        # A lone surrogate or a number out of range is a field's problem.
+        given, careful = read_json(text), True
     if not isinstance(given, dict):
         raise ValueError("not a JSON object")
-    if (kind := given.get("kind")) not in KINDS:
+    if "kind" not in given:
+        raise ValueError(f"there is no kind: one of {', '.join(KINDS)}")
+    if (kind := given["kind"]) not in KINDS:
         raise ValueError(f"kind is {shown(kind)}, not one of {', '.join(KINDS)}")
     if "payload" not in given:
         raise ValueError("no payload; null says that there is no data")
-    return Line(kind, _date(given.get("date")), _observed(given.get("observed")), given["payload"], careful)
-
-
-def _loads(text: bytes) -> Any:  # noqa: ANN401
-    """By the standard library's JSON: a lone surrogate or a number out of range is a field's problem."""
-    try:
-        return json.loads(text.decode(), parse_int=_integer)
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}".encode("utf-8", "backslashreplace").decode()) from None
-
-
-def _integer(digits: str) -> int | float:
-    # int() refuses more than 4,300 digits.
-    return int(digits) if len(digits) < 1000 else float("inf")
+    if "observed" not in given:
+        raise ValueError("there is no observed: when the answer was fetched")
+    return Line(kind, _date(given.get("date")), _observed(given["observed"]), given["payload"], careful)
 
 
 def _date(value: object) -> str | None:
@@ -116,12 +104,9 @@ def _date(value: object) -> str | None:
 def _observed(value: object) -> str:
     """As ISO 8601 in UTC: such texts sort as the times do."""
     try:
-        found = datetime.fromisoformat(value if isinstance(value, str) else _not_text(value))
-        if found.utcoffset() is not None:
-            return found.astimezone(UTC).isoformat()
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError(f"observed is {shown(value)}, not ISO 8601 with an offset") from None
+        return aware(value).astimezone(UTC).isoformat()
+    except ValueError as error:
+        raise ValueError(f"observed {error}") from None
 
 
 def _not_text(value: object) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 from processors.racing.masters import Masters
 from processors.racing.rows import Rows
-from processors.racing.rules import shown
 from schemas.outcome import Outcome, RowProblem
+from schemas.payload import shown
 from schemas.racing.tables import SKIPS
+from schemas.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Gathered:
             return
         found = line.payload.get(name) if isinstance(line.payload, dict) else None
         if not isinstance(found, list):
-            raise ValueError(f"the payload is no answer of {line.kind}: an object with a list {name}")
+            raise ValueError(f"the payload is no answer of {line.kind}: that is an object with a list {name}")
         for race in found:
             if type(race) is dict:
                 yield race
@@ -71,7 +72,7 @@ class Gathered:
         if problem := _problem_of("race_id", problems):
             runners = race.get("runners")
             count = len(runners) if type(runners) is list else 0
-            self.error((None,), f"{problem}: the race and its {count} runners are left out")
+            self.error((None,), f"{problem}: the race and its {counted(count, 'runner')} are left out")
         else:
             self._skip((None,), "race_without_id")
 

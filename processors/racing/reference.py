@@ -4,7 +4,8 @@ from typing import Any
 
 from processors.racing.fields import Field, Reader, boolean, same
 from processors.racing.races import Gathered, Line
-from processors.racing.rules import day, identifier, name_region, shown
+from processors.racing.rules import day, identifier, name_region
+from schemas.payload import shown
 from schemas.racing.tables import OBSERVED, REGIONS
 
 _COURSE = Reader(Field("id", "id", identifier), Field("name", "course"), *same("region_code", "region"))
@@ -89,7 +90,7 @@ def add_horse(gathered: Gathered, line: Line) -> None:
     if given is None:
         return
     if not isinstance(given, dict):
-        raise ValueError("the payload is no answer of horse: an object")
+        raise ValueError("the payload is no answer of horse: that is an object")
     problems: list[str] = []
     values = _HORSE.read(given, line.careful, problems)
     horse_id, name, breeder, region = _HORSE_NEEDS(values)

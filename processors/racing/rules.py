@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
 
+from schemas.payload import OUTSIDE_YEARS, aware, lies_outside, shown
 from schemas.racing.tables import MAX_ID
 
 INT4 = 2**31
@@ -32,17 +33,6 @@ _KEPT = 8_192
 
 class JunkError(ValueError):
     """A value that its column can't hold, in words."""
-
-
-def shown(value: object) -> str:
-    """A value for a message: short, one line, sendable whatever it holds."""
-    if isinstance(value, str):
-        return ascii(value if len(value) <= 40 else f"{value[:40]}…")
-    if value is None or isinstance(value, bool | float):
-        return str(value)
-    if isinstance(value, int):
-        return str(value) if abs(value) < 2**64 else "a huge integer"
-    return "a list" if isinstance(value, list) else "an object"
 
 
 def _at_most(text: str | None, limit: int) -> str | None:
@@ -169,7 +159,7 @@ def day(text: str | None) -> str | None:
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise JunkError(f"is {shown(text)}, not a date")
+    raise JunkError(f"is {shown(text)}, {OUTSIDE_YEARS if lies_outside(text) else 'not a date'}")
 
 
 @lru_cache(_KEPT)
@@ -186,12 +176,9 @@ def clock(text: str | None) -> str | None:
 
 def _moment(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.utcoffset() is None:
-        raise JunkError(f"is {shown(text)}, not ISO 8601 with an offset")
-    return found
+        return aware(text)
+    except ValueError as error:
+        raise JunkError(str(error)) from None
 
 
 @lru_cache(_KEPT)

@@ -15,6 +15,7 @@ from schemas.errors import Failed
 from schemas.plan import Locator, Plan, PlannedUnit
 from schemas.unit import TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit
 from schemas.wire import oversize
+from schemas.words import counted, verb
 
 KIND = "betfair.snapshots"
 PAGE_ROWS = 20_000
@@ -108,7 +109,8 @@ class SnapshotTable(Source[Snapshots]):
         assert row is not None
         stored, first, last, inside = row
         if inside:
-            return f"nothing to do: all {inside:,} snapshots of the range have a value in every column in scope"
+            lacking = f"{verb(inside, 'has', 'have')} a value in every column in scope"
+            return f"nothing to do: all {counted(inside, 'snapshot')} of the range {lacking}"
         if not stored:
             return "nothing to do: market_book_snapshots is empty"
         return f"nothing to do: no snapshot in the range; the {stored:,} stored are of {_utc(first)} to {_utc(last)}"
@@ -172,9 +174,9 @@ class SnapshotTable(Source[Snapshots]):
             gone += row[0]
             filled += 0 if plan.request["all_rows"] else row[1]
         if gone:
-            return f"{gone:,} of its {plan.found:,} snapshots are gone"
+            return f"{gone:,} of its {counted(plan.found, 'snapshot')} {verb(gone, 'is', 'are')} gone"
         if filled:
-            return f"{filled:,} of its {plan.found:,} rows have been filled since"
+            return f"{filled:,} of its {counted(plan.found, 'row')} {verb(filled, 'has', 'have')} been filled since"
         return None
 
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Snapshots]) -> Unit | Refusal | Split:

@@ -2,16 +2,18 @@
 
 import gzip
 import hashlib
+import os
+import stat
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from producers.finra.locators import FileWork, FinraLocator, StageWork, Unusable
-from producers.finra.picks import Minter, Partition, Wanted, within_calendar
+from producers.finra.picks import Minter, Partition, Wanted
 from producers.finra.picks import planned as unit_of
 from schemas.errors import Failed, UsageError
 from schemas.finra.file import decode_file, first_update, read_header
@@ -72,10 +74,11 @@ def look(source: Path, tiers: Collection[str], file_date: date | None, first: da
     """The files of `source`, a folder or one file, whose week is from `first` to `last`.
 
     `tiers` are those wanted, none for all. A single one of them is the tier of files whose names say none, and of
-    `source` itself when that is a file. UsageError or Failed when there is nothing to read.
+    `source` itself when that is a file. What has the name of a weekly file and is none, such as a dangling link, is
+    refused. UsageError or Failed when there is nothing to read.
     """
     found = Folder()
-    single = source.is_file()
+    single = not source.is_dir()
     for path in _entries(source):
         if not path.name.lower().endswith(_ENDINGS) and not single:
             found.unknown.append(path.name)
@@ -97,7 +100,7 @@ def _placed(path: Path, tiers: Collection[str], file_date: date | None, *, alone
     """The file with its partition; ValueError when nothing says it. One that is `alone` is of the only tier wanted."""
     hint = None if alone and len(tiers) == 1 else tier_of_name(path.name)
     tier = hint or tier_of_file(next(iter(tiers)) if len(tiers) == 1 else None, path.name)
-    week = within_calendar(week_of_file(None, file_date, path.name, _first_update(path)))
+    week = week_of_file(None, file_date, path.name, _first_update(path))
     if not path.name.isprintable() or len(path.name) > _MAX_NAME:
         raise ValueError("its name is too long, or not printable")
     return WeeklyFile(path, week, tier)
@@ -119,15 +122,44 @@ def look_again(
 
 def _entries(source: Path) -> Iterator[Path]:
     try:
-        if source.is_file():
-            return iter([source])
-        entries = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    except OSError as error:
-        raise UsageError(f"--source {source} can't be read", why=error.strerror or str(error)) from None
+        if not source.is_dir():
+            with _opened(source):
+                return iter([source])
+        entries = sorted(path for path in source.iterdir() if not path.name.startswith(".") and _is_meant(path))
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise UsageError(f"--source {source} can't be read", why=why) from None
     if not any(path.name.lower().endswith(_ENDINGS) for path in entries):
         why = f"weekly files end with {', '.join(_ENDINGS)}"
         raise Failed(f"{source} holds no weekly file", why=why, mend="name their folder: --source FOLDER")
     return iter(entries)
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether it is a file, or has the name of one that is wanted."""
+    return path.is_file() or path.name.lower().endswith(_ENDINGS)
+
+
+_OTHERS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file, opened for reading; ValueError for what is no file, OSError when it can't be opened."""
+    # Asked before it is opened: a socket can't be, a device may do something.
+    kind = stat.S_IFMT(path.stat().st_mode)
+    # A pipe without a writer would be waited for, should it have come meanwhile.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if kind == stat.S_IFREG else None
+    if descriptor is not None and stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    if descriptor is not None:
+        os.close(descriptor)
+    raise ValueError(f"it is {_OTHERS.get(kind, 'something else')}, not a file")
 
 
 def _first_update(path: Path) -> Callable[[], date | None]:
@@ -137,10 +169,14 @@ def _first_update(path: Path) -> Callable[[], date | None]:
 def read_bytes(path: Path) -> bytes:
     """A file's bytes, unpacked when its name ends with .gz; ValueError when it can't be read or is too large."""
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-            data = file.read(MAX_RECORD_BYTES + 1)
+        with _opened(path) as file:
+            packed = path.name.lower().endswith(".gz")
+            data = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_RECORD_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"it can't be unpacked: {error}") from None
+    except FileNotFoundError as error:
+        why = "it is a link to what isn't there" if path.is_symlink() else f"it can't be read: {error.strerror}"
+        raise ValueError(why) from None
     except OSError as error:
         raise ValueError(f"it can't be read: {error.strerror or error}") from None
     if len(data) > MAX_RECORD_BYTES:

@@ -10,7 +10,7 @@ from psycopg import Connection
 from producers.finra import notes as told
 from producers.finra.folder import file_unit
 from producers.finra.locators import LoggedFile, StageWork, Unusable
-from producers.finra.picks import Captured, Minter, Wanted, planned, within_calendar
+from producers.finra.picks import Captured, Minter, Wanted, planned
 from producers.finra.sources import FinraStored
 from producers.log import LogSource, Place
 from producers.source import Page, Refusal, Request, Services
@@ -69,7 +69,6 @@ class FinraLog(LogSource):
         try:
             file = _file(message.value() or b"")
             batch = file.batch(lambda: first_update(file.content))
-            within_calendar(batch.week_ending)
         except ValueError as error:
             return _Kept(unit, order, None, problem=str(error))
         return _Kept(unit, order, batch, content_hash(file.content), _rows(file.content), file.reject_zero_volume)

@@ -15,6 +15,7 @@ from producers.source import Request
 from schemas.errors import Failed
 from schemas.finra.partition import fridays
 from schemas.plan import Plan
+from schemas.words import counted, verb
 from store import lineage
 
 _LISTED = 12
@@ -34,11 +35,7 @@ def missing_weeks(
         lacking.setdefault(tuple(week for week in asked if (week, tier) not in found), []).append(tier)
     for missing, of in lacking.items():
         if missing:
-            yield f"{', '.join(of)}: {_count(missing, 'week')} missing, passed over: {_ranges(missing)}"
-
-
-def _count(things: Collection[object], noun: str) -> str:
-    return f"{len(things):,} {noun}" if len(things) == 1 else f"{len(things):,} {noun}s"
+            yield f"{', '.join(of)}: {counted(len(missing), 'week')} missing, passed over: {_ranges(missing)}"
 
 
 def _ranges(weeks: Sequence[date]) -> str:
@@ -60,13 +57,13 @@ def files(found: folder.Folder, same: Sequence[str]) -> Iterator[str]:
     """What becomes of files that give no unit of work."""
     yield from (f"can't be used: {path.name}: {reason}" for path, reason in found.refused)
     if same:
-        what = f"{_count(same, 'file')} with the content of the latest capture"
+        what = f"{counted(len(same), 'file')} with the content of the latest capture"
         yield f"passed over: {what} (--force takes them): {_some(same)}"
     if found.unknown:
-        what = f"{_count(found.unknown, 'file')} of another kind than .csv and .psv, plain or .gz"
+        what = f"{counted(len(found.unknown), 'file')} of another kind than .csv and .psv, plain or .gz"
         yield f"passed over: {what}: {_some(found.unknown)}"
     if found.outside:
-        yield f"passed over: {_count(found.outside, 'file')} of other weeks or tiers"
+        yield f"passed over: {counted(len(found.outside), 'file')} of other weeks or tiers"
 
 
 def left_out(pairs: Iterable[tuple[folder.Checked, folder.Checked]]) -> Iterator[str]:
@@ -81,13 +78,13 @@ def lacking(partitions: Sequence[Partition]) -> Iterator[str]:
     """Partitions that can't be computed: the stage before is missing."""
     if partitions:
         named = _some([f"{week}/{tier}" for week, tier in partitions])
-        yield f"{_count(partitions, 'partition')} without normalised rows, normalize_week makes them: {named}"
+        yield f"{counted(len(partitions), 'partition')} without normalised rows, normalize_week makes them: {named}"
 
 
 def passed(stages: Collection[object]) -> Iterator[str]:
     """What needs no work."""
     if stages:
-        what = f"{_count(stages, 'stage')} with output of the same input and version"
+        what = f"{counted(len(stages), 'stage')} with output of the same input and version"
         yield f"passed over: {what} (--force computes them again)"
 
 
@@ -125,9 +122,10 @@ def stale(connection: Connection, plan: Plan[Any]) -> str | None:
     newer = History.load(connection, min(weeks), max(weeks)).since(planned_at)
     if again := sorted(newer & partitions):
         week, tier = again[0]
-        return f"{len(again):,} partitions have been captured since, first {week}/{tier}"
+        since = f"{verb(len(again), 'has', 'have')} been captured since"
+        return f"{counted(len(again), 'partition')} {since}, first {week}/{tier}"
     gone = lineage.taken_back(connection, {capture for unit in planned for capture in unit.reads})
-    return f"{gone:,} of the captures it reads have been rolled back" if gone else None
+    return f"{gone:,} of the captures it reads {verb(gone, 'has', 'have')} been rolled back" if gone else None
 
 
 def _changed(work: FileWork) -> str | None:

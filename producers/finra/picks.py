@@ -28,13 +28,6 @@ Partition = tuple[date, str]
 """A week and a tier."""
 
 
-def within_calendar(week: date) -> date:
-    """The week itself; ValueError for one at an end of the calendar, around which no window fits."""
-    if week.year in (date.min.year, date.max.year):
-        raise ValueError(f"its week {week} is at the calendar's end")
-    return week
-
-
 @dataclass(frozen=True, slots=True)
 class Captured:
     """A capture of a partition."""

@@ -21,6 +21,7 @@ from schemas.lane import LaneName
 from schemas.plan import Plan, PlannedUnit
 from schemas.racing.tables import Kind
 from schemas.unit import Delivered, Unit
+from schemas.words import counted, verb
 from store import units
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class RacingDays(Source[Ask | Place]):
             return ("nothing to do: every day of the range is kept",) if request.only_missing else ("nothing to do",)
         seconds = self._to_fetch * CALL_SECONDS
         time = timedelta(seconds=round(seconds))
-        ask = f"{self._to_fetch:,} answers to ask for (about {time} at 2 requests a second)"
+        ask = f"{counted(self._to_fetch, 'answer')} to ask for (about {time} at 2 requests a second)"
         notes = [f"{ask}, {self._to_read:,} kept records to read again"]
         if "horse" in request.kinds:
             notes.append("then a request per horse whose detail isn't kept, half a second each")
@@ -104,7 +105,7 @@ class RacingDays(Source[Ask | Place]):
     def stale(self, plan: Plan[Ask | Place]) -> str | None:
         """Kept records that are gone, or days that have been fetched since."""
         if gone := self._log.gone(plan):
-            return f"{gone:,} of its {plan.found:,} records are no longer in the log"
+            return f"{gone:,} of its {counted(plan.found, 'record')} {verb(gone, 'is', 'are')} no longer in the log"
         if plan.request["refetch"]:
             return None
         self._index.index()
@@ -113,7 +114,11 @@ class RacingDays(Source[Ask | Place]):
             if ask.date is not None:
                 (found,) = self._index.days(ask.date, ask.date, [ask.fetch], ask.regions)
                 done += found.settled
-        return f"{done:,} of its {plan.found:,} answers have been kept since" if done else None
+        return (
+            f"{done:,} of its {counted(plan.found, 'answer')} {verb(done, 'has', 'have')} been kept since"
+            if done
+            else None
+        )
 
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Ask | Place]) -> Unit | Refusal | None:
         """A kept record, or the API's answer: fetched ahead while the one before is on its way."""

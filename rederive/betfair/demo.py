@@ -17,6 +17,7 @@ from samples.betfair import sample
 from samples.betfair.load import derive_bare_rows, load
 from schemas.betfair.tables import METRICS
 from schemas.errors import Failed
+from schemas.words import counted
 from store.rows import value
 
 
@@ -68,7 +69,9 @@ def _plan(show: Show, path: Path) -> None:
         os.close(kept)
     plan = orjson.loads(path.read_bytes())
     stdout.print(f"[dim]$ rederive plan betfair > {escape(shlex.quote(str(path)))}[/]")
-    stdout.print(f"{plan['found']} rows in {len(plan['units'])} units, digest {plan['digest'][:12]}…")
+    stdout.print(
+        f"{counted(plan['found'], 'row')} in {counted(len(plan['units']), 'unit')}, digest {plan['digest'][:12]}…"
+    )
 
 
 def _check(show: Show) -> None:

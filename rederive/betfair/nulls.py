@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 from psycopg import sql
@@ -91,7 +91,8 @@ def null_audit(
     """
     if now is None:
         now = _now(connection)
-    since = now - RECENT
+    beginning = datetime.min.replace(tzinfo=UTC)
+    since = now - RECENT if now - beginning > RECENT else beginning
     rows, recent_rows, rows_with_null, counts = _counts(connection, columns, since, now)
     return NullAudit(
         taken_at=now,

@@ -126,6 +126,7 @@ def cancel(capture: CaptureId, /, *, json: Json = False) -> None:
     from rederive import captures as ledger
     from rederive.cli.output import print_json, stdout
     from rederive.database import opened
+    from schemas.words import counted, verb
 
     with opened("cancelling") as connection:
         capture = ledger.named(connection, capture)
@@ -133,7 +134,7 @@ def cancel(capture: CaptureId, /, *, json: Json = False) -> None:
     if json:
         print_json({"capture_id": capture, "state": "cancelled", "units_given_up": given_up})
     else:
-        stdout.print(f"{capture} is cancelled, {given_up} units are given up")
+        stdout.print(f"{capture} is cancelled, {counted(given_up, 'unit')} {verb(given_up, 'is', 'are')} given up")
 
 
 @captures.command
@@ -147,7 +148,8 @@ def rollback(
 ) -> int:
     """Take back what a capture wrote: every row it touched becomes what it would be without it.
 
-    What other captures and writers outside have said since stays. Stopped midway, the same words go on.
+    What was derived from its rows goes with them. What other captures and writers outside have said since stays.
+    Stopped midway, the same words go on.
     """
     import psycopg
 
@@ -183,7 +185,7 @@ def rollback(
             with ledger.rolling_back(connection, capture) as nothing:
                 for table, taken in ledger.rollback(connection, capture):
                     done[table] = done.get(table, Taken()) + taken
-                    stderr.print(f"{table}: {done[table].keys} keys folded")
+                    stderr.print(f"{table}: {done[table].keys} done")
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"go on with: {ledger.rollback_again(capture)}") from None
         except psycopg.Error:

@@ -31,6 +31,12 @@ def compute(domain: DomainName) -> int:
     per table and key: {"table", "key": {…}, "row": {…}} with all columns, in the order of tables and keys. Which answer
     a column is taken from doesn't depend on the order of the lines. Skips go to stderr too.
 
+    finra: an input line is one weekly file,
+
+    {"file_name": "week_2025-12-26_otc.csv", "captured_at": "2025-12-29T14:30:00+00:00", "content": its text}
+
+    and its rows are put out as racing's are, then what needs several files: tier splits, rolling figures, snapshots.
+
     Exit: 0 done, 1 when any line had an error; skips are none.
 
     Parameters

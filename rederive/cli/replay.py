@@ -123,7 +123,9 @@ def apply(
     made = read_plan(text, name)
     replayer = Replayer.of(Settings())
     replayer.check(made)
-    if dry_run and (code := shown(made, json=json)) is not None:
-        return code
+    if dry_run:
+        replayer.check_fits(made)
+        if (code := shown(made, json=json)) is not None:
+            return code
     capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=crew.workers)
     return run(replayer, capture, batch_size, crew, json=json, head=head)

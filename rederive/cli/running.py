@@ -1,7 +1,7 @@
 """How a command asks for a replay and runs it: the options they share, the range, what is said before and after."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
@@ -22,7 +22,11 @@ ANY_NUMBER = validators.Number(gte=0, lte=_MOST)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="End with one JSON object on stdout.")]
 DryRun = Annotated[
-    bool, Parameter(negative="", help="Compute and count as ever, with a SELECT in place of the merge; writes no row.")
+    bool,
+    Parameter(
+        negative="",
+        help="Write no row: compute and count, with a SELECT for the merge; some domains print the plan instead.",
+    ),
 ]
 From = Annotated[str | None, Parameter(name="--from", help="First UTC day (2026-02-06), or a time.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last UTC day, included; a time is not. Default: today.")]
@@ -68,24 +72,27 @@ Reason = Annotated[str, Parameter(help="Why, for the record.")]
 
 def moment(text: str | None, option: str, *, end: bool) -> datetime | None:
     """A day or a time in UTC; of an end day, the start of the next. UsageError when it is neither."""
+    from producers.source import end_of
     from schemas.errors import UsageError
 
     if text is None:
         return None
+    mend = "write a UTC day such as 2026-02-06, or 2026-02-06T12:00:00+00:00"
     try:
         if day := _day(text):
-            return day + timedelta(days=1) if end else day
+            return end_of(day) if end else datetime.combine(day, datetime.min.time(), UTC)
         found = datetime.fromisoformat(text)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{option} {text!r} is no date", mend="write a UTC day such as 2026-02-06, or 2026-02-06T12:00:00+00:00"
-        ) from None
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is no date", mend=mend) from None
+    except OverflowError:
+        why = "in UTC it is outside the years 1 to 9999"
+        raise UsageError(f"{option} {text!r} is out of range", why=why, mend=mend) from None
 
 
-def _day(text: str) -> datetime | None:
+def _day(text: str) -> date | None:
     try:
-        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        return date.fromisoformat(text)
     except ValueError:
         return None
 
@@ -120,13 +127,13 @@ def say_plan(made: "PlanHead") -> None:
     import logging
 
     from rederive import domains
-    from rederive.progress import counted
     from schemas.domain import API, LOG
+    from schemas.words import counted, noun
 
     log = logging.getLogger("rederive.replayer")
     counts = {LOG: ("record", "to replay"), **domains.find(made.domain).counts}
     one, to = counts.get(made.source, ("record", f"of {made.source}"))
-    log.info("Found %s %s", counted(made.found, one), to)
+    log.info("Found %d %s %s", made.found, noun(made.found, one), to)
     log.info(
         "%s %s: %s, %s, derivation version %d, %s",
         made.domain,
@@ -153,6 +160,7 @@ def shown(made: "Plan[Any]", *, json: bool) -> int | None:
     from rederive.cli.output import print_json, stdout
     from schemas.domain import load
     from schemas.lane import LaneName
+    from schemas.words import counted
 
     if part := domains.find(made.domain).show_plan:
         return int(load(part)(made, json=json))
@@ -163,7 +171,8 @@ def shown(made: "Plan[Any]", *, json: bool) -> int | None:
         print_json(made.model_dump(mode="json"))
     else:
         say_plan(made)
-        stdout.print(f"{len(made.units)} units, {len(arriving)} of them for the log, would be sent (dry run)")
+        units = counted(len(made.units), "unit")
+        stdout.print(f"{units}, {len(arriving):,} of them for the log, would be sent (dry run)")
     return 0
 
 

@@ -19,6 +19,17 @@ _WANTED: dict[type, str] = {
 }
 
 
+def check_text(arguments: list[str]) -> None:
+    """UsageError for words that are no text: neither a database nor JSON can hold them."""
+    for number, word in enumerate(arguments, start=1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            why = f"word {number} has bytes that are no UTF-8"
+            mend = "write it in UTF-8; rename a file whose name is no text"
+            raise UsageError(f"{word!r} is no text", why=why, mend=mend) from None
+
+
 def usage_error(error: cyclopts.CycloptsError) -> UsageError:
     """The message for words that the command line can't take."""
     error.verbose = False

@@ -64,7 +64,11 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
     # faust names the loggers of its services after the module that defines them: ours among them.
     _quiet("faust", "aiokafka", "mode", "processors.runtime")
     stop.begin()
-    return run_agent(config, load(domains.find(domain).process), stop)
+    try:
+        process = load(domains.find(domain).process)
+    except RederiveError as error:
+        return _needs_a_person(error)
+    return run_agent(config, process, stop)
 
 
 @worker.command
@@ -92,7 +96,7 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
     from rederive.endpoints import resolve
     from rederive.logs import libraries_too
     from rederive.settings import Settings
-    from rederive.workers import BEGIN_AGAIN, NEEDS_A_PERSON
+    from rederive.workers import BEGIN_AGAIN
     from schemas.lane import Lane, LaneName
     from sinks.consumer import ConsumerLostError, Sink, SinkConfig
 
@@ -125,10 +129,17 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
         log.critical("the sink can't go on and is to be started again: %s", error)
         return BEGIN_AGAIN
     except RederiveError as error:
-        log.critical("%s", error)
-        sys.stdout.write(str(error))
-        return NEEDS_A_PERSON
+        return _needs_a_person(error)
     return 0
+
+
+def _needs_a_person(error: RederiveError) -> int:
+    """The exit code that ends the run, which takes the message from stdout."""
+    from rederive.workers import NEEDS_A_PERSON
+
+    log.critical("%s", error)
+    sys.stdout.write(str(error))
+    return NEEDS_A_PERSON
 
 
 def _grown_up(member: str, kafka: dict[str, str], topic: str) -> str:

@@ -227,6 +227,7 @@ def show_plan(made: "Plan[Any]", *, json: bool) -> int:
 
     from producers.finra.estimate import estimate
     from rederive.cli.output import print_json, print_table, stdout
+    from schemas.words import counted
 
     found = estimate(made)
     code = int(found.refused > 0)
@@ -242,10 +243,10 @@ def show_plan(made: "Plan[Any]", *, json: bool) -> int:
         "tiers": ", ".join(found.tiers) or "none",
         "versions": ", ".join(f"{calc} {version}" for calc, version in found.versions.items()),
         "new captures": f"{found.captures:,} of partitions, in one run",
-        "rows × calcs × versions": f"{found.results:,} ({found.rows:,} rows)",
+        "rows × calcs × versions": f"{found.results:,} ({counted(found.rows, 'row')})",
         "then become due": f"up to {found.follow_ups:,} tier splits, rolling figures and snapshots",
         "time": f"about {found.seconds:,} s",
-        "can't be used": f"{found.refused:,} files",
+        "can't be used": counted(found.refused, "file"),
     }
     for name, value in said.items():
         stdout.print(f"{name:26}{value}", markup=False)

@@ -17,6 +17,7 @@ ROWS_CHANGE = 0.20
 """By how much the rows of a capture may differ from those of the one before."""
 
 _PUBLISHED_AFTER = timedelta(days=3)
+_MICROSECOND = timedelta(microseconds=1)
 # The weekly_* tables have as many rows as one of these: their unit writes both in one transaction.
 _COUNTED = (
     tables.RAW,
@@ -67,15 +68,15 @@ def missing_weeks(store: Store) -> Iterator[Found]:
 def _range(run: Run) -> list[date]:
     """The Fridays that the run was asked for, of those published by then; an open end is where its units end."""
     said = {name: run.request.get(name) for name in ("start", "end")}
-    first = _day(said["start"]) if said["start"] else min(run.weeks, default=None)
-    last = _day(said["end"]) - timedelta(days=1) if said["end"] else max(run.weeks, default=None)
+    first = _moment(said["start"]).date() if said["start"] else min(run.weeks, default=None)
+    last = (_moment(said["end"]) - _MICROSECOND).date() if said["end"] else max(run.weeks, default=None)
     if first is None or last is None:
         return []
-    return [week for week in fridays(first, last) if week + _PUBLISHED_AFTER <= run.asked_on]
+    return fridays(first, min(last, run.asked_on - _PUBLISHED_AFTER))
 
 
-def _day(text: str) -> date:
-    return datetime.fromisoformat(text).date()
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def row_counts(store: Store) -> Iterator[Found]:

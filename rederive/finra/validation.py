@@ -14,6 +14,7 @@ from rederive.finra.written import Run, find_run, stored_units
 from schemas.finra import tables
 from schemas.finra.tables import CORE_DOMAIN, SHARE_TOLERANCE
 from schemas.finra.versions import PREFIX, Stage
+from schemas.words import counted, verb
 
 VOLUME_SWING = 0.50
 """By how much a tier's volume may change from one week to the next."""
@@ -105,9 +106,10 @@ def _same_twice(store: Store) -> Iterator[Found]:
     for capture in store.run.partitions:
         by_table = {name.removeprefix(PREFIX): same for name, same in compared.get(capture, {}).items()}
         differ = sorted(name for name, same in by_table.items() if not same)
-        message = f"{len(by_table)} tables are the same as in {', '.join(sorted(earlier[capture]))}"
+        before = ", ".join(sorted(earlier[capture]))
+        message = f"{counted(len(by_table), 'table')} {verb(len(by_table), 'is', 'are')} the same as in {before}"
         if differ:
-            message = f"{', '.join(differ)} differ from {', '.join(sorted(earlier[capture]))}, of the same input"
+            message = f"{', '.join(differ)} {verb(len(differ), 'differs', 'differ')} from {before}, of the same input"
         yield store.found(
             capture,
             Check(

@@ -23,6 +23,7 @@ gaps = cyclopts.App(name="gaps", help="Days that should be kept and aren't.")
 app.command(gaps)
 
 FIRST_DAY = "2015-01-01"
+_CARDS_AHEAD = timedelta(days=7)
 
 From = Annotated[str | None, Parameter(name="--from", help="First race day, such as 2015-01-01.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last race day, included. Default: today (UTC).")]
@@ -51,6 +52,12 @@ def _days(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
     start, end = span(from_, to)
     assert start is not None
     assert end is not None
+    if from_ < FIRST_DAY:
+        raise UsageError(f"--from {from_} is before the first race day", mend="results reach back to 2015-01-01")
+    ahead = today() + _CARDS_AHEAD
+    if to is not None and to > ahead.isoformat():
+        why = f"race cards reach one week ahead, to {ahead}"
+        raise UsageError(f"--to {to} is too far in the future", why=why, mend="leave --to out: the range ends today")
     return start, end
 
 
@@ -167,7 +174,7 @@ def plan_racing(*, asked: Asked | None = None) -> None:
 def gaps_racing(
     *,
     from_: From = None,
-    to: To = None,
+    to: Annotated[str | None, Parameter(name="--to", help="Last race day, included. Default: yesterday (UTC).")] = None,
     regions: Regions = ("gb", "ire"),
     no_racecards: NoRacecards = False,
     no_results: NoResults = False,
@@ -184,6 +191,7 @@ def gaps_racing(
     """
     from rederive.cli.output import print_json, print_table
     from rederive.racing.days import gaps as find
+    from schemas.words import counted
 
     kinds = _day_kinds(no_racecards=no_racecards, no_results=no_results)
     days = _days(FIRST_DAY if from_ is None else from_, to or (today() - timedelta(days=1)).isoformat())
@@ -197,7 +205,7 @@ def gaps_racing(
         return 0
     total = sum(one.days for one in found)
     print_table(
-        f"Gaps: {total:,} answers" if found else "No gaps",
+        f"Gaps: {counted(total, 'answer')}" if found else "No gaps",
         ["first", "last", "kind", "days", "why"],
         [(one.first, one.last, one.kind, one.days, one.why) for one in found],
         left=(0, 1, 2, 4),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from schemas.domain import Domain
+from schemas.payload import aware
 from schemas.table import Column, Mode, Table
 
 ROLES = ("home", "away", "draw")
@@ -116,19 +117,13 @@ class SelectionIds(BaseModel):
     draw: StrictInt | None = None
 
 
-def _only_text(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("must be ISO 8601 text with an offset")
-    return value
-
-
 class Snapshot(BaseModel):
     """One snapshot as `rederive compute betfair` reads it; `raw_payload` is kept as it came."""
 
     model_config = ConfigDict(frozen=True)
 
     snapshot_id: Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
-    snapshot_at: Annotated[AwareDatetime, BeforeValidator(_only_text)]
+    snapshot_at: Annotated[AwareDatetime, BeforeValidator(aware)]
     market_id: Annotated[str, Field(min_length=1)]
     raw_payload: Any = None
     selection_ids: SelectionIds | None = None

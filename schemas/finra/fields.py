@@ -3,9 +3,12 @@
 from datetime import date, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic import AwareDatetime, BeforeValidator
 
-from schemas.finra.partition import check_week_ending, parse_date, tier_code
+from schemas.finra.partition import check_week_ending, no_date, parse_date, tier_code
+from schemas.payload import aware
+
+_MAX_NAME = 255
 
 
 def _day(value: object) -> object:
@@ -13,7 +16,8 @@ def _day(value: object) -> object:
         return day
     if type(value) is date:
         return value
-    raise ValueError(f"{value!r} is no date; write YYYY-MM-DD")
+    wrong = no_date(value) if isinstance(value, str) else "is no date"
+    raise ValueError(f"{value!r} {wrong}; write YYYY-MM-DD")
 
 
 def _week(value: object) -> object:
@@ -28,16 +32,12 @@ def _tier(value: object) -> object:
 
 
 def _moment(value: object) -> object:
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("must be ISO 8601 text with an offset")
-    return datetime.fromisoformat(value)
+    return value if isinstance(value, datetime) else aware(value)
 
 
 def _printable(value: object) -> object:
-    if isinstance(value, str) and not value.isprintable():
-        raise ValueError("must be printable text")
+    if isinstance(value, str) and not (value.isprintable() and 0 < len(value) <= _MAX_NAME):
+        raise ValueError(f"must be printable text of 1 to {_MAX_NAME} characters")
     return value
 
 
@@ -45,4 +45,4 @@ Day = Annotated[date, BeforeValidator(_day)]
 Week = Annotated[date, BeforeValidator(_week)]
 Tier = Annotated[str, BeforeValidator(_tier)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
-Name = Annotated[str, BeforeValidator(_printable), Field(min_length=1, max_length=255)]
+Name = Annotated[str, BeforeValidator(_printable)]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
+from schemas.payload import OUTSIDE_YEARS, lies_outside
+
 DOMAIN_NAME = "finra.otc_transparency"
 """How pipelines and capture ids name the domain."""
 
@@ -56,8 +58,23 @@ def _date(text: str) -> date | None:
         return None
 
 
+def no_date(text: str) -> str:
+    """What is wrong with a text that `parse_date` doesn't take."""
+    if not text.strip():
+        return "is empty"
+    return f"is {OUTSIDE_YEARS}" if lies_outside(text.strip()) else "is no date"
+
+
+def _within_calendar(week: date) -> date:
+    """The week itself; ValueError for one at an end of the calendar, around which no window fits."""
+    if week.year in (date.min.year, date.max.year):
+        raise ValueError(f"the week {week} is at the calendar's end")
+    return week
+
+
 def check_week_ending(day: date) -> date:
     """The day itself when it is a Friday; ValueError names the nearest Friday otherwise (section 2.1)."""
+    _within_calendar(day)
     if day.weekday() == _FRIDAY:
         return day
     ahead = (_FRIDAY - day.weekday()) % 7
@@ -167,7 +184,7 @@ def week_of_file(
     week = week_of_publication(file_date)
     if week is None:
         raise ValueError(f"no week ends before {file_date}")
-    return week
+    return _within_calendar(week)
 
 
 def capture_id(tier: str, week_ending: date, captured_at: datetime) -> str:

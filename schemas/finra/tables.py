@@ -4,7 +4,7 @@ The key of a row is its business key, its capture and the version of what comput
 capture share come first in it, so that one index serves the key, a capture's rows, and a partition's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from schemas.domain import Domain
@@ -301,6 +301,7 @@ FINRA = Domain(
         }
     },
     show_plan="rederive.finra.commands:show_plan",
+    reads="schemas.finra.tables:read",
     notes="schemas.finra.tables:noted",
     demo="rederive.finra.demo:demo",
     commands=("rederive.finra.commands", "rederive.finra.report_commands"),
@@ -333,3 +334,17 @@ def noted(table: Table, stage: str, captures: Iterable[str]) -> list[tuple[str, 
         for capture in captures
         for reached in _NOTED.get(stage, ())
     ]
+
+
+def read(stage: str, captures: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """By table, the captures whose rows a unit of a stage reads, of those that it was planned to read."""
+    match stage:
+        case "raw":
+            return {RAW.name: captures}
+        case "venue_volume":
+            return {VENUE_VOLUME.name: captures}
+        case "tier_split" | "rolling":
+            return {SYMBOL_SUMMARY.name: captures}
+        case "snapshot":
+            return {SYMBOL_SUMMARY.name: captures[:1], ROLLING.name: captures[1:]}
+    return {}

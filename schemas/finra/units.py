@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from schemas.finra.fields import Day, Moment, Name, Tier, Week
 from schemas.finra.partition import capture_id, tier_of_file, week_of_file
 from schemas.finra.versions import CALCS, TIER_SPLIT, Stage, version_to_write, work_of
+from schemas.payload import read_json, shown, told
 
 StoredRow = Sequence[Any]
 
@@ -296,24 +297,27 @@ def decode(value: bytes) -> tuple[FinraUnit, list[StoredRow]]:
     """A raw record's value as its unit and stored rows; ValueError says what is wrong with it."""
     first, _, rest = value.partition(b"\n")
     try:
-        head = orjson.loads(first)
-        rows = orjson.loads(b"[" + rest.rstrip().replace(b"\n", b",") + b"]")
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"the unit is no JSON Lines: {error}") from None
+        head, rows = _read(first), _read(b"[" + rest.rstrip().replace(b"\n", b",") + b"]")
+    except ValueError as error:
+        raise ValueError(f"the unit can't be read: {error}") from None
     if not isinstance(head, dict):
         raise ValueError("the unit's first line is no JSON object")
     kind = head.get("kind", "file")
-    if kind not in _KINDS:
-        raise ValueError(f"{kind!r} is no kind of unit; there are {', '.join(_KINDS)}")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"{shown(kind)} is no kind of unit; there are {', '.join(_KINDS)}")
     try:
         unit = _KINDS[kind].model_validate(head)
     except ValidationError as error:
-        raise ValueError("; ".join(_told(each["loc"], each["msg"]) for each in error.errors())) from None
+        raise ValueError("; ".join(told(each["loc"], each["msg"], "unit") for each in error.errors())) from None
     width = len(unit.ROWS)
     if any(type(row) is not list or len(row) != width for row in rows):
         raise ValueError(f"a row of a unit of kind {kind} is an array of {width} values: {', '.join(unit.ROWS)}")
     return unit, rows
 
 
-def _told(place: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, place)) or 'unit'}: {message.removeprefix('Value error, ')}"
+def _read(text: bytes) -> Any:  # noqa: ANN401 - whatever it holds
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # What can be read all the same, or why it can't.
+        return read_json(text)

@@ -71,8 +71,8 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
     ("change", "said"),
     [
         ({"snapshot_id": "7"}, "snapshot_id: Input should be a valid integer"),
-        ({"snapshot_at": "2026-02-06"}, "snapshot_at: "),
-        ({"snapshot_at": 1770000000}, "snapshot_at: Value error, must be ISO 8601 text with an offset"),
+        ({"snapshot_at": "2026-02-06"}, "snapshot_at is '2026-02-06', without an offset"),
+        ({"snapshot_at": 1770000000}, "snapshot_at is 1770000000, not ISO 8601 text with an offset"),
         ({"market_id": None}, "market_id: Input should be a valid string"),
         ({"selection_ids": {"home": "11"}}, "selection_ids.home: Input should be a valid integer"),
         ({"selection_ids": {"hone": 11}}, "selection_ids.hone: Extra inputs are not permitted"),
@@ -88,7 +88,7 @@ def test_what_is_wrong_is_said_by_field(change: dict[str, Any], said: str) -> No
 
 
 def test_a_line_that_is_no_object_is_said_to_be_none() -> None:
-    assert json.loads(compute_line(b"[1]"))["error"].startswith("line: Input should be a valid dictionary")
+    assert json.loads(compute_line(b"[1]"))["error"] == "not a JSON object"
 
 
 @pytest.mark.parametrize(

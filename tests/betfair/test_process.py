@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from processors.betfair.general import derive
+from processors.betfair.line import compute_line
 from processors.betfair.process import process
 from processors.betfair.snapshot import MAX_MARKET_ID
 from schemas.betfair.tables import BETFAIR, METRICS, SCOPES
@@ -89,7 +90,7 @@ def test_an_error_without_id_names_its_line() -> None:
     row: dict[str, Any] = json.loads(line(E1))
     del row["snapshot_id"]
     outcome = process(line(E1) + b"\n" + json.dumps(row).encode(), ())
-    assert outcome.errors == [RowProblem((None,), "error", "line 2: snapshot_id is None, not a 64-bit integer")]
+    assert outcome.errors == [RowProblem((None,), "error", "line 2: there is no snapshot_id")]
 
 
 def test_every_outcome_can_be_sent() -> None:
@@ -111,3 +112,17 @@ def test_derived_rows_never_depend_on_their_neighbours() -> None:
 
 def test_the_registry_has_the_domain() -> None:
     assert load(BETFAIR.process) is process
+
+
+@pytest.mark.parametrize(("written", "stored"), [("1e400", "1" + "0" * 400), ("1e5000", "1" + "0" * 5000)])
+def test_a_huge_number_costs_no_row_and_is_the_same_from_a_database(written: str, stored: str) -> None:
+    figures = []
+    for number in (written, stored):
+        # A size, and the market's volume.
+        text = line(E1).replace(b"150", number.encode()).replace(b"10432.7", number.encode())
+        assert text.count(number.encode()) == 2
+        outcome = process(text, ())
+        assert (outcome.errors, outcome.skips) == ([], [])
+        figures.append(outcome.tables[0].rows())
+        assert json.loads(compute_line(text))["error"] is None
+    assert figures[0] == figures[1]

@@ -251,12 +251,23 @@ ROW: dict[str, Any] = json.loads(line(book()))
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"snapshot_id": None}, "snapshot_id is None"),
+        ({"snapshot_id": None}, "snapshot_id is null"),
         ({"snapshot_id": "7"}, "snapshot_id is '7'"),
-        ({"snapshot_id": True}, "snapshot_id is True"),
+        ({"snapshot_id": True}, "snapshot_id is true"),
         ({"snapshot_id": 2**63}, "snapshot_id is 9223372036854775808"),
         ({"snapshot_at": "yesterday"}, "yesterday"),
-        ({"snapshot_at": "2026-02-06T12:00:00"}, "with an offset"),
+        ({"snapshot_at": "2026-02-06T12:00:00"}, "snapshot_at is '2026-02-06T12:00:00', without an offset"),
+        (
+            {"snapshot_at": "2026-02-30T12:00:00Z"},
+            "snapshot_at is '2026-02-30T12:00:00Z', day is out of range for month",
+        ),
+        (
+            {"snapshot_at": "10000-02-06T12:00:00Z"},
+            "snapshot_at is '10000-02-06T12:00:00Z', outside the years 1 to 9999",
+        ),
+        ({"snapshot_at": "0001-01-01T00:00:00+01:00"}, "in UTC outside the years 1 to 9999"),
+        ({"raw_payload": "{oops"}, "raw_payload is text: not JSON: "),
+        ({"raw_payload": "[" * 100_000}, "raw_payload is text: nested too deeply"),
         ({"snapshot_at": 5}, "snapshot_at is 5"),
         ({"market_id": ""}, "market_id is ''"),
         ({"market_id": "1.2\0"}, "market_id is"),

@@ -131,13 +131,34 @@ def test_the_same_capture_twice_is_drawn_again() -> None:
     assert len({capture for _, capture in moments}) == 2
 
 
+def test_a_week_without_a_window_around_it_is_an_error() -> None:
+    given = orjson.dumps(
+        {"file_name": NAME, "captured_at": AT, "week_ending": "0001-01-05", "content": content(EXAMPLE_A)}
+    )
+    (only,) = compute([given])
+    assert only.error == "week_ending: the week 0001-01-05 is at the calendar's end"
+
+
+@pytest.mark.parametrize("extra", ["1e5000", "NaN", "9" * 5000])
+def test_numbers_that_mean_nothing_here_cost_nothing(extra: str) -> None:
+    given = orjson.dumps({"file_name": NAME, "captured_at": AT, "content": content(EXAMPLE_A), "extra": 1})
+    computed = list(compute([given.replace(b'"extra":1', f'"extra":{extra}'.encode())]))
+    assert [each.error for each in computed if each.error] == []
+    assert rows(computed, "venue_volume") == rows(list(compute([given])), "venue_volume")
+
+
+def test_a_line_that_is_nested_too_deeply_is_said_to_be() -> None:
+    (only,) = compute([b'{"file_name": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"])
+    assert only.error == "the unit can't be read: nested too deeply to be read"
+
+
 def test_a_wrong_line_is_an_error_and_the_next_is_read() -> None:
     good = orjson.dumps({"file_name": NAME, "captured_at": AT, "content": content(EXAMPLE_A, "junk", "junk")})
     lines = [b"junk\n", b"\n", b'{"kind": "snapshot", "week_ending": "2025-12-26"}', good]
     computed = list(compute(lines))
     first, second = [(each.line, each.error or "") for each in computed if each.error is not None]
     assert first[0] == 1
-    assert first[1].startswith("the unit is no JSON Lines: ")
+    assert first[1].startswith("the unit can't be read: not JSON: ")
     assert second == (3, "captured_at: Field required; tier: Field required")
     assert [(each.line, each.skip) for each in computed if each.skip is not None] == [
         (4, f"{NAME}: 2 rows PARSE_ERROR: a date or a count can't be read")

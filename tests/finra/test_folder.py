@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import socket
 from datetime import date
 from pathlib import Path
 
@@ -117,6 +118,50 @@ def edition(tmp_path: Path, name: str, sha256: str, age: int = 0) -> Checked:
     path.write_text(ROWS)
     os.utime(path, (1_700_000_000 - age, 1_700_000_000 - age))
     return Checked(WeeklyFile(path, WEEK, "OTC"), sha256, 1)
+
+
+def test_what_only_has_the_name_of_a_file_is_refused_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    folder(tmp_path, "week_2025-12-26_otc.csv", "notes.txt")
+    made = {
+        "week_2025-12-19_otc.csv": "it is a link to what isn't there",
+        "week_2025-12-12_otc.csv": "it is a named pipe, not a file",
+        "week_2025-12-05_otc.csv": "it is a folder, not a file",
+        "week_2025-11-28_otc.csv": "it is a socket, not a file",
+        "week_2025-11-21_otc.csv": "it can't be read: Too many levels of symbolic links",
+        "week_2025-11-14_otc.csv.gz": "it is a device, not a file",
+        # Its week would be read from its first row.
+        "otc.csv": "it is a named pipe, not a file",
+    }
+    dangling, pipe, inside, bound, loop, device, nameless = (tmp_path / name for name in made)
+    dangling.symlink_to(tmp_path / "nowhere")
+    os.mkfifo(pipe)
+    os.mkfifo(nameless)
+    inside.mkdir()
+    loop.symlink_to(loop)
+    device.symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(bound))
+        seen = look(tmp_path, (), None, None, None)
+        (taken,) = check(seen)
+    assert taken.file.path.name == "week_2025-12-26_otc.csv"
+    assert {path.name: why for path, why in seen.refused} == made
+    assert seen.unknown == ["notes.txt"]
+    with pytest.raises(UsageError, match="named pipe"):
+        look(pipe, (), None, None, None)
+
+
+def test_a_file_that_can_not_be_opened_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file,) = folder(tmp_path, "week_2025-12-26_otc.csv").iterdir()
+
+    def denied(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", denied)
+    seen = look(tmp_path, (), None, None, None)
+    assert check(seen) == []
+    assert seen.refused == [(file, "it can't be read: Permission denied")]
 
 
 @pytest.mark.parametrize(

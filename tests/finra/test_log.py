@@ -63,7 +63,7 @@ def test_files_of_one_partition_get_captures_in_the_order_in_which_they_were_sen
     # What a run had asked of a file is not what this one asks.
     assert connection.execute(f"SELECT count(DISTINCT capture_id) FROM {PREFIX}symbol_summary").fetchone() == (3,)
     ((reason,),) = connection.execute("SELECT failure FROM rederive.units WHERE state = 'dead'").fetchall()
-    assert "the unit is no JSON Lines" in reason
+    assert "the unit can't be read: not JSON" in reason
     last = connection.execute(f"SELECT DISTINCT capture_id FROM {PREFIX}symbol_summary_latest").fetchall()
     assert last == [(by_offset[-1].writes[0],)]
 

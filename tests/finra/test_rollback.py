@@ -25,14 +25,15 @@ from rederive.run import TakenOverError, _Steps
 from rederive.settings import Settings
 from schemas.capture import Capture
 from schemas.errors import Failed
-from schemas.finra.tables import FINRA
+from schemas.finra.tables import FINRA, RAW, ROLLING, SNAPSHOT, TIER_VOLUME_SHARE
+from schemas.finra.versions import PREFIX
 from schemas.plan import PlannedUnit
 from schemas.unit import Origin, Unit
 from sinks.apply import Result, apply
 from sinks.policies import prepare
 from store import captures as stored_captures
 from store import units
-from tests.finra.runs import Walk, asked, plan, weeks, write
+from tests.finra.runs import Walk, asked, counted, plan, weeks, write
 from tests.finra.test_runs import everything
 from tests.program import start
 from tests.wait import until
@@ -214,7 +215,7 @@ def test_units_that_were_taken_back_count_no_rows(settings: Settings, migrated: 
         assert stored_captures.finish(connection, found.capture_id)
         report = Replayer(settings, migrated).run(captures.find(connection, walk.run), lambda _: None)
         assert counts(report.progress) == (
-            "0/0 rows read, 0 new rows, 0 rejected, 0 errors; 1 of 1 units were taken back"
+            "0/0 rows read, 0 new rows, 0 rejected, 0 errors; 1 of 1 unit was taken back"
         )
         assert (report.describe()["removed_units"], report.describe()["updated"]) == (1, 0)
         (listed,) = stored_captures.listed(connection, limit=1)
@@ -326,3 +327,44 @@ def test_units_that_are_added_meanwhile_are_taken_back_too(migrated: str, tmp_pa
         assert not any(rows for name, rows in everything(connection).items() if name != "core_manifest")
         with pytest.raises(TakenOverError, match=f"{walk.run} is rolled-back"):
             until(steps.advance, 10, "the run goes on")
+
+
+def partitions(connection: psycopg.Connection) -> dict[str, set[tuple[date, str]]]:
+    """By table the weeks and tiers that it has rows of."""
+    return {
+        table.name: set(connection.execute(f"SELECT week_ending, tier FROM {table.name}").fetchall())
+        for table in FINRA.tables
+        if table.name.startswith(PREFIX)
+    }
+
+
+def test_only_what_was_derived_goes_with_a_week(migrated: str, tmp_path: Path) -> None:
+    all_weeks = weeks(9)
+    gone = all_weeks[1]
+    write(tmp_path / "weekly", all_weeks, ("OTC", "ATS"))
+    with connect(migrated, application="tests") as connection:
+        prepare(connection, FINRA)
+        walk = Merged(connection, asked(tmp_path / "weekly")).finish()
+        ((raw,),) = connection.execute(
+            f"SELECT DISTINCT capture_id FROM {RAW.name} WHERE week_ending = %s AND tier = 'OTC'", [gone]
+        ).fetchall()
+        before = partitions(connection)
+        previewed = captures.rollback_preview(connection, raw)
+        done = dict(captures.rollback(connection, raw))
+        after = partitions(connection)
+        rolled = {(week, "OTC") for week in all_weeks[5:7]}
+        for table in FINRA.tables:
+            if table.name.startswith(PREFIX):
+                expected = {(gone, "OTC")}
+                if table is TIER_VOLUME_SHARE:
+                    expected |= {(gone, "ATS")}
+                elif table is ROLLING:
+                    expected = rolled
+                elif table is SNAPSHOT:
+                    expected |= rolled
+                assert before[table.name] - after[table.name] == expected, table.name
+                assert previewed[table.name]["deleted"] == done[table.name].deleted
+        # What has gone is what is due: the same files give the same rows again.
+        again = Merged(connection, asked(tmp_path / "weekly")).finish()
+        assert counted(again) == {"file": 1, "tier_split": 1, "rolling": 6, "snapshot": 6}
+        assert walk.run != again.run

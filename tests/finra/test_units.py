@@ -215,8 +215,8 @@ HEAD = {"week_ending": "2025-12-26", "tier": "OTC", "captured_at": "2025-12-29T1
         ({"kind": "file", **HEAD, "content": ""}, "file_name: Field required"),
         ({"kind": "snapshot", **HEAD, "week_ending": "2025-12-25"}, "week_ending: .*the nearest is 2025-12-26"),
         ({"kind": "snapshot", **HEAD, "tier": "tier3"}, "tier: .*'tier3' is no tier; the tiers are OTC"),
-        ({"kind": "snapshot", **HEAD, "captured_at": "2025-12-29T14:30:00"}, "captured_at: .*timezone"),
-        ({"kind": "snapshot", **HEAD, "captured_at": 5}, "captured_at: .*ISO 8601 text"),
+        ({"kind": "snapshot", **HEAD, "captured_at": "2025-12-29T14:30:00"}, "captured_at is .*, without an offset"),
+        ({"kind": "snapshot", **HEAD, "captured_at": 5}, "captured_at is 5, not ISO 8601 text with an offset"),
         (
             {"kind": "venue_volume", **HEAD, "versions": {"venue_share": "v9"}},
             "venue_share has no version 'v9'; there are v1, v2",
@@ -224,6 +224,12 @@ HEAD = {"week_ending": "2025-12-26", "tier": "OTC", "captured_at": "2025-12-29T1
         ({"kind": "venue_volume", **HEAD, "versions": {"hhi": "v1"}}, "'hhi' is no calculation; there are"),
         ({"kind": "venue_volume", **HEAD, "calc": ["hhi"]}, "'hhi' is neither stage nor calculation"),
         ({"kind": "venue_volume", **HEAD, "calc": ["rolling_6w"]}, "a unit of kind venue_volume computes nothing of"),
+        ({"kind": "snapshot", **HEAD, "captured_at": "10000-01-01T00:00:00Z"}, "outside the years 1 to 9999"),
+        ({"kind": "snapshot", **HEAD, "week_ending": "10000-01-07"}, "'10000-01-07' is outside the years 1 to 9999"),
+        ({"kind": "snapshot", **HEAD, "week_ending": "0001-01-05"}, "the week 0001-01-05 is at the calendar's end"),
+        ({"kind": "snapshot", **HEAD, "week_ending": ""}, "'' is empty"),
+        ({"kind": None}, "null is no kind of unit"),
+        ({"kind": []}, "a list is no kind of unit"),
         ({"kind": "snapshot", **HEAD, "capture_id": "a\nb"}, "capture_id: .*printable"),
     ],
 )

@@ -42,7 +42,7 @@ def test_what_cannot_be_read_is_said_with_its_line_and_the_rest_is_read() -> Non
     assert code == 1
     assert len([each for each in output if each["table"] == "ra_runners"]) == 6
     assert said[0].startswith("[ERROR] line 1: not JSON: ")
-    assert said[1:] == ["[ERROR] line 3: the payload is no answer of results: an object with a list results"]
+    assert said[1:] == ["[ERROR] line 3: the payload is no answer of results: that is an object with a list results"]
 
 
 def test_a_skip_is_said_and_no_error() -> None:

@@ -134,6 +134,11 @@ def test_inventory_and_eligibility(connection: psycopg.Connection) -> None:
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("now", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+def test_the_recent_days_may_be_at_an_end_of_the_calendar(connection: psycopg.Connection, now: datetime) -> None:
+    assert null_audit(connection, L1, now=now).recent_rows == 0
+
+
 def test_an_empty_database_has_no_percents(connection: psycopg.Connection, capsys: pytest.CaptureFixture[str]) -> None:
     audit = null_audit(connection)
     assert audit.rows == 0

@@ -1,0 +1,68 @@
+"""Ranges as wide as the calendar."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import rederive as api
+from producers.source import end_of
+from rederive.cli.running import moment, span
+from rederive.settings import Settings
+from schemas.errors import UsageError
+from tests.betfair.reports.made import START, derived, market, snapshot
+from tests.finra.runs import weeks, write
+from tests.program import last_object, rederive
+
+_ALWAYS = ("--from", "0001-01-01", "--to", "9999-12-31")
+
+
+def test_the_calendars_first_and_last_day_are_a_range() -> None:
+    first, last = span("0001-01-01", "9999-12-31")
+    assert first == datetime(1, 1, 1, tzinfo=UTC)
+    assert last == end_of(date.max)
+    assert last is not None
+    assert last.date() == date.max
+    assert end_of(date(2026, 2, 6)) == datetime(2026, 2, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_a_time_outside_the_calendar_is_said_to_be(text: str) -> None:
+    with pytest.raises(UsageError, match="is out of range\n  why: in UTC it is outside the years 1 to 9999"):
+        moment(text, "--from", end=False)
+
+
+@pytest.mark.services
+def test_all_of_time_can_be_asked_for(settings: Settings, connection: psycopg.Connection, tmp_path: Path) -> None:
+    market(connection, "1.1")
+    snapshot(connection, 1, "1.1", START)
+    derived(connection, 1)
+    assert "Found 1 row needing backfill" in rederive(settings, "plan", "betfair", *_ALWAYS).stderr
+    found = api.plan("betfair", start=date.min, end=date.max, settings=settings)
+    assert found.found == 1
+
+    write(tmp_path / "weekly", weeks(1))
+    done = rederive(settings, "replay", "finra", "--source", str(tmp_path / "weekly"), *_ALWAYS, "--json")
+    assert last_object(done.stdout)["dead_units"] == 0
+    range_ = ("--since", "0001-01-01", "--until", "9999-12-31")
+    assert "Found 1 record to replay" in rederive(settings, "replay-topic", "finra", *range_, "--dry-run").stderr
+    early = ("--since", "0001-01-01", "--until", "0001-01-02")
+    assert "none of the 1 record of" in rederive(settings, "replay-topic", "finra", *early, "--dry-run").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--from", "0001-01-01"), "--from 0001-01-01 is before the first race day"),
+        (("--from", "2024-01-01", "--to", "9999-12-31"), "--to 9999-12-31 is too far in the future\n  why: race cards"),
+    ],
+)
+@pytest.mark.parametrize("command", [("plan", "racing"), ("gaps", "racing")])
+def test_race_days_are_those_that_there_may_be(
+    command: tuple[str, ...], words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rederive import __main__ as program
+
+    assert program.run([*command, *words]) == 2
+    assert said in capsys.readouterr().err
