@@ -10,21 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-COMMANDS = (
-    "replay",
-    "captures",
-    "program",
-    "report",
-    "compute",
-    "local",
-    "topics",
-    "worker",
-)
-"""The modules of rederive.cli that hold commands: imported always, so they import what is heavy only when they run."""
-
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+_PRINTED_BY_CYCLOPTS = {"--help", "-h", "--version"}
 _CRASH_LOG_LIMIT = 10 * 1024 * 1024
 
 
@@ -85,27 +74,13 @@ def _interrupted(interrupt: KeyboardInterrupt) -> int:
 
 
 def _ended(arguments: list[str]) -> int:
-    import cyclopts
-
-    from rederive.cli.app import app
-    from rederive.cli.output import Terminal, plain
+    from rederive.cli.plain import plain
     from rederive.streams import StdoutError
     from schemas.errors import RederiveError
 
     try:
         _set_up_logs()
-        load_commands()
-        app.version = _version
-        app.console = Terminal()
-        # ours to report, below
-        app.suppress_keyboard_interrupt = False
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except cyclopts.CycloptsError as error:
-        from rederive.cli.usage import usage_error
-
-        wrong = usage_error(error)
-        sys.stderr.write(f"{plain(str(wrong))}\n")
-        return wrong.exit_code
+        result = _result(arguments)
     except RederiveError as error:
         sys.stderr.write(f"{plain(str(error))}\n")
         return error.exit_code
@@ -119,25 +94,33 @@ def _ended(arguments: list[str]) -> int:
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
 
 
-def load_commands() -> None:
-    """Put the program's commands and those of every domain together; what a domain lacks of them is said in the log."""
-    import importlib
-    import logging
+def _result(arguments: list[str]) -> object:
+    """What the command returns. UsageError when the words are none."""
+    from rederive.cli import root
 
-    from rederive import domains
-    from rederive.cli.generic import add_commands
+    # The libraries below take longer to import than the text to make.
+    if root.asks_for_help(arguments):
+        sys.stdout.write(root.help_text())
+        return 0
 
-    log = logging.getLogger("rederive.main")
-    for name in COMMANDS:
-        importlib.import_module(f"rederive.cli.{name}")
-    for domain in domains.usable():
-        try:
-            for module in domain.commands:
-                importlib.import_module(module)
-            add_commands(domain)
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            log.warning("%s", domains.broken(domain.name, "used from the command line", why))
+    import cyclopts
+
+    from rederive.cli.app import app
+
+    root.load_commands(arguments)
+    app.version = _version
+    if not _PRINTED_BY_CYCLOPTS.isdisjoint(arguments):
+        from rederive.cli.output import Terminal
+
+        app.console = Terminal()
+    # ours to report, above
+    app.suppress_keyboard_interrupt = False
+    try:
+        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        from rederive.cli.usage import usage_error
+
+        raise usage_error(error) from None
 
 
 def _set_up_logs() -> None:

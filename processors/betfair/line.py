@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from processors.betfair.process import derive
 from processors.computed import TOO_DEEP, Computed
-from schemas.betfair.tables import METRICS, Snapshot
+from schemas.betfair.snapshot import Snapshot
+from schemas.betfair.tables import METRICS
 
 
 def compute(lines: Iterable[bytes]) -> Iterator[Computed]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from rederive.cli.replay import plan, replay
 from rederive.cli.running import SOME, Agents, BatchSize, DryRun, From, Json, Reason, To, plan_and_run, say_plan, span
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ class Asked:
         )
 
 
-@replay.command(name="betfair")
 def replay_betfair(
     *,
     asked: Asked | None = None,
@@ -76,7 +74,6 @@ def replay_betfair(
     return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, workers, json)
 
 
-@plan.command(name="betfair")
 def plan_betfair(*, asked: Asked | None = None) -> None:
     """The plan of `rederive replay betfair` with the same options.
 

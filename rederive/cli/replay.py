@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from rederive.cli.app import app
 from rederive.cli.running import (
     SOME,
     Agents,
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 replay = cyclopts.App(name="replay", help="Read stored payloads again, recompute their rows, merge them.")
 plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout) and do nothing; `apply` runs it.")
-app.command(replay)
-app.command(plan)
 
 Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many records.")]
 TopicMode = Annotated[
@@ -40,7 +37,6 @@ TopicMode = Annotated[
 ]
 
 
-@app.command(name="replay-topic")
 def replay_topic(
     domain: DomainName,
     *,
@@ -88,7 +84,6 @@ def _no_option(_: object, file: Path) -> None:
         raise ValueError(f"it looks like an option, and there is none of that name; a file is said as ./{file}")
 
 
-@app.command
 def apply(
     file: Annotated[
         Path,

@@ -9,13 +9,11 @@ import cyclopts
 from cyclopts import Parameter
 
 from rederive import domains
-from rederive.cli.app import app
 from rederive.cli.running import DomainName
 from schemas.domain import load
 from schemas.errors import RederiveError
 
 worker = cyclopts.App(name="worker", help="One agent or sink process of a lane (replays start their own).")
-app.command(worker)
 
 log = logging.getLogger("rederive.worker")
 
