@@ -74,12 +74,13 @@ def _interrupted(interrupt: KeyboardInterrupt) -> int:
 
 
 def _ended(arguments: list[str]) -> int:
+    from rederive import logs
     from rederive.cli.plain import plain
     from rederive.streams import StdoutError
     from schemas.errors import RederiveError
 
     try:
-        _set_up_logs()
+        logs.set_up()
         result = _result(arguments)
     except RederiveError as error:
         sys.stderr.write(f"{plain(str(error))}\n")
@@ -121,22 +122,6 @@ def _result(arguments: list[str]) -> object:
         from rederive.cli.usage import usage_error
 
         raise usage_error(error) from None
-
-
-def _set_up_logs() -> None:
-    import logging
-    from pathlib import Path
-
-    from rederive import logs
-
-    level = os.environ.get("REDERIVE_LOG_LEVEL", "").upper()
-    if not level and Path("rederive.toml").exists():
-        from rederive.settings import Settings
-
-        level = Settings().log_level
-    logs.to_stderr()
-    for name in logs.OURS:
-        logging.getLogger(name).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
 
 
 def _version() -> str:

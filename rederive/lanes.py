@@ -12,7 +12,8 @@ from producers.topics import behind, ensure_topics, watermarks
 from rederive import domains
 from rederive.logs import run_log
 from rederive.settings import Settings
-from rederive.workers import Role, Workers
+from rederive.spares import Role, Spares
+from rederive.workers import Workers
 from schemas.capture import Capture
 from schemas.domain import API
 from schemas.errors import Failed
@@ -31,6 +32,7 @@ class Lanes:
     settings: Settings
     capture: Capture
     agents: int
+    spares: Spares = field(default_factory=Spares)
     _open: dict[LaneName, tuple[Sender, Workers]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -61,7 +63,7 @@ class Lanes:
         if lost := captures.set_topic(connection, self.capture.capture_id, lane, topic_id, kept):
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
         log_file = run_log(self.settings.home, self.capture.capture_id)
-        workers = Workers(self.settings, lane, agents, log_file)
+        workers = Workers(self.settings, lane, agents, log_file, spares=self.spares)
         self._open[name] = (Sender(kafka, lane.raw, sorted(kept)), workers)
         workers.start()
 

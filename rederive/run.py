@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -19,6 +19,7 @@ from rederive.database import connection_string, failure
 from rederive.lanes import Lanes
 from rederive.memory import Memory
 from rederive.settings import Settings
+from rederive.spares import Spares
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Away, Failed
 from schemas.lane import LaneName
@@ -57,13 +58,14 @@ class Run:
     open_source: OpenSource
     listener: Listener
     agents: int
+    spares: Spares = field(default_factory=Spares)
 
     def __call__(self) -> Progress:
         """Work until the capture is complete. Failed when it was cancelled, or when nothing moves for 5 minutes.
 
         KeyboardInterrupt leaves everything such that `captures resume` goes on.
         """
-        with Lanes(self.settings, self.capture, self.agents) as lanes:
+        with Lanes(self.settings, self.capture, self.agents, self.spares) as lanes:
             try:
                 return self._until_complete(lanes)
             finally:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from producers.source import Request
     from rederive.replayer import Replayer
+    from rederive.spares import Spares
     from schemas.capture import Capture
     from schemas.plan import Plan, PlanHead
 
@@ -161,16 +162,24 @@ def plan_and_run(
     request: "Request", source: str, dry_run: bool, reason: str, batch_size: int, agents: int | None, json: bool
 ) -> int:
     """Mint a capture of what the request means now, say so, and run it; the exit code."""
-    from rederive.replayer import Replayer
-    from rederive.settings import Settings
+    from rederive.spares import Spares
 
-    replayer = Replayer.of(Settings())
-    if dry_run:
-        made = replayer.plan(request, source)
-        if (code := shown(made, json=json)) is not None:
-            return code
-    capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason, agents=agents)
-    return run(replayer, capture, batch_size, agents, json=json, head=head)
+    with Spares() as spares:
+        if not dry_run:
+            # A unit needs no more; those that further ones need are begun when these are known.
+            spares.prepare("agent", request.domain, 1)
+            spares.prepare("sink", request.domain, 1)
+
+        from rederive.replayer import Replayer
+        from rederive.settings import Settings
+
+        replayer = Replayer.of(Settings())
+        if dry_run:
+            made = replayer.plan(request, source)
+            if (code := shown(made, json=json)) is not None:
+                return code
+        capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason, agents=agents)
+        return run(replayer, capture, batch_size, agents, json=json, head=head, spares=spares)
 
 
 def run(
@@ -181,6 +190,7 @@ def run(
     *,
     json: bool,
     head: "PlanHead | None" = None,
+    spares: "Spares | None" = None,
 ) -> int:
     """Run a capture with progress on stderr and its result on stdout, said to do what `head` says; the exit code."""
     from rederive.cli.output import print_json, stderr, stdout
@@ -192,7 +202,7 @@ def run(
         if head is not None:
             say_plan(head)
         with shown(stderr, batch_size) as listener:
-            report = replayer.run(capture, listener, agents)
+            report = replayer.run(capture, listener, agents, spares)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"go on with: rederive captures resume {capture.capture_id}") from None
     except TakenOverError:
