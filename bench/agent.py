@@ -42,9 +42,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000, help="synthetic snapshots (default %(default)s)")
     rows = parser.parse_args().rows
     world = Synthetic()
-    _measure("synthetic, both ladders, 10 levels", _lines(world.snapshots(rows), world.metadata()))
-    _measure("real sample, back ladders, 3 levels", _lines(betfair_sample.snapshots(), betfair_sample.metadata()))
-    _measure_process(list(_units(_lines(world.snapshots(rows), world.metadata()))))
+    _measure("synthetic, both ladders, 10 levels", lines(world.snapshots(rows), world.metadata()))
+    _measure("real sample, back ladders, 3 levels", lines(betfair_sample.snapshots(), betfair_sample.metadata()))
+    _measure_process(list(_units(lines(world.snapshots(rows), world.metadata()))))
 
 
 def _measure(name: str, lines: Iterator[bytes]) -> None:
@@ -125,7 +125,8 @@ def _fallbacks(units: Iterable[bytes]) -> tuple[int, int]:
     return general.call_count, plain.call_count
 
 
-def _lines(snapshots: Iterable[Mapping[str, Any]], metadata: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+def lines(snapshots: Iterable[Mapping[str, Any]], metadata: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """What a unit of these snapshots holds, line by line."""
     markets = {market["market_id"]: market for market in metadata}
     for snapshot in snapshots:
         yield betfair_sample.snapshot_line(snapshot, markets.get(snapshot["market_id"]))

@@ -31,7 +31,7 @@ from schemas.wire import MAX_BATCH_BYTES, MAX_RECORD_BYTES
 log = logging.getLogger("rederive.agent")
 
 EXIT_BATCH_FAILED = 70
-_TAKE_UNITS = 4
+_TAKE_UNITS = 2
 _TAKE_SECONDS = 0.02
 _STOP_SECONDS = 20.0
 _FULL_BUFFER_SECONDS = 0.005
@@ -119,12 +119,13 @@ def make_app(config: AgentConfig) -> faust.App:
         broker_heartbeat_interval=0.5,
         broker_commit_interval=config.commit_seconds,
         broker_commit_every=100,
-        broker_max_poll_records=16,
-        stream_buffer_maxsize=16,
+        broker_max_poll_records=8,
+        stream_buffer_maxsize=8,
         stream_wait_empty=True,
         consumer_max_fetch_size=MAX_BATCH_BYTES,
         producer_max_request_size=MAX_RECORD_BYTES,
-        producer_compression_type="zstd",
+        # Outcomes live for minutes: compressing one costs more than it saves (bench/wire.py).
+        producer_compression_type=None,
         producer_acks=-1,
     )
 

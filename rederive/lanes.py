@@ -64,7 +64,7 @@ class Lanes:
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
         log_file = run_log(self.settings.home, self.capture.capture_id)
         workers = Workers(self.settings, lane, agents, log_file, spares=self.spares)
-        self._open[name] = (Sender(kafka, lane.raw, sorted(kept)), workers)
+        self._open[name] = (Sender(kafka, lane.raw, sorted(kept), lane.codec), workers)
         workers.start()
 
     def processes(self) -> dict[str, list[int]]:

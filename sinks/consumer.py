@@ -122,7 +122,7 @@ class Sink:
         started = time.monotonic()
         rows = 0
         while not stopping():
-            messages = self._consumer.consume(num_messages=32, timeout=_POLL_SECONDS)
+            messages = self._consumer.consume(num_messages=8, timeout=_POLL_SECONDS)
             for message in messages:
                 rows += self._take(message)
             waited = time.monotonic() - started

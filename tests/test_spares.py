@@ -10,7 +10,7 @@ import psutil
 
 from rederive.spares import Spares
 from tests.program import ROOT
-from tests.wait import wait_until
+from tests.wait import until
 
 _HOLDS_SPARES = """
 import sys
@@ -44,7 +44,7 @@ def test_spares_end_when_their_run_is_killed() -> None:
         assert len(spares) == 2
         assert not any(map(_ended, spares))
         run.send_signal(signal.SIGKILL)
-    wait_until(lambda: all(map(_ended, spares)), "the spares to end")
+    until(lambda: all(map(_ended, spares)), 60, "spares outlive their run")
 
 
 def test_a_spare_is_taken_once_and_the_others_end() -> None:
