@@ -18,15 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faust
-from faust.auth import SASLCredentials, SSLCredentials
-from faust.transport.drivers import aiokafka
-from mode.supervisors import CrashingSupervisor
-
 from processors.engine import Process, answer
+from processors.without_http import NoHttpClient, without_http
 from schemas.lane import Lane
 from schemas.unit import Origin
 from schemas.wire import MAX_BATCH_BYTES, MAX_RECORD_BYTES
+
+with without_http():
+    import faust
+    import faust.types.web
+    from faust.auth import SASLCredentials, SSLCredentials
+    from faust.transport.drivers import aiokafka
+    from mode.supervisors import CrashingSupervisor
 
 log = logging.getLogger("rederive.agent")
 
@@ -108,6 +111,7 @@ def make_app(config: AgentConfig) -> faust.App:
         datadir=str(config.folder),
         store="memory://",
         web_enabled=False,
+        HttpClient=NoHttpClient,
         topic_allow_declare=False,
         topic_disable_leader=True,
         agent_supervisor=CrashingSupervisor,

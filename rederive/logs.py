@@ -46,9 +46,9 @@ def to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
-def set_up() -> None:
-    """Log to stderr at the level of the settings."""
-    level = os.environ.get("REDERIVE_LOG_LEVEL", "").upper()
+def set_up(level: str = "") -> None:
+    """Log to stderr at this level, or that of the settings."""
+    level = level or os.environ.get("REDERIVE_LOG_LEVEL", "").upper()
     if not level and Path("rederive.toml").exists():
         from rederive.settings import Settings
 

@@ -1,13 +1,16 @@
 """Worker processes that begin ahead of their work: they import while their run is still being planned."""
 
+import json
 import socket
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Literal, Self
+from typing import IO, TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from rederive.worker import Work
 
 Role = Literal["agent", "sink"]
 
@@ -34,13 +37,9 @@ class Spare:
             )
         return cls(process, parent)
 
-    def tell(
-        self, lane: str, member: str, environment: Mapping[str, str], slot: IO[str], log_file: Path
-    ) -> subprocess.Popen[bytes]:
+    def tell(self, work: "Work", slot: IO[str], log_file: Path) -> subprocess.Popen[bytes]:
         """Have it begin its work; it inherits the lock of its slot. BrokenPipeError when it has died."""
-        import json
-
-        said = json.dumps({"lane": lane, "member": member, "environment": dict(environment)}).encode() + b"\n"
+        said = json.dumps(asdict(work)).encode() + b"\n"
         with log_file.open("ab") as log:
             socket.send_fds(self.parent, [said], [slot.fileno(), log.fileno()])
         return self.process

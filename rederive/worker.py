@@ -1,25 +1,31 @@
 """A worker: an agent or a sink of one lane.
 
 A run starts them as `python -m rederive.worker agent DOMAIN`: such a process imports what its role needs, then waits on
-its stdin, a socket, to be told its lane, its member id and the run's settings, and is given the lock of its slot and
-the run's log (`rederive/spares.py`). `rederive worker` (`rederive/cli/worker.py`) is told all of it by a person.
+its stdin, a socket, to be told its work, and is given the lock of its slot and the run's log (`rederive/spares.py`).
+`rederive worker` (`rederive/cli/worker.py`) is told its work by a person.
 """
 
 import gc
+import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from schemas.lane import Lane, LaneName
 
 if TYPE_CHECKING:
+    from rederive.settings import Settings
     from rederive.spares import Role
     from rederive.stopping import Stop
 
 log = logging.getLogger("rederive.worker")
 
-_BOTH = ("producers.topics", "rederive.endpoints", "rederive.logs", "rederive.settings", "rederive.stopping")
+_BOTH = ("producers.topics", "rederive.logs", "rederive.stopping")
 _MODULES: "dict[Role, tuple[str, ...]]" = {
     "agent": ("processors.runtime",),
     "sink": ("rederive.database", "rederive.workers", "sinks.consumer"),
@@ -31,61 +37,87 @@ _MOST_SAID = 64 * 1024
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 
-def run_agent(domain: str, lane: str, member: str, stop: "Stop") -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a worker is told: its lane, who it is in its group, and how the services are reached.
+
+    `kafka` are librdkafka settings. An agent has no use for the database.
+    """
+
+    domain: str
+    lane: str
+    prefix: str
+    member: str
+    home: str
+    kafka: dict[str, str]
+    database_url: str = field(repr=False)
+    batch_rows: int
+    log_level: str
+
+    @classmethod
+    def of(cls, settings: "Settings", domain: str, lane: str, member: str) -> Self:
+        """The work of a member of a lane; both services are named by the settings."""
+        assert settings.database_url is not None
+        return cls(
+            domain=domain,
+            lane=lane,
+            prefix=settings.topic_prefix,
+            member=member,
+            home=str(settings.home),
+            kafka=settings.kafka_config(),
+            database_url=settings.database_url.get_secret_value(),
+            batch_rows=settings.batch_rows,
+            log_level=settings.log_level,
+        )
+
+    @property
+    def topics(self) -> Lane:
+        """Its topics and groups."""
+        return Lane(self.domain, LaneName(self.lane), self.prefix)
+
+
+def run_agent(work: Work, stop: "Stop") -> int:
     """Run an agent until it is asked to stop; the exit code."""
     from processors.runtime import AgentConfig
     from processors.runtime import run_agent as run
     from rederive import domains
-    from rederive.endpoints import resolve
     from rederive.logs import libraries_too
-    from rederive.settings import Settings
     from schemas.domain import load
-    from schemas.lane import Lane, LaneName
 
-    settings = Settings()
-    where, kafka = Lane(domain, LaneName(lane), settings.topic_prefix), settings.at(resolve(settings)).kafka_config()
-    config = AgentConfig(
-        where,
-        _grown_up(member, kafka, where.raw),
-        kafka,
-        settings.home / "run" / "faust",
-    )
+    where = work.topics
+    member = _grown_up(work.member, work.kafka, where.raw)
+    config = AgentConfig(where, member, work.kafka, Path(work.home) / "run" / "faust")
     libraries_too()
     # faust names the loggers of its services after the module that defines them: ours among them.
     _quiet("faust", "aiokafka", "mode", "processors.runtime")
     stop.begin()
-    return run(config, load(domains.find(domain).process), stop)
+    return run(config, load(domains.find(work.domain).process), stop)
 
 
-def run_sink(domain: str, lane: str, member: str, stop: "Stop") -> int:
+def run_sink(work: Work, stop: "Stop") -> int:
     """Run a sink until it is asked to stop; the exit code."""
     import psycopg
 
     from rederive import domains
     from rederive.database import connection_string, place
-    from rederive.endpoints import resolve
     from rederive.logs import libraries_too
-    from rederive.settings import Settings
     from rederive.workers import BEGIN_AGAIN, NEEDS_A_PERSON
     from schemas.errors import RederiveError
-    from schemas.lane import Lane, LaneName
     from sinks.consumer import ConsumerLostError, Sink, SinkConfig
 
     libraries_too()
-    settings = Settings()
-    endpoints = resolve(settings)
     # A URL that can't be read is refused here, before anything could quote it.
-    place(endpoints.database_url)
-    where, kafka = Lane(domain, LaneName(lane), settings.topic_prefix), settings.at(endpoints).kafka_config()
+    place(work.database_url)
+    where = work.topics
     config = SinkConfig(
         lane=where,
-        domain=domains.find(domain),
-        member=_grown_up(member, kafka, where.derived),
-        kafka=kafka,
+        domain=domains.find(work.domain),
+        member=_grown_up(work.member, work.kafka, where.derived),
+        kafka=work.kafka,
         connect=lambda: psycopg.connect(
-            connection_string(endpoints.database_url, f"rederive sink {member}"), autocommit=True
+            connection_string(work.database_url, f"rederive sink {work.member}"), autocommit=True
         ),
-        batch_rows=settings.batch_rows,
+        batch_rows=work.batch_rows,
     )
     stop.begin()
     try:
@@ -100,7 +132,7 @@ def run_sink(domain: str, lane: str, member: str, stop: "Stop") -> int:
     return 0
 
 
-ROLES: "dict[Role, Callable[[str, str, str, Stop], int]]" = {"agent": run_agent, "sink": run_sink}
+ROLES: "dict[Role, Callable[[Work, Stop], int]]" = {"agent": run_agent, "sink": run_sink}
 
 
 def main() -> None:
@@ -112,18 +144,16 @@ def main() -> None:
     gc.disable()
     _get_ready(role, domain)
     gc.enable()
-    said = _told()
-    if said is None:
+    work = _told()
+    if work is None:
         sys.exit(0)
-    lane, member = said
 
+    from rederive.logs import set_up
     from rederive.stopping import Stop
 
     stop = Stop(with_parent=True)
-    from rederive.logs import set_up
-
-    set_up()
-    sys.exit(ROLES[role](domain, lane, member, stop))
+    set_up(work.log_level)
+    sys.exit(ROLES[role](work, stop))
 
 
 def _get_ready(role: "Role", domain: str) -> None:
@@ -143,9 +173,8 @@ def _get_ready(role: "Role", domain: str) -> None:
         log.debug("it isn't ready", exc_info=True)
 
 
-def _told() -> tuple[str, str] | None:
-    """The lane and the member id, once the run says them; None when it has died. Settings and log are in place then."""
-    import json
+def _told() -> Work | None:
+    """The work, once the run says it; None when that has died. Its log is stderr then, its slot locked."""
     import socket
 
     said, descriptors = b"", []
@@ -156,12 +185,11 @@ def _told() -> tuple[str, str] | None:
                 return None
             said += more
             descriptors += given
-    _slot, log_file = descriptors
+    # The first is the lock of its slot: this process holds it as long as it lives.
+    log_file = descriptors[1]
     os.dup2(log_file, 2)
     os.close(log_file)
-    told = json.loads(said)
-    os.environ.update(told["environment"])
-    return told["lane"], told["member"]
+    return Work(**json.loads(said))
 
 
 def _grown_up(member: str, kafka: dict[str, str], topic: str) -> str:

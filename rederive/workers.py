@@ -14,6 +14,7 @@ from typing import IO
 from rederive.settings import Settings
 from rederive.spares import Role, Spares
 from rederive.stopping import STOP_SECONDS
+from rederive.worker import Work
 from schemas.errors import Failed
 from schemas.lane import Lane
 
@@ -168,7 +169,9 @@ class Workers:
         worker.process, worker.parent = spare.process, spare.parent
         # One that has just died is buried with the next look, as any other.
         with suppress(BrokenPipeError):
-            spare.tell(self.lane.name, worker.member, self.settings.environment(), worker.slot, self.log_file)
+            spare.tell(
+                Work.of(self.settings, self.lane.domain, self.lane.name, worker.member), worker.slot, self.log_file
+            )
         worker.started = time.monotonic()
 
 

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import psutil
+from pydantic import SecretStr
 
+from rederive.settings import Settings
 from rederive.spares import Spares
+from rederive.worker import Work
 from tests.program import ROOT
 from tests.wait import until
 
@@ -77,8 +80,10 @@ def test_a_worker_that_is_told_its_work_writes_to_the_log_and_holds_its_slot(tmp
     with Spares() as spares, (tmp_path / "slot").open("w") as slot:
         told = spares.take("sink", "racing")
         # A URL that can't be read ends a sink before it has touched a service.
-        environment = {"REDERIVE_DATABASE_URL": "postgresql://u:p@x@h/d", "REDERIVE_KAFKA_BOOTSTRAP": "127.0.0.1:1"}
-        told.tell("replay", "one", environment, slot, log)
+        settings = Settings(
+            home=tmp_path, database_url=SecretStr("postgresql://u:p@x@h/d"), kafka_bootstrap="127.0.0.1:1"
+        )
+        told.tell(Work.of(settings, "racing", "replay", "one"), slot, log)
     assert told.process.wait(60) != 0
     assert "the database URL can't be read" in log.read_text()
     told.end()

@@ -1,11 +1,14 @@
 """`rederive worker`: one agent or one sink; replays start these themselves, more machines may run more of them."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
 from rederive.cli.running import DomainName
+
+if TYPE_CHECKING:
+    from rederive.worker import Work
 
 worker = cyclopts.App(name="worker", help="One agent or sink process of a lane (replays start their own).")
 
@@ -36,7 +39,7 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
     stop = Stop(with_parent=with_parent)
     from rederive.worker import run_agent
 
-    return run_agent(domain, lane, member, stop)
+    return run_agent(_work(domain, lane, member), stop)
 
 
 @worker.command
@@ -60,4 +63,13 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
     stop = Stop(with_parent=with_parent)
     from rederive.worker import run_sink
 
-    return run_sink(domain, lane, member, stop)
+    return run_sink(_work(domain, lane, member), stop)
+
+
+def _work(domain: str, lane: LaneChoice, member: str) -> "Work":
+    from rederive.endpoints import resolve
+    from rederive.settings import Settings
+    from rederive.worker import Work
+
+    settings = Settings()
+    return Work.of(settings.at(resolve(settings)), domain, lane, member)
