@@ -126,8 +126,8 @@ rederive.worker._get_ready("agent", {name!r})
 from pathlib import Path
 from processors.runtime import AgentConfig, make_app
 from schemas.lane import Lane, LaneName
-app = make_app(AgentConfig(Lane({name!r}, LaneName.REPLAY), "one", {{"bootstrap.servers": "127.0.0.1:1"}}, Path("nowhere")))
-assert app.transport
+lane, kafka = Lane({name!r}, LaneName.REPLAY), {{"bootstrap.servers": "127.0.0.1:1"}}
+assert make_app(AgentConfig(lane, "one", kafka, Path("nowhere"))).transport
 load(domains.find({name!r}).process)
 print(*sorted(sys.modules))
 """
