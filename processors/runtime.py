@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ with without_http():
 log = logging.getLogger("rederive.agent")
 
 EXIT_BATCH_FAILED = 70
+_IMPORTED_LATE = (
+    "faust.app.router",
+    "faust.assignor.partition_assignor",
+    "faust.fixups.django",
+    "faust.stores",
+    "faust.tables.manager",
+    "faust.topics",
+    "faust.transport.utils",
+    "faust.worker",
+)
 _TAKE_UNITS = 2
 _TAKE_SECONDS = 0.02
 _STOP_SECONDS = 20.0
@@ -55,6 +66,12 @@ class AgentConfig:
     folder: Path
     commit_seconds: float = 1.0
     session_seconds: float = 6.0
+
+
+def get_ready() -> None:
+    """Import what faust itself imports no sooner than an app starts."""
+    for name in _IMPORTED_LATE:
+        import_module(name)
 
 
 def run_agent(config: AgentConfig, process: Process, stop: threading.Event) -> int:

@@ -39,6 +39,8 @@ _SEND_AT_ONCE = 32
 _SEND_SECONDS = 0.2
 _DELIVERY_SECONDS = 10.0
 _PROGRESS_SECONDS = 0.25
+# Of the last units the end is waited for; looking for it costs little as they are few.
+_LAST_UNITS, _LAST_PROGRESS_SECONDS = 8, 0.05
 _PATIENCE_SECONDS = 300.0
 _STALL_SECONDS = 15.0
 _LOCK_SECONDS = 5.0
@@ -179,7 +181,9 @@ class _Steps:
         if len(self._pending) >= _SEND_AT_ONCE or not sent:
             self._mark(self._connection)
         moved = sent > 0 or self._awaited
-        if time.monotonic() - self._looked >= _PROGRESS_SECONDS:
+        left = self.progress.units - self.progress.units_done
+        pause = _PROGRESS_SECONDS if left > _LAST_UNITS else _LAST_PROGRESS_SECONDS
+        if time.monotonic() - self._looked >= pause:
             return self._look(self._connection) or moved
         if not moved:
             time.sleep(0.02)

@@ -27,7 +27,7 @@ log = logging.getLogger("rederive.worker")
 
 _BOTH = ("producers.topics", "rederive.logs", "rederive.stopping")
 _MODULES: "dict[Role, tuple[str, ...]]" = {
-    "agent": ("processors.runtime",),
+    "agent": (),
     "sink": ("rederive.database", "rederive.workers", "sinks.consumer"),
 }
 _MOST_SAID = 64 * 1024
@@ -168,6 +168,9 @@ def _get_ready(role: "Role", domain: str) -> None:
 
         found = domains.find(domain)
         if role == "agent":
+            from processors.runtime import get_ready
+
+            get_ready()
             load(found.process)
     except Exception:
         log.debug("it isn't ready", exc_info=True)
