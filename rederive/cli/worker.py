@@ -1,9 +1,8 @@
 """`rederive worker`: one agent or one sink; replays start these themselves, more machines may run more of them."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import cyclopts
-from cyclopts import Parameter
 
 from rederive.cli.running import DomainName
 
@@ -15,11 +14,8 @@ worker = cyclopts.App(name="worker", help="One agent or sink process of a lane (
 LaneChoice = Literal["replay", "log", "detail"]
 
 
-WithParent = Annotated[bool, Parameter(negative="")]
-
-
 @worker.command
-def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
+def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str) -> int:
     """Read raw records, compute, send outcomes, until SIGTERM or Ctrl+C.
 
     Parameters
@@ -30,20 +26,18 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_
         Which lane's topics.
     member
         Static id within the consumer group, unique among all running agents.
-    with_parent
-        Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
     from rederive.stopping import Stop
 
-    stop = Stop(with_parent=with_parent)
+    stop = Stop(with_parent=False)
     from rederive.worker import run_agent
 
     return run_agent(_work(domain, lane, member), stop)
 
 
 @worker.command
-def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_parent: WithParent = False) -> int:
+def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str) -> int:
     """Read outcomes, merge them into Postgres, until SIGTERM or Ctrl+C.
 
     Parameters
@@ -54,13 +48,11 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str, with_p
         Which lane's topics.
     member
         Static id within the consumer group, unique among all running sinks.
-    with_parent
-        Stop when stdin ends: how a run's workers notice that the run has died.
 
     """
     from rederive.stopping import Stop
 
-    stop = Stop(with_parent=with_parent)
+    stop = Stop(with_parent=False)
     from rederive.worker import run_sink
 
     return run_sink(_work(domain, lane, member), stop)
