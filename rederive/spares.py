@@ -70,6 +70,14 @@ class Spares:
             while waiting:
                 waiting.pop().end()
 
+    @classmethod
+    def ahead(cls, domain: str) -> Self:
+        """With what the first unit of any run needs, an agent and a sink; further ones begin when units are known."""
+        spares = cls()
+        spares.prepare("agent", domain, 1)
+        spares.prepare("sink", domain, 1)
+        return spares
+
     def prepare(self, role: Role, domain: str, count: int) -> None:
         """Begin what is missing of so many."""
         waiting = self._waiting[role, domain]

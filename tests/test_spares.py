@@ -18,9 +18,7 @@ from tests.wait import until
 _HOLDS_SPARES = """
 import sys
 from rederive.spares import Spares
-with Spares() as spares:
-    spares.prepare("agent", "racing", 1)
-    spares.prepare("sink", "racing", 1)
+with Spares.ahead("racing") as spares:
     print(*(spare.process.pid for waiting in spares._waiting.values() for spare in waiting), flush=True)
     sys.stdin.read()
 """

@@ -104,6 +104,7 @@ def apply(
     from rederive.plans import read_plan
     from rederive.replayer import Replayer
     from rederive.settings import Settings
+    from rederive.spares import Spares
     from schemas.errors import UsageError
 
     name = "stdin" if str(file) == "-" else str(file)
@@ -119,5 +120,6 @@ def apply(
     replayer.check(made)
     if dry_run and (code := shown(made, json=json)) is not None:
         return code
-    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=workers)
-    return run(replayer, capture, batch_size, workers, json=json, head=head)
+    with Spares.ahead(made.domain) as spares:
+        capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=workers)
+        return run(replayer, capture, batch_size, workers, json=json, head=head, spares=spares)

@@ -164,12 +164,8 @@ def plan_and_run(
     """Mint a capture of what the request means now, say so, and run it; the exit code."""
     from rederive.spares import Spares
 
-    with Spares() as spares:
-        if not dry_run:
-            # A unit needs no more; those that further ones need are begun when these are known.
-            spares.prepare("agent", request.domain, 1)
-            spares.prepare("sink", request.domain, 1)
-
+    # A dry run may do no more than print its plan.
+    with Spares() if dry_run else Spares.ahead(request.domain) as spares:
         from rederive.replayer import Replayer
         from rederive.settings import Settings
 
