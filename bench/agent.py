@@ -54,10 +54,10 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
     world = Synthetic()
-    _measure("synthetic, both ladders, 10 levels", _units(_lines(world.snapshots(rows), world.metadata()), size))
-    real = _lines(betfair_sample.snapshots(), betfair_sample.metadata())
+    _measure("synthetic, both ladders, 10 levels", _units(lines(world.snapshots(rows), world.metadata()), size))
+    real = lines(betfair_sample.snapshots(), betfair_sample.metadata())
     _measure("real sample, back ladders, 3 levels", _units(real, size))
-    _measure_process(list(_units(_lines(world.snapshots(rows), world.metadata()), size)))
+    _measure_process(list(_units(lines(world.snapshots(rows), world.metadata()), size)))
 
 
 def _measure(name: str, given: Iterator[bytes]) -> None:
@@ -164,7 +164,8 @@ def _fallbacks(units: Iterable[bytes]) -> int:
     return fallback.call_count
 
 
-def _lines(snapshots: Iterable[Mapping[str, Any]], metadata: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+def lines(snapshots: Iterable[Mapping[str, Any]], metadata: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """What a unit of these snapshots holds, line by line."""
     markets = {market["market_id"]: market for market in metadata}
     for snapshot in snapshots:
         yield betfair_sample.snapshot_line(snapshot, markets.get(snapshot["market_id"]))

@@ -51,8 +51,10 @@ class Watch(threading.Thread):
                 words = process.cmdline()
             except psutil.Error:
                 continue
-            if "rederive" in words:
-                found.append((words[words.index("worker") + 1] if "worker" in words else "producer", process))
+            if "rederive.worker" in words:
+                found.append((words[words.index("rederive.worker") + 1], process))
+            elif "rederive" in words:
+                found.append(("producer", process))
         for name, pid in self._services.items():
             parent = psutil.Process(pid)
             found += [(name, process) for process in (parent, *parent.children(recursive=True))]

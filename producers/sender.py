@@ -12,7 +12,7 @@ from schemas.wire import MAX_RECORD_BYTES, encode_raw
 class Sender:
     """A producer to one topic. `delivered` collects what the broker has acknowledged, until it is taken."""
 
-    def __init__(self, kafka: Mapping[str, str], topic: str, partitions: list[int]) -> None:
+    def __init__(self, kafka: Mapping[str, str], topic: str, partitions: list[int], codec: str = "zstd") -> None:
         self._topic, self._partitions = topic, partitions
         self._delivered: list[Delivered] = []
         self._failure: KafkaError | None = None
@@ -20,8 +20,9 @@ class Sender:
             {
                 **kafka,
                 "enable.idempotence": True,
-                "compression.type": "zstd",
-                "linger.ms": 20,
+                "compression.type": codec,
+                # A unit is about as large as a batch may be: there is little to wait for.
+                "linger.ms": 5,
                 "message.max.bytes": MAX_RECORD_BYTES,
                 "queue.buffering.max.kbytes": 64 * 1024,
                 # Bounded by the run's own patience: it asks for what isn't delivered.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rederive.settings import Settings as Settings
     from schemas.capture import Capture as Capture
     from schemas.capture import Progress as Progress
+    from schemas.domain import Command as Command
     from schemas.domain import Domain as Domain
     from schemas.errors import Failed as Failed
     from schemas.errors import RederiveError as RederiveError
@@ -53,7 +54,7 @@ _PLACES = {
     "rederive.replayer": ("Report",),
     "rederive.settings": ("Settings",),
     "schemas.capture": ("Capture", "Progress"),
-    "schemas.domain": ("Domain",),
+    "schemas.domain": ("Command", "Domain"),
     "schemas.errors": ("Failed", "RederiveError", "UsageError"),
     "schemas.lane": ("LaneName",),
     "schemas.outcome": ("Outcome", "RowProblem", "TableRows"),

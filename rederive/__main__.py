@@ -1,6 +1,7 @@
 """The program: runs a command and turns how it ends into a message and an exit code."""
 
 # What takes longer to import comes in once signals are heard.
+import gc
 import os
 import sys
 
@@ -15,26 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-COMMANDS = (
-    "replay",
-    "captures",
-    "program",
-    "report",
-    "compute",
-    "local",
-    "topics",
-    "worker",
-)
-"""The modules of rederive.cli that hold commands: imported always, so they import what is heavy only when they run."""
-
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+_PRINTED_BY_CYCLOPTS = {"--help", "-h", "--version"}
+_GARBAGE_THRESHOLD = 50_000
 _CRASH_LOG_LIMIT = 10 * 1024 * 1024
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    # What imports make stays; looking through it again and again for cycles is a quarter of their time.
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     # A service manager's stop is a person's Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -45,6 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
         _on_signal(signal.SIG_IGN)
         code = _interrupted(interrupt)
         _on_signal(lambda *_: os._exit(code))
+    # The interpreter looks for cycles once more at its end, in vain.
+    gc.freeze()
     sys.exit(code)
 
 
@@ -90,27 +85,14 @@ def _interrupted(interrupt: KeyboardInterrupt) -> int:
 
 
 def _ended(arguments: list[str]) -> int:
-    import cyclopts
-
-    from rederive.cli.app import app
-    from rederive.cli.output import Terminal, plain
-    from rederive.cli.usage import check_text, usage_error
+    from rederive import logs
+    from rederive.cli.plain import plain
     from rederive.streams import StdoutError
     from schemas.errors import RederiveError
 
     try:
-        check_text(arguments)
-        _set_up_logs()
-        load_commands()
-        app.version = _version
-        app.console = Terminal()
-        # ours to report, below
-        app.suppress_keyboard_interrupt = False
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except cyclopts.CycloptsError as error:
-        wrong = usage_error(error)
-        sys.stderr.write(f"{plain(str(wrong))}\n")
-        return wrong.exit_code
+        logs.set_up()
+        result = _result(arguments)
     except RederiveError as error:
         sys.stderr.write(f"{plain(str(error))}\n")
         return error.exit_code
@@ -124,41 +106,35 @@ def _ended(arguments: list[str]) -> int:
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
 
 
-def load_commands() -> None:
-    """Put the program's commands and those of every domain together; what a domain lacks of them is said in the log."""
-    import importlib
-    import logging
+def _result(arguments: list[str]) -> object:
+    """What the command returns. UsageError when the words are none."""
+    from rederive.cli import root
 
-    from rederive import domains
-    from rederive.cli.generic import add_commands
+    # The libraries below take longer to import than the text to make.
+    if root.asks_for_help(arguments):
+        sys.stdout.write(root.help_text())
+        return 0
 
-    log = logging.getLogger("rederive.main")
-    for name in COMMANDS:
-        importlib.import_module(f"rederive.cli.{name}")
-    for domain in domains.usable():
-        try:
-            for module in domain.commands:
-                importlib.import_module(module)
-            add_commands(domain)
-        except (Exception, SystemExit) as error:
-            why = f"{type(error).__name__}: {error}"
-            log.warning("%s", domains.broken(domain.name, "used from the command line", why))
+    import cyclopts
 
+    from rederive.cli.app import app
+    from rederive.cli.usage import check_text
 
-def _set_up_logs() -> None:
-    import logging
-    from pathlib import Path
+    check_text(arguments)
+    root.load_commands(arguments)
+    app.version = _version
+    if not _PRINTED_BY_CYCLOPTS.isdisjoint(arguments):
+        from rederive.cli.output import Terminal
 
-    from rederive import logs
+        app.console = Terminal()
+    # ours to report, above
+    app.suppress_keyboard_interrupt = False
+    try:
+        return app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        from rederive.cli.usage import usage_error
 
-    level = os.environ.get("REDERIVE_LOG_LEVEL", "").upper()
-    if not level and Path("rederive.toml").exists():
-        from rederive.settings import Settings
-
-        level = Settings().log_level
-    logs.to_stderr()
-    for name in logs.OURS:
-        logging.getLogger(name).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
+        raise usage_error(error) from None
 
 
 def _version() -> str:

@@ -3,10 +3,8 @@
 A distribution offers one in its pyproject.toml: `[project.entry-points."rederive.domains"]`, name = "module:object".
 """
 
-import difflib
 import logging
 import re
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
@@ -53,6 +51,8 @@ def _of_checkout() -> list[EntryPoint]:
     try:
         distribution("rederive")
     except PackageNotFoundError:
+        import tomllib
+
         project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
         return [EntryPoint(name, value, GROUP) for name, value in project["entry-points"][GROUP].items()]
     return []
@@ -66,6 +66,8 @@ def names() -> tuple[str, ...]:
 def known(name: str) -> str:
     """The name itself. UsageError when there is no such domain."""
     if name not in _offered():
+        import difflib
+
         near = difflib.get_close_matches(name, names(), n=1)
         mend = f"did you mean {near[0]}?" if near else "`rederive replay --help` shows what there is"
         raise UsageError(f"there is no domain {name}", why=f"known are {', '.join(names())}", mend=mend)

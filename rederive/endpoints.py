@@ -1,6 +1,5 @@
 """Where Kafka and Postgres answer: what the settings name, and embedded services for what they don't."""
 
-from rederive import local
 from rederive.settings import Endpoints, Settings
 
 
@@ -14,6 +13,9 @@ def resolve(settings: Settings) -> Endpoints:
     url = settings.database_url.get_secret_value() if settings.database_url else None
     if bootstrap and url:
         return Endpoints(bootstrap, url)
+
+    from rederive import local
+
     if bootstrap:
         return Endpoints(bootstrap, local.start_postgres(settings))
     if url:
@@ -25,4 +27,7 @@ def resolve_database(settings: Settings) -> str:
     """The Postgres URL alone: the named one, or the embedded server's, started when it doesn't run."""
     if settings.database_url:
         return settings.database_url.get_secret_value()
+
+    from rederive import local
+
     return local.start_postgres(settings)

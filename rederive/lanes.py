@@ -12,7 +12,8 @@ from producers.topics import behind, ensure_topics, watermarks
 from rederive import domains
 from rederive.logs import run_log
 from rederive.settings import Settings
-from rederive.workers import Role, Workers
+from rederive.spares import Role, Spares
+from rederive.workers import Workers
 from schemas.capture import Capture
 from schemas.domain import API
 from schemas.errors import Failed
@@ -32,6 +33,7 @@ class Lanes:
     capture: Capture
     agents: int
     sinks: int
+    spares: Spares = field(default_factory=Spares)
     _open: dict[LaneName, tuple[Sender, Workers]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -64,8 +66,8 @@ class Lanes:
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
         log_file = run_log(self.settings.home, self.capture.capture_id)
         # As many sinks however few units: one that doesn't come back keeps its partitions until its session is over.
-        workers = Workers(self.settings, lane, agents, min(sinks, len(kept)), log_file)
-        self._open[name] = (Sender(kafka, lane.raw, sorted(kept)), workers)
+        workers = Workers(self.settings, lane, agents, min(sinks, len(kept)), log_file, self.spares)
+        self._open[name] = (Sender(kafka, lane.raw, sorted(kept), lane.codec), workers)
         workers.start()
 
     def processes(self) -> dict[str, list[int]]:

@@ -1,6 +1,7 @@
 """Logs: `YYYY-MM-DD HH:MM:SS [LEVEL] text` in UTC, on stderr and in a file per run under REDERIVE_HOME/logs."""
 
 import logging
+import os
 import sys
 import time
 from collections import deque
@@ -43,6 +44,18 @@ def to_stderr() -> None:
     handler.setFormatter(formatter())
     handler.addFilter(_matters)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def set_up(level: str = "") -> None:
+    """Log to stderr at this level, or that of the settings."""
+    level = level or os.environ.get("REDERIVE_LOG_LEVEL", "").upper()
+    if not level and Path("rederive.toml").exists():
+        from rederive.settings import Settings
+
+        level = Settings().log_level
+    to_stderr()
+    for name in OURS:
+        logging.getLogger(name).setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
 
 
 def libraries_too() -> None:

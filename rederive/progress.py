@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rederive.run import Listener
 from schemas import capture
@@ -57,15 +56,17 @@ def shown(console: Console, batch_size: int) -> Iterator[Listener]:
 
 @contextmanager
 def _bar(console: Console) -> Iterator[Listener]:
+    from rich import progress as bars
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[counts]}"),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[counts]}"),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
+    with bars.Progress(*columns, console=console) as bar:
         task = bar.add_task("replay", total=None, counts="")
 
         def update(progress: capture.Progress) -> None:

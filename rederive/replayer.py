@@ -19,6 +19,7 @@ from rederive.logs import also_to, no_longer_to, run_log
 from rederive.progress import counts
 from rederive.run import Listener, Run
 from rederive.settings import Settings
+from rederive.spares import Spares
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.domain import load
 from schemas.errors import Failed
@@ -171,14 +172,22 @@ class Replayer:
         with closing(self._source(connection, found.domain, found.source, dry=found.dry_run)) as source:
             return captures.reopen(connection, capture_id, dead=source)
 
-    def run(self, capture: Capture, listener: Listener, agents: int | None = None, sinks: int | None = None) -> Report:
-        """Run a capture until it is complete, and report."""
+    def run(
+        self,
+        capture: Capture,
+        listener: Listener,
+        agents: int | None = None,
+        sinks: int | None = None,
+        spares: Spares | None = None,
+    ) -> Report:
+        """Run a capture until it is complete, and report. What is spare of workers it may take."""
         handler = also_to(run_log(self.settings.home, capture.capture_id))
         try:
             if capture.state is CaptureState.RUNNING:
                 log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
                 with self._journal(capture, listener) as journaled:
-                    self._run(capture, journaled, agents or self.settings.workers, sinks or self.settings.sinks)
+                    crew = agents or self.settings.workers, sinks or self.settings.sinks
+                    self._run(capture, journaled, *crew, spares or Spares())
             progress, reasons, dead = self._outcome(capture.capture_id)
             _say_problems(capture.capture_id, reasons, dead)
             log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
@@ -226,12 +235,12 @@ class Replayer:
 
             yield both
 
-    def _run(self, capture: Capture, listener: Listener, agents: int, sinks: int) -> None:
+    def _run(self, capture: Capture, listener: Listener, agents: int, sinks: int, spares: Spares) -> None:
         def opened(connection: psycopg.Connection) -> closing[Source[Any]]:
             return closing(self._source(connection, capture.domain, capture.source, dry=capture.dry_run))
 
         with explained("the replay"):
-            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks)()
+            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks, spares)()
 
 
 def _check_fits(source: Source[Any], plan: Plan[Any]) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -19,6 +19,7 @@ from rederive.database import connection_string, failure, first_line
 from rederive.lanes import Lanes
 from rederive.memory import Memory
 from rederive.settings import Settings
+from rederive.spares import Spares
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Away, Failed
 from schemas.lane import LaneName
@@ -38,6 +39,8 @@ _SEND_AT_ONCE = 32
 _SEND_SECONDS = 0.2
 _DELIVERY_SECONDS = 10.0
 _PROGRESS_SECONDS = 0.25
+# Of the last units the end is waited for; looking for it costs little as they are few.
+_LAST_UNITS, _LAST_PROGRESS_SECONDS = 8, 0.05
 _PATIENCE_SECONDS = 300.0
 _STALL_SECONDS = 15.0
 _LOCK_SECONDS = 5.0
@@ -58,13 +61,14 @@ class Run:
     listener: Listener
     agents: int
     sinks: int
+    spares: Spares = field(default_factory=Spares)
 
     def __call__(self) -> Progress:
         """Work until the capture is complete. Failed when it was cancelled, or when nothing moves for 5 minutes.
 
         KeyboardInterrupt leaves everything such that `captures resume` goes on.
         """
-        with Lanes(self.settings, self.capture, self.agents, self.sinks) as lanes:
+        with Lanes(self.settings, self.capture, self.agents, self.sinks, self.spares) as lanes:
             try:
                 return self._until_complete(lanes)
             finally:
@@ -178,7 +182,9 @@ class _Steps:
         if len(self._pending) >= _SEND_AT_ONCE or not sent:
             self._mark(self._connection)
         moved = sent > 0 or self._awaited
-        if time.monotonic() - self._looked >= _PROGRESS_SECONDS:
+        left = self.progress.units - self.progress.units_done
+        pause = _PROGRESS_SECONDS if left > _LAST_UNITS else _LAST_PROGRESS_SECONDS
+        if time.monotonic() - self._looked >= pause:
             return self._look(self._connection) or moved
         if not moved:
             time.sleep(0.02)

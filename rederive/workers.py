@@ -2,25 +2,25 @@
 
 import fcntl
 import logging
-import os
 import signal
+import socket
 import subprocess
-import sys
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
-from rederive import safe_path
 from rederive.settings import Settings
+from rederive.spares import Role, Spares
 from rederive.stopping import STOP_SECONDS
+from rederive.worker import Work
 from schemas.errors import Failed
 from schemas.lane import Lane
 
 log = logging.getLogger(__name__)
 
-Role = Literal["agent", "sink"]
 BEGIN_AGAIN = 70
 """Exit code of a worker that can't go on where starting again helps."""
 
@@ -39,6 +39,7 @@ class _Worker:
     member: str
     slot: IO[str]
     process: subprocess.Popen[bytes] | None = None
+    parent: socket.socket | None = None
     started: float = 0.0
     pause: float = _FIRST_PAUSE
     start_at: float = 0.0
@@ -48,7 +49,7 @@ class _Worker:
 class Workers:
     """The worker processes of one run; a context manager that leaves none behind.
 
-    A worker watches its stdin: when this process dies, however it dies, the pipe closes and the worker stops.
+    A worker watches its stdin: when this process dies, however it dies, the socket closes and the worker stops.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Workers:
     agents: int
     sinks: int
     log_file: Path
+    spares: Spares = field(default_factory=Spares)
     _workers: list[_Worker] = field(default_factory=list)
     restarts: int = 0
 
@@ -98,9 +100,10 @@ class Workers:
     def stop(self) -> None:
         """Stop all in order, and by force what takes longer than 25 s."""
         running = [worker.process for worker in self._workers if worker.process and worker.process.poll() is None]
+        for worker in self._workers:
+            if worker.parent is not None:
+                worker.parent.close()
         for process in running:
-            assert process.stdin is not None
-            process.stdin.close()
             process.terminate()
         deadline = time.monotonic() + _KILL_SECONDS
         for process in running:
@@ -123,8 +126,8 @@ class Workers:
 
     def _buried(self, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        assert process.stdin is not None
-        process.stdin.close()
+        assert worker.parent is not None
+        worker.parent.close()
         said = process.stdout.read().decode("utf-8", "replace").strip()
         process.stdout.close()
         worker.process = None
@@ -163,19 +166,12 @@ class Workers:
             return _Worker(role, f"{machine_id(self.settings.home)}-{group}-{number}", slot)
 
     def _start(self, worker: _Worker) -> None:
-        command = [
-            sys.executable, "-m", "rederive", "worker", worker.role,
-            "--domain", self.lane.domain, "--lane", self.lane.name, "--member", worker.member, "--with-parent",
-        ]  # fmt: skip
-        with self.log_file.open("ab") as log_file:
-            worker.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log_file,
-                env={**os.environ, **safe_path.environment(), **self.settings.environment()},
-                pass_fds=[worker.slot.fileno()],
-                start_new_session=True,
+        spare = self.spares.take(worker.role, self.lane.domain)
+        worker.process, worker.parent = spare.process, spare.parent
+        # One that has just died is buried with the next look, as any other.
+        with suppress(BrokenPipeError):
+            spare.tell(
+                Work.of(self.settings, self.lane.domain, self.lane.name, worker.member), worker.slot, self.log_file
             )
         worker.started = time.monotonic()
 

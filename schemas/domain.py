@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import packages_distributions
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.errors import Failed
 from schemas.lane import LaneName
@@ -33,6 +33,16 @@ def load(part: Part) -> Any:  # noqa: ANN401 - whatever stands there
             why=f"{type(error).__name__}: {error}",
             mend=f"mend or remove the distribution that offers it: {', '.join(sorted(set(offered)))}",
         ) from error
+
+
+class Command(NamedTuple):
+    """A command by its part, a function or a cyclopts app, and in a sentence what `rederive --help` says of it.
+
+    Below `replay`, `plan` and `report` the sentence isn't needed: their help asks the command itself.
+    """
+
+    part: Part
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +82,9 @@ class Domain:
     demo
         Its part of `rederive demo`: a function of a rederive.demo.Show.
     commands, reports
-        Modules that add to the command line: without any, `replay` and `plan` take the generic options. Functions of a
-        connection that return rows (dicts), by the name that `rederive report` gives them.
+        Commands by their words: "replay meters", "plan meters", "report tariffs", or a word of their own, "tariffs".
+        Without the first two `replay` and `plan` take the generic options. Functions of a connection that return rows
+        (dicts), by the name that `rederive report` gives them.
     defaults
         What `rederive.replay` asks for unless it is told: fields of a Request; options are added to those given.
     counts
@@ -100,7 +111,7 @@ class Domain:
     journal: Part = ""
     show_plan: Part = ""
     demo: Part = ""
-    commands: tuple[str, ...] = ()
+    commands: Mapping[str, Command] = field(default_factory=dict)
     reports: Mapping[str, Part] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, tuple[str, str]] = field(default_factory=dict)

@@ -44,6 +44,11 @@ class Lane:
         return f"{self.prefix}{self.domain}.dlq"
 
     @property
+    def codec(self) -> str:
+        """How raw records are compressed: a log is kept, a queue is read once, and lz4 takes less of all processors."""
+        return "lz4" if self.name is LaneName.REPLAY else "zstd"
+
+    @property
     def agents(self) -> str:
         """Consumer group of the agents."""
         return f"{self.prefix}rederive.{self.domain}.{self.name}.agents"

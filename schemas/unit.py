@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from schemas.wire import RawHeaders
 
-TARGET_UNIT_BYTES = 256 * 1024
-TARGET_UNIT_ROWS = 128
+TARGET_UNIT_BYTES = 1024 * 1024
+TARGET_UNIT_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True, order=True)

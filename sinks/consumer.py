@@ -137,7 +137,7 @@ class Sink:
         """Read a batch: enough rows, or while nothing is being written what there is, and make it ready."""
         started = time.monotonic()
         while not stopping():
-            messages = self._consumer.consume(num_messages=32, timeout=_POLL_SECONDS)
+            messages = self._consumer.consume(num_messages=8, timeout=_POLL_SECONDS)
             for message in messages:
                 self._take(message)
             if self._writing is not None and self._writing.done():

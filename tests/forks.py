@@ -14,7 +14,8 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from rederive import domains
-from rederive.__main__ import COMMANDS, main
+from rederive.__main__ import main
+from rederive.cli.root import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,8 +29,8 @@ _LEFT_OUT = ("schemas.migrations", "rederive.__main__", "rederive.demo", "rederi
 @cache
 def _forks() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    commands = [f"rederive.cli.{name}" for name in COMMANDS]
-    commands += [module for domain in domains.shipped() for module in domain.commands]
+    given = [*COMMANDS.values(), *(command for domain in domains.shipped() for command in domain.commands.values())]
+    commands = sorted({command.part.partition(":")[0] for command in given})
     found = [
         path.relative_to(ROOT).with_suffix("") for name in _PACKAGES for path in sorted((ROOT / name).rglob("*.py"))
     ]

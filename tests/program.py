@@ -62,6 +62,6 @@ def workers(run: subprocess.Popen[str], role: str) -> list[psutil.Process]:
     """The worker processes of a role below a run."""
     try:
         children = psutil.Process(run.pid).children(recursive=True)
-        return [child for child in children if child.is_running() and ["worker", role] == child.cmdline()[3:5]]
+        return [child for child in children if child.is_running() and ["rederive.worker", role] == child.cmdline()[2:4]]
     except psutil.Error:
         return []

@@ -16,8 +16,8 @@ import pytest
 
 from producers.topics import partitions_of, watermarks
 from rederive import domains
-from rederive.__main__ import load_commands
 from rederive.cli.app import app
+from rederive.cli.root import load_commands
 from rederive.migrate import migrate
 from rederive.settings import PREFIX, Settings
 from schemas.finra.tables import VENUE_SHARE

@@ -70,11 +70,11 @@ def _python(
 
 
 _MADE = """
-from schemas.domain import Domain
+from schemas.domain import Command, Domain
 raise_ = {raise_!r}
 if raise_:
     raise RuntimeError(raise_)
-MADE = Domain(name={name!r}, derivation_version=1, tables=(), commands={commands!r})
+MADE = Domain(name={name!r}, derivation_version=1, tables=(), commands={commands})
 """
 
 
@@ -85,11 +85,11 @@ def offered(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: meters\nVersion: 1.0\n")
     names = {
-        "breaks": ("breaks", (), "a part is missing"),
-        "misnamed": ("another", (), ""),
-        "commandless": ("commandless", ("meters_nowhere",), ""),
-        "leaving": ("leaving", ("meters_leaving_commands",), ""),
-        "betfair": ("betfair", (), "this is none"),
+        "breaks": ("breaks", {}, "a part is missing"),
+        "misnamed": ("another", {}, ""),
+        "commandless": ("commandless", {"report lost": ("meters_nowhere:lost",)}, ""),
+        "leaving": ("leaving", {"report left": ("meters_leaving_commands:left",)}, ""),
+        "betfair": ("betfair", {}, "this is none"),
     }
     (tmp_path / "meters_leaving_commands.py").write_text("raise SystemExit(3)")
     (tmp_path / "meters_raising.py").write_text("def process(value, columns):\n    return {}['kwh']\n")
@@ -98,7 +98,8 @@ def offered(tmp_path: Path) -> Path:
         "MADE = Domain(name='raises', derivation_version=1, tables=(), process='meters_raising:process')\n"
     )
     for name, (said, commands, raise_) in names.items():
-        text = _MADE.format(name=said, commands=commands, raise_=raise_)
+        made = ", ".join(f"{words!r}: Command{parts!r}" for words, parts in commands.items())
+        text = _MADE.format(name=said, commands=f"{{{made}}}", raise_=raise_)
         (tmp_path / f"meters_{name}.py").write_text(text)
     points = [f"{name} = meters_{name}:MADE" for name in (*names, "raises")]
     (folder / "entry_points.txt").write_text("\n".join(["[rederive.domains]", *points, ""]))
@@ -137,9 +138,9 @@ def test_tables_that_can_not_be_made_are_said_and_the_others_are_made(
 
 
 def test_domains_that_are_broken_are_said_and_harm_no_one(offered: Path) -> None:
-    helped = _python("-m", "rederive", "--help", ahead=offered)
+    helped = _python("-m", "rederive", "report", "--help", ahead=offered)
     assert helped.returncode == 0, helped.stderr
-    assert "replay-topic" in helped.stdout
+    assert "null-audit" in helped.stdout
     mend = "do:  mend or remove the distribution that offers it: meters"
     for said in (
         "the domain breaks can't be loaded\n  why: meters_breaks:MADE: RuntimeError: a part is missing",
@@ -235,7 +236,13 @@ _LOADED = """
 import sys
 from rederive import domains
 from schemas.domain import load
-import processors.runtime
+import rederive.worker
+rederive.worker._get_ready("agent", {name!r})
+from pathlib import Path
+from processors.runtime import AgentConfig, make_app
+from schemas.lane import Lane, LaneName
+lane, kafka = Lane({name!r}, LaneName.REPLAY), {{"bootstrap.servers": "127.0.0.1:1"}}
+assert make_app(AgentConfig(lane, "one", kafka, Path("nowhere"))).transport
 load(domains.find({name!r}).process)
 print(*sorted(sys.modules))
 """
@@ -248,11 +255,34 @@ def test_an_agent_loads_its_own_domain_only(name: str) -> None:
     loaded = set(done.stdout.split())
     assert f"processors.{name}.process" in loaded
     others = {f"{layer}.{other}" for other in SHIPPED if other != name for layer in ("schemas", "processors")}
-    heavy = {"psycopg", "confluent_kafka", "store", "sinks", "producers"} | ({"polars"} if name != "finra" else set())
+    heavy = {"psycopg", "aiohttp", "store", "sinks", "pydantic_settings", "cyclopts", "rich"}
+    heavy |= {"polars"} if name != "finra" else set()
     assert not loaded & (others | heavy)
 
 
+_COMMANDS = ("commands", "report_commands")
+_HEAVY = {"psycopg", "confluent_kafka", "polars", "faust", "producers", "processors"}
+
+
 def test_commands_are_put_together_without_what_is_heavy() -> None:
-    done = _python("-c", "import sys, rederive.__main__ as m; m.load_commands(); print(*sys.modules)")
+    done = _python("-c", "import sys, rederive.cli.root as root; root.load_commands(); print(*sys.modules)")
     assert done.returncode == 0, done.stderr
-    assert not set(done.stdout.split()) & {"psycopg", "confluent_kafka", "polars", "faust", "producers", "processors"}
+    assert not set(done.stdout.split()) & _HEAVY
+
+
+def _imported(*words: str) -> set[str]:
+    program = "import atexit, sys, rederive.__main__ as m; atexit.register(lambda: print(*sys.modules)); m.main()"
+    done = _python("-c", program, *words)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_the_help_is_printed_without_what_parses_commands() -> None:
+    assert not _imported("--help") & {*_HEAVY, "cyclopts", "rich", "pydantic", "rederive.betfair.commands"}
+
+
+def test_a_command_of_a_domain_is_found_without_the_others() -> None:
+    imported = _imported("replay", "racing", "--help")
+    assert "rederive.racing.commands" in imported
+    others = {f"rederive.{domain}.{module}" for domain in ("betfair", "finra") for module in _COMMANDS}
+    assert not imported & {*_HEAVY, *others, *(f"schemas.{domain}.tables" for domain in ("betfair", "finra"))}

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from rederive import __main__ as program
+from rederive.cli import root
 from rederive.cli.app import app
 from rederive.cli.running import USUAL, run
 from schemas.errors import Failed
@@ -61,6 +62,17 @@ def test_a_defect_is_a_short_message_and_a_traceback_in_the_log(
     assert program.run(["act"]) == 1
     assert "Traceback" not in capsys.readouterr().err
     assert "ZeroDivisionError: oh" in (tmp_path / "home" / "rederive.log").read_text()
+
+
+def test_the_help_says_of_a_command_what_the_command_says_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    root.load_commands()
+    names = [name for name in app.resolved_commands() if not name.startswith("-")]
+    assert len(names) > len(root.COMMANDS)
+    for name in names:
+        said = app[name].help or app[name].default_command.__doc__ or ""
+        assert f"{name} {' '.join(said.split(chr(10) * 2)[0].split())}" in shown
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["local", "nonsense"], ["local", "start", "--nonsense"]])
@@ -301,6 +313,7 @@ def test_a_checkout_is_run_from_its_own_folder() -> None:
 _AGAIN = """
 import atexit, os, sys
 from rederive.__main__ import main
+from rederive.cli import root
 from rederive.cli.app import app
 
 class Stderr:

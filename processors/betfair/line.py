@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from processors.betfair.general import derive
 from processors.computed import Computed
-from schemas.betfair.tables import METRICS, Snapshot
+from schemas.betfair.snapshot import Snapshot
+from schemas.betfair.tables import METRICS
 from schemas.payload import read_json, sendable, told
 
 

@@ -32,7 +32,7 @@ class Snapshots(Locator):
 
 
 class SnapshotTable(Source[Snapshots]):
-    """Snapshots in (snapshot_at, snapshot_id) order, in pages; payloads pass through as text, never parsed."""
+    """Snapshots in (snapshot_at, snapshot_id) order, in pages; payloads pass through as bytes, never parsed."""
 
     locator = Snapshots
 
@@ -41,7 +41,7 @@ class SnapshotTable(Source[Snapshots]):
         self._proven = False
 
     def pages(self, request: Request) -> Iterator[Page[Snapshots]]:
-        """The rows to recompute now, in units of at most 128 rows and about 256 KiB."""
+        """The rows to recompute now, in units of at most 512 rows and about 1 MiB."""
         self._check_markets(request.keys)
         self._proven = not request.all_rows and gather(self.connection, request.columns)
         number = 0
@@ -183,7 +183,7 @@ class SnapshotTable(Source[Snapshots]):
         """The unit's snapshots as JSON Lines, in the plan's order."""
         ids = unit.locator.ids
         rows = self.connection.execute(
-            """SELECT s.snapshot_id, s.snapshot_at, s.market_id, s.raw_payload::text,
+            """SELECT s.snapshot_id, s.snapshot_at, s.market_id, convert_to(s.raw_payload::text, 'UTF8'),
                       m.home_selection_id, m.away_selection_id, m.draw_selection_id
                FROM unnest(%s::int8[]) WITH ORDINALITY AS picked(snapshot_id, place)
                JOIN market_book_snapshots s USING (snapshot_id)
@@ -191,6 +191,8 @@ class SnapshotTable(Source[Snapshots]):
                ORDER BY place""",
             [list(ids)],
             prepare=True,
+            # A payload as text would be decoded here only to be encoded again.
+            binary=True,
         ).fetchall()
         value = b"\n".join(_line(row) for row in rows)
         observed = _utc(rows[0][1]) if rows else ""

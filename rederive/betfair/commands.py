@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from rederive.cli.replay import plan, replay
 from rederive.cli.running import (
     SOME,
     USUAL,
@@ -68,7 +67,6 @@ class Asked:
         )
 
 
-@replay.command(name="betfair")
 def replay_betfair(
     *,
     asked: Asked | None = None,
@@ -89,7 +87,6 @@ def replay_betfair(
     return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, crew, json)
 
 
-@plan.command(name="betfair")
 def plan_betfair(*, asked: Asked | None = None) -> None:
     """The plan of `rederive replay betfair` with the same options.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from rederive.cli.report import Json, report
+from rederive.cli.report import Json
 from rederive.cli.running import SOME
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ Limit = Annotated[int, Parameter(validator=SOME, help="Look at the newest so man
 MarketId = Annotated[str, Parameter(help="The market's id, such as 1.253637019.")]
 
 
-@report.command(name="null-audit")
 def null_audit(
     *,
     columns: Columns = "all",
@@ -65,7 +64,6 @@ def null_audit(
         show_null_comparison(compared)
 
 
-@report.command(name="ladder-availability")
 def ladder_availability(*, columns: Columns = "l1", limit: Limit = 10_000, json: Json = False) -> None:
     """Look into the raw ladders of the newest snapshots with NULLs: their lengths, and whether level 1 is there."""
     from rederive.betfair import ladders
@@ -80,7 +78,6 @@ def ladder_availability(*, columns: Columns = "l1", limit: Limit = 10_000, json:
     print_json(found) if json else show_ladders(found)
 
 
-@report.command
 def checkpoints(market: MarketId, /, *, columns: Columns = "book_risk_l3", json: Json = False) -> None:
     """Show a market at five time points: T-6h, T-1h, kickoff, mid-match, the final 15 minutes.
 
@@ -98,7 +95,6 @@ def checkpoints(market: MarketId, /, *, columns: Columns = "book_risk_l3", json:
     print_json(found) if json else show_checkpoints(found)
 
 
-@report.command(name="spot-check")
 def spot_check(*, columns: Columns = "best_back_size_l1,back_stake", limit: Limit = 5, json: Json = False) -> None:
     """Show the newest derived rows."""
     from rederive.betfair import spot
@@ -113,7 +109,6 @@ def spot_check(*, columns: Columns = "best_back_size_l1,back_stake", limit: Limi
     print_json({"rows": rows}) if json else show_spot_check(rows, names)
 
 
-@report.command
 def continuity(market: MarketId, /, *, json: Json = False) -> None:
     """Show how gapless and how complete a market is stored."""
     from rederive.betfair import continuity as whole

@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from rederive.cli.app import app
 from rederive.cli.running import SOME, USUAL, BatchSize, Crew, DomainName
 
 captures = cyclopts.App(name="captures", help="Captures: one per run. Everything a run wrote names its capture.")
-app.command(captures)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="JSON on stdout instead of text.")]
 CaptureId = Annotated[

@@ -3,13 +3,11 @@
 import logging
 import sys
 
-from rederive.cli.app import app
 from rederive.cli.running import DomainName
 
 log = logging.getLogger(__name__)
 
 
-@app.command
 def compute(domain: DomainName) -> int:
     """Compute derived rows from JSON Lines on stdin to JSON Lines on stdout; no services are needed.
 

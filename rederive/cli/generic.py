@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 def add_commands(domain: Domain) -> None:
     """Add the domain's reports, and `replay` and `plan` of it unless its own commands do."""
-    if domain.sources and domain.name not in replay.resolved_commands():
+    if domain.sources and domain.name not in replay:
         replay.command(_replay(domain), name=domain.name)
-    if domain.sources and domain.name not in plan.resolved_commands():
+    if domain.sources and domain.name not in plan:
         plan.command(_plan(domain), name=domain.name)
     for name, part in domain.reports.items():
-        report.command(_report(part), name=name)
+        if name not in report:
+            report.command(_report(part), name=name)
 
 
 @Parameter(name="*")

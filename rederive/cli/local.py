@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from rederive.cli.app import app
-
 if TYPE_CHECKING:
     from rederive.settings import Settings
 
 local = cyclopts.App(name="local", help="The embedded Kafka and Postgres under REDERIVE_HOME (.rederive).")
-app.command(local)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of text.")]
 

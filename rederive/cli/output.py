@@ -1,7 +1,6 @@
 """What commands print: data on stdout, as a table on request of a person and as JSON on request of a program."""
 
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,6 +8,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from rederive.cli.plain import plain
 
 
 class Terminal(Console):
@@ -24,21 +25,6 @@ class Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Raise BrokenPipeError, where the default would end with exit 1."""
         raise BrokenPipeError
-
-
-_BIDI = ("\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)))
-
-
-def plain(text: str) -> str:
-    r"""The text with control characters and marks of direction escaped (`\x1b`, `\u202e`); newline and tab stay."""
-    if text.isprintable():
-        return text
-    return "".join(
-        one.encode("unicode_escape").decode()
-        if one in _BIDI or (unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t")
-        else one
-        for one in text
-    )
 
 
 def _harmless(value: object) -> object:

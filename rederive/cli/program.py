@@ -6,13 +6,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rederive.cli.app import app
 from rederive.cli.running import ANY_NUMBER
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of text.")]
 
 
-@app.command
 def demo() -> int:
     """Do the main job on real input with fresh embedded services, and stop them: nothing else is needed."""
     from rederive.__main__ import run
@@ -22,7 +20,6 @@ def demo() -> int:
     return Demo(Settings().home / "demo", run)()
 
 
-@app.command
 def migrate(*, json: Json = False) -> None:
     """Make the tables, or bring existing ones up to date. Tables that a domain has are adopted; no value is touched."""
     from rederive.cli.output import print_json, stdout
@@ -37,7 +34,6 @@ def migrate(*, json: Json = False) -> None:
         stdout.print(f"at {after} already" if before == after else f"migrated from {before or 'nothing'} to {after}")
 
 
-@app.command
 def status(*, json: Json = False) -> int:
     """Show services, unfinished captures, and what waits in the topics. Exit 1 unless both services are ready."""
     from rederive.cli.output import print_json, print_table, stdout
@@ -66,7 +62,6 @@ def status(*, json: Json = False) -> int:
     return found.exit_code
 
 
-@app.command
 def logs(
     capture: Annotated[
         str, Parameter(help="Whose log; latest is the one written last, latest:DOMAIN the last one of a domain.")

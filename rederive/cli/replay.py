@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from rederive.cli.app import app
 from rederive.cli.running import (
     SOME,
     USUAL,
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 replay = cyclopts.App(name="replay", help="Read stored payloads again, recompute their rows, merge them.")
 plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout) and do nothing; `apply` runs it.")
-app.command(replay)
-app.command(plan)
 
 Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many records.")]
 TopicMode = Annotated[
@@ -41,7 +38,6 @@ TopicMode = Annotated[
 ]
 
 
-@app.command(name="replay-topic")
 def replay_topic(
     domain: DomainName,
     *,
@@ -89,7 +85,6 @@ def _no_option(_: object, file: Path) -> None:
         raise ValueError(f"it looks like an option, and there is none of that name; a file is said as ./{file}")
 
 
-@app.command
 def apply(
     file: Annotated[
         Path,
@@ -110,6 +105,7 @@ def apply(
     from rederive.plans import read_plan
     from rederive.replayer import Replayer
     from rederive.settings import Settings
+    from rederive.spares import Spares
     from schemas.errors import UsageError
 
     name = "stdin" if str(file) == "-" else str(file)
@@ -127,5 +123,6 @@ def apply(
         replayer.check_fits(made)
         if (code := shown(made, json=json)) is not None:
             return code
-    capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=crew.workers)
-    return run(replayer, capture, batch_size, crew, json=json, head=head)
+    with Spares.ahead(made.domain) as spares:
+        capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=crew.workers)
+        return run(replayer, capture, batch_size, crew, json=json, head=head, spares=spares)

@@ -5,11 +5,8 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from rederive.cli.app import app
-
 report = cyclopts.App(
     name="report", help="Reports on the tables of all domains: figures on stdout, nothing is changed."
 )
-app.command(report)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of tables.")]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from producers.source import Request
     from rederive.replayer import Replayer
+    from rederive.spares import Spares
     from schemas.capture import Capture
     from schemas.plan import Plan, PlanHead
 
@@ -180,16 +181,20 @@ def plan_and_run(
     request: "Request", source: str, dry_run: bool, reason: str, batch_size: int, crew: Crew, json: bool
 ) -> int:
     """Mint a capture of what the request means now, say so, and run it; the exit code."""
-    from rederive.replayer import Replayer
-    from rederive.settings import Settings
+    from rederive.spares import Spares
 
-    replayer = Replayer.of(Settings())
-    if dry_run:
-        made = replayer.plan(request, source)
-        if (code := shown(made, json=json)) is not None:
-            return code
-    capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason, agents=crew.workers)
-    return run(replayer, capture, batch_size, crew, json=json, head=head)
+    # A dry run may do no more than print its plan.
+    with Spares() if dry_run else Spares.ahead(request.domain) as spares:
+        from rederive.replayer import Replayer
+        from rederive.settings import Settings
+
+        replayer = Replayer.of(Settings())
+        if dry_run:
+            made = replayer.plan(request, source)
+            if (code := shown(made, json=json)) is not None:
+                return code
+        capture, head = replayer.mint(request, source, dry_run=dry_run, reason=reason, agents=crew.workers)
+        return run(replayer, capture, batch_size, crew, json=json, head=head, spares=spares)
 
 
 def run(
@@ -200,6 +205,7 @@ def run(
     *,
     json: bool,
     head: "PlanHead | None" = None,
+    spares: "Spares | None" = None,
 ) -> int:
     """Run a capture with progress on stderr and its result on stdout, said to do what `head` says; the exit code."""
     from rederive.cli.output import print_json, stderr, stdout
@@ -211,7 +217,7 @@ def run(
         if head is not None:
             say_plan(head)
         with shown(stderr, batch_size) as listener:
-            report = replayer.run(capture, listener, crew.workers, crew.sinks)
+            report = replayer.run(capture, listener, crew.workers, crew.sinks, spares)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"go on with: rederive captures resume {capture.capture_id}") from None
     except TakenOverError:

@@ -5,11 +5,9 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter, validators
 
-from rederive.cli.app import app
 from rederive.cli.running import DomainName
 
 topics = cyclopts.App(name="topics", help="A domain's topics in Kafka: replays make what they need by themselves.")
-app.command(topics)
 
 _MOST = 256
 

@@ -65,7 +65,7 @@ def usage_error(error: cyclopts.CycloptsError) -> UsageError:
 
 def _unknown_command(error: cyclopts.UnknownCommandError, help_: str) -> UsageError:
     word, *_ = error.unused_tokens or [""]
-    known = [name for name in error.app.resolved_commands() if not name.startswith("-")] if error.app else []
+    known = [name for name in error.app if not name.startswith("-")] if error.app else []
     return UsageError(
         f"there is no command {word!r}", why=f"known are {', '.join(known)}", mend=_meant(word, known) or help_
     )

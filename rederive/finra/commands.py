@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from rederive.cli.replay import plan, replay
 from rederive.cli.running import USUAL, Crew, Json, Reason, plan_and_run, say_plan, span
 
 if TYPE_CHECKING:
@@ -176,7 +175,6 @@ def _warn(calc: str, version: str) -> None:
         logging.getLogger("rederive.replayer").warning("%s", warning)
 
 
-@replay.command(name="finra")
 def replay_finra(
     *,
     asked: Asked | None = None,
@@ -202,7 +200,6 @@ def replay_finra(
     return plan_and_run(request, given.source_name, False, reason, 10_000, crew, json)
 
 
-@plan.command(name="finra")
 def plan_finra(*, asked: Asked | None = None) -> None:
     """The plan of `rederive replay finra` with the same options.
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from rederive.cli.app import app
-from rederive.cli.report import Json, report
+from rederive.cli.report import Json
 from rederive.cli.running import ANY_NUMBER
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from schemas.finra.versions import Calc
 
 versions = cyclopts.App(name="versions", help="Versions of FINRA's calculations: which there are, and how they differ.")
-app.command(versions)
 
 CalcName = Annotated[str, Parameter(help="A calculation, such as venue_share.")]
 Week = Annotated[str | None, Parameter(help="Only this week, by its Friday, such as 2025-12-26.")]
@@ -145,7 +143,6 @@ def _known_version(calc: str, version: str | None) -> str:
         raise UsageError(str(error), mend="`rederive versions list` shows all") from None
 
 
-@report.command
 def quality(*, week: Week = None, tier: Tier = None, capture: Capture = None, json: Json = False) -> None:
     """Show FINRA's checks by status, the ten latest failures, and whether the last run (or --capture) is healthy."""
     from dataclasses import asdict
@@ -163,7 +160,6 @@ def quality(*, week: Week = None, tier: Tier = None, capture: Capture = None, js
     print_json(asdict(found)) if json else show_quality(found)
 
 
-@report.command
 def rejects(
     *,
     week: Week = None,
@@ -188,7 +184,6 @@ def rejects(
     print_json([asdict(one) for one in found]) if json else show_rejects(found)
 
 
-@report.command(name="week")
 def one_week(
     day: Annotated[str, Parameter(name="week", help="The Friday on which it ends, such as 2025-12-26.")],
     /,

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from rederive.cli.app import app
-from rederive.cli.replay import plan, replay
-from rederive.cli.report import report
 from rederive.cli.running import USUAL, Crew, Json, Reason, run, say_plan, span, today
 
 if TYPE_CHECKING:
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
     from schemas.plan import Plan
 
 gaps = cyclopts.App(name="gaps", help="Days that should be kept and aren't.")
-app.command(gaps)
 
 FIRST_DAY = "2015-01-01"
 _CARDS_AHEAD = timedelta(days=7)
@@ -128,7 +124,6 @@ def _request(
     )
 
 
-@replay.command(name="racing")
 def replay_racing(
     *,
     asked: Asked | None = None,
@@ -159,7 +154,6 @@ def replay_racing(
     return _run(request, reason, crew, json=json)
 
 
-@plan.command(name="racing")
 def plan_racing(*, asked: Asked | None = None) -> None:
     """The plan of `rederive replay racing` with the same options.
 
@@ -274,7 +268,6 @@ def _check_status(request: "Request", *, json: bool) -> int:
     return 0
 
 
-@report.command(name="racing-verify")
 def racing_verify(*, json: Json = False) -> None:
     """Count the racing tables, show races per year and coverage, and what to look at; nothing is changed."""
     from dataclasses import asdict

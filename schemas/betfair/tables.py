@@ -1,12 +1,8 @@
-"""Betfair match-odds: tables, scopes and payload models (betfair spec, sections 1, 2 and 5.6)."""
+"""Betfair match-odds: tables and scopes (betfair spec, sections 1, 2 and 5.6)."""
 
 from datetime import timedelta
-from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
-
-from schemas.domain import Domain
-from schemas.payload import aware
+from schemas.domain import Command, Domain
 from schemas.table import Column, Mode, Table
 
 ROLES = ("home", "away", "draw")
@@ -101,29 +97,15 @@ BETFAIR = Domain(
     scopes=SCOPES,
     log_retention=timedelta(days=30),
     demo="rederive.betfair.demo:demo",
-    commands=("rederive.betfair.commands", "rederive.betfair.report_commands"),
+    commands={
+        "replay betfair": Command("rederive.betfair.commands:replay_betfair"),
+        "plan betfair": Command("rederive.betfair.commands:plan_betfair"),
+        "report null-audit": Command("rederive.betfair.report_commands:null_audit"),
+        "report ladder-availability": Command("rederive.betfair.report_commands:ladder_availability"),
+        "report checkpoints": Command("rederive.betfair.report_commands:checkpoints"),
+        "report spot-check": Command("rederive.betfair.report_commands:spot_check"),
+        "report continuity": Command("rederive.betfair.report_commands:continuity"),
+    },
     counts={"table": ("row", "needing backfill")},
     inputs=("market_event_metadata", "market_book_snapshots"),
 )
-
-
-class SelectionIds(BaseModel):
-    """The selection ids of a market's roles; any may be missing (section 4)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    home: StrictInt | None = None
-    away: StrictInt | None = None
-    draw: StrictInt | None = None
-
-
-class Snapshot(BaseModel):
-    """One snapshot as `rederive compute betfair` reads it; `raw_payload` is kept as it came."""
-
-    model_config = ConfigDict(frozen=True)
-
-    snapshot_id: Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
-    snapshot_at: Annotated[AwareDatetime, BeforeValidator(aware)]
-    market_id: Annotated[str, Field(min_length=1)]
-    raw_payload: Any = None
-    selection_ids: SelectionIds | None = None

@@ -7,7 +7,7 @@ capture share come first in it, so that one index serves the key, a capture's ro
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from schemas.domain import Domain
+from schemas.domain import Command, Domain
 from schemas.finra.partition import WINDOW_WEEKS, partition_key, partition_of
 from schemas.finra.versions import CALCS, PREFIX
 from schemas.table import Column, Mode, Shown, Table
@@ -304,7 +304,17 @@ FINRA = Domain(
     reads="schemas.finra.tables:read",
     notes="schemas.finra.tables:noted",
     demo="rederive.finra.demo:demo",
-    commands=("rederive.finra.commands", "rederive.finra.report_commands"),
+    commands={
+        "replay finra": Command("rederive.finra.commands:replay_finra"),
+        "plan finra": Command("rederive.finra.commands:plan_finra"),
+        "versions": Command(
+            "rederive.finra.report_commands:versions",
+            "Versions of FINRA's calculations: which there are, and how they differ.",
+        ),
+        "report quality": Command("rederive.finra.report_commands:quality"),
+        "report rejects": Command("rederive.finra.report_commands:rejects"),
+        "report week": Command("rederive.finra.report_commands:one_week"),
+    },
     counts={"table": ("stage", "to compute"), "files": ("file and stage", "to compute")},
     stages={
         "file": (RAW.name, VENUE_VOLUME.name, *_OF_VOLUMES),

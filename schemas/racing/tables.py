@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from schemas.domain import Domain
+from schemas.domain import Command, Domain
 from schemas.lane import LaneName
 from schemas.table import Column, Mode, Step, Table
 
@@ -265,7 +265,12 @@ RACING = Domain(
     show_plan="rederive.racing.commands:show_plan",
     journal="rederive.racing.journal:journal",
     demo="rederive.racing.demo:demo",
-    commands=("rederive.racing.commands",),
+    commands={
+        "replay racing": Command("rederive.racing.commands:replay_racing"),
+        "plan racing": Command("rederive.racing.commands:plan_racing"),
+        "gaps": Command("rederive.racing.commands:gaps", "Days that should be kept and aren't."),
+        "report racing-verify": Command("rederive.racing.commands:racing_verify"),
+    },
     counts={"api": ("answer", "to derive from")},
     inputs=("rederive.rate_limits", "rederive.racing_records"),
 )

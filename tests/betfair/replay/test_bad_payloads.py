@@ -36,7 +36,7 @@ def _reasons(found: dict[str, Any]) -> dict[str, list[Any]]:
 
 def test_large_payloads(settings: Settings, connection: psycopg.Connection, tmp_path: Path) -> None:
     market(connection, "1.1")
-    # The first 128 were planned as one unit and have grown since: 19 MB.
+    # They were planned as one unit and have grown since: the first 128 to 19 MB.
     pads = [150_000] * 128 + [5_000_000, 17_000_000, 10]
     for number, _ in enumerate(pads, start=1):
         snapshot(connection, number, "1.1", START + timedelta(minutes=number))
@@ -68,9 +68,9 @@ def test_large_payloads(settings: Settings, connection: psycopg.Connection, tmp_
 
 
 def test_a_unit_that_postgres_refuses(settings: Settings, connection: psycopg.Connection) -> None:
-    many(connection, 384, 384, SCOPES["l1"])
+    many(connection, 1_200, 1_200, SCOPES["l1"])
     connection.execute(
-        "ALTER TABLE market_derived_metrics ADD CONSTRAINT odd CHECK (snapshot_id <> 200 OR home_risk IS NULL)"
+        "ALTER TABLE market_derived_metrics ADD CONSTRAINT odd CHECK (snapshot_id <> 600 OR home_risk IS NULL)"
     )
     for number, raw in ((3, "selectionId as text"), (4, "sizes as text")):
         book = payload()
@@ -86,22 +86,22 @@ def test_a_unit_that_postgres_refuses(settings: Settings, connection: psycopg.Co
             [orjson.dumps(book).decode(), raw, number],
         )
     found = replay(settings, "replay", "betfair", "--columns", "l1,risk", code=1)
-    assert (found["processed"], found["dead_units"], *counts(found)) == (384, 1, 255, 1, 128)
+    assert (found["processed"], found["dead_units"], *counts(found)) == (1_200, 1, 687, 1, 512)
     assert _reasons(found) == {"missing_role": [[3]]}
     (dead,) = _shown(settings, found["capture_id"])["dead"]
     assert (dead["unit"], "odd" in dead["failure"]) == (1, True)
-    assert nulls(connection, ["home_risk"]) == (129,)
+    assert nulls(connection, ["home_risk"]) == (513,)
     values = rows(connection)
     assert (values[4]["home_risk"], values[4]["draw_best_back_size_l1"]) == (_RISK, 60.0)
     (letter,) = read(settings, lane(settings, LaneName.REPLAY).dlq)
     said = decode_failure(letter.headers())  # type: ignore[arg-type]
     assert (said.stage, decode_raw(letter.headers(), "").unit) == ("sink", 1)  # type: ignore[arg-type]
     assert "odd" in said.reason
-    assert len(orjson.loads(letter.value() or b"")["tables"][0]["rows"]) == 128
+    assert len(orjson.loads(letter.value() or b"")["tables"][0]["rows"]) == 512
 
     connection.execute("ALTER TABLE market_derived_metrics DROP CONSTRAINT odd")
     mended = replay(settings, "captures", "retry", found["capture_id"])
-    assert counts(mended) == (383, 1, 0)
+    assert counts(mended) == (1_199, 1, 0)
 
 
 def _dead_letters(settings: Settings) -> dict[bytes, Message]:

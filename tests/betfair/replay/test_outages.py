@@ -28,7 +28,7 @@ from tests.wait import until
 
 pytestmark = pytest.mark.services
 
-# A sink takes at most 32 records, units of 128 rows, at once.
+# A sink takes at most 8 records, units of 512 rows, at once.
 ROWS = 8_000
 HELD = 1_000
 

@@ -16,9 +16,9 @@ from tests.wait import until
 
 pytestmark = pytest.mark.services
 
-# A sink takes at most 32 records, units of 128 rows, at once: three batches at least.
+# A sink takes at most 8 records, units of 512 rows, at once: three batches at least.
 ROWS = 12_000
-UNITS = 94
+UNITS = 24
 HELD = 1_000
 _FIRST_LEFT = "SELECT min(snapshot_id) FROM market_derived_metrics WHERE home_best_back_size_l1 IS NULL"
 

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from rederive.__main__ import load_commands
 from rederive.cli.app import app
+from rederive.cli.root import load_commands
 from schemas.errors import Failed, UsageError
 from tests.betfair.reports import made
 
