@@ -172,18 +172,20 @@ def _row(line: bytes) -> dict[str, Any]:
 
 def _identity(row: dict[str, Any]) -> tuple[int, str, str]:
     """The row's key and attributes, such that Postgres takes them: one bad text must not stop a whole unit's merge."""
-    if missing := [name for name in ("snapshot_id", "snapshot_at", "market_id") if name not in row]:
-        raise ValueError(f"there is no {', '.join(missing)}")
-    snapshot_id, snapshot_at, market_id = row["snapshot_id"], row["snapshot_at"], row["market_id"]
+    snapshot_id, snapshot_at, market_id = row.get("snapshot_id"), row.get("snapshot_at"), row.get("market_id")
     if type(snapshot_id) is not int or not -_INT8 <= snapshot_id < _INT8:
-        raise ValueError(f"snapshot_id is {shown(snapshot_id)}, not a 64-bit integer")
+        raise _wrong(row, "snapshot_id", f"is {shown(snapshot_id)}, not a 64-bit integer")
     try:
         aware(snapshot_at)
     except ValueError as error:
-        raise ValueError(f"snapshot_at {error}") from None
+        raise _wrong(row, "snapshot_at", str(error)) from None
     if type(market_id) is not str or not market_id or not market_id.isprintable():
-        raise ValueError(f"market_id is {shown(market_id)}, not a printable text")
-    return snapshot_id, snapshot_at, market_id
+        raise _wrong(row, "market_id", f"is {shown(market_id)}, not a printable text")
+    return snapshot_id, str(snapshot_at), market_id
+
+
+def _wrong(row: dict[str, Any], name: str, why: str) -> ValueError:
+    return ValueError(f"{name} {why}" if name in row else f"there is no {name}")
 
 
 def _told(error: Exception) -> str:
