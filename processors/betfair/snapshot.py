@@ -35,20 +35,22 @@ def read_line(line: bytes) -> dict[str, Any]:
 
 def identity(row: dict[str, Any]) -> Identity:
     """ValueError when something is missing or can't be stored."""
-    if missing := [name for name in ("snapshot_id", "snapshot_at", "market_id") if name not in row]:
-        raise ValueError(f"there is no {', '.join(missing)}")
-    snapshot_id, market_id = readable_id(row), row["market_id"]
+    snapshot_id, market_id = readable_id(row), row.get("market_id")
     if snapshot_id is None:
-        raise ValueError(f"snapshot_id is {shown(row['snapshot_id'])}, not a 64-bit integer")
+        raise _wrong(row, "snapshot_id", f"is {shown(row.get('snapshot_id'))}, not a 64-bit integer")
     try:
-        at = (aware(row["snapshot_at"]) - _ZERO) // _MICROSECOND
+        at = (aware(row.get("snapshot_at")) - _ZERO) // _MICROSECOND
     except ValueError as error:
-        raise ValueError(f"snapshot_at {error}") from None
+        raise _wrong(row, "snapshot_at", str(error)) from None
     if type(market_id) is not str or not market_id or not market_id.isprintable():
-        raise ValueError(f"market_id is {shown(market_id)}, not a printable text")
+        raise _wrong(row, "market_id", f"is {shown(market_id)}, not a printable text")
     if len(market_id) > MAX_MARKET_ID // 4 and (size := len(market_id.encode())) > MAX_MARKET_ID:
         raise ValueError(f"market_id is {market_id[:40]!r}…, of {size:,} bytes, more than {MAX_MARKET_ID:,}")
     return snapshot_id, at, market_id
+
+
+def _wrong(row: dict[str, Any], name: str, why: str) -> ValueError:
+    return ValueError(f"{name} {why}" if name in row else f"there is no {name}")
 
 
 def readable_id(row: dict[str, Any]) -> int | None:
