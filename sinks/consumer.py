@@ -77,7 +77,8 @@ class Sink:
                 "auto.offset.reset": "earliest",
                 "fetch.message.max.bytes": MAX_BATCH_BYTES,
                 "fetch.max.bytes": MAX_BATCH_BYTES + 1024 * 1024,
-                "queued.max.messages.kbytes": 32 * 1024,
+                # Several batches; they would only lie there.
+                "queued.max.messages.kbytes": 16 * 1024,
             }
         )
 
