@@ -26,7 +26,6 @@ from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
 from schemas.words import counted
-from sinks.applier import passes
 from store import captures as stored
 from store import problems, units
 
@@ -40,6 +39,8 @@ _REPORT_SECONDS = 60.0
 
 
 def _database_away(error: Exception) -> bool:
+    from sinks.applier import passes
+
     return isinstance(error, Failed) and isinstance(error.__cause__, psycopg.Error) and passes(error.__cause__)
 
 
