@@ -1,38 +1,56 @@
 """Arrow record batches as Postgres takes them in binary COPY.
 
 Columns have the types of schemas/arrow.py. pgpq encodes all but numeric, which Arrow holds as text: each different
-number is encoded once.
+number is encoded once. Where pgpq has no wheel (Linux on ARM) values are encoded one by one, to the same bytes.
 """
 
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 import pyarrow as pa
-from pgpq import ArrowToPostgresBinaryEncoder
-from pgpq.encoders import StringEncoderBuilder
-from pgpq.schema import Jsonb
 from psycopg.types.numeric import DecimalBinaryDumper
 
 from schemas.arrow import postgres_of
+from sinks.plain_encoding import encoded_plainly
+
+try:
+    import pgpq
+    from pgpq.encoders import StringEncoderBuilder
+    from pgpq.schema import Jsonb
+
+    HAS_PGPQ = True
+except ImportError:
+    HAS_PGPQ = False
 
 _KEPT_NUMBERS = 50_000
 
 
 def encoded(rows: pa.RecordBatch) -> list[bytes]:
     """The input of a binary COPY in pieces, in the order of the batch's columns. ValueError: a value has none."""
-    arrays, builders = [], {}
-    for field, column in zip(rows.schema, rows.columns, strict=True):
-        type_ = postgres_of(field)
-        arrays.append(_numeric(column) if type_ == "numeric" else column)
-        of = pa.field(field.name, arrays[-1].type)
+    sent = _with_numbers_sent(rows)
+    if not HAS_PGPQ:
+        return encoded_plainly(sent)
+    builders = {}
+    for field, column in zip(rows.schema, sent.columns, strict=True):
+        of = pa.field(field.name, column.type)
         builders[field.name] = (
             StringEncoderBuilder.new_with_output(of, Jsonb())
-            if type_ == "jsonb"
-            else ArrowToPostgresBinaryEncoder.infer_encoder(of)
+            if postgres_of(field) == "jsonb"
+            else pgpq.ArrowToPostgresBinaryEncoder.infer_encoder(of)
         )
-    plain = pa.RecordBatch.from_arrays(arrays, names=rows.schema.names)
-    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(plain.schema, builders)
+    plain = pa.RecordBatch.from_arrays(sent.columns, names=rows.schema.names)
+    encoder = pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(plain.schema, builders)
     return [encoder.write_header(), encoder.write_batch(plain), encoder.finish()]
+
+
+def _with_numbers_sent(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with numeric columns as bytes; fields still say which those are."""
+    arrays = [
+        _numeric(column) if postgres_of(field) == "numeric" else column
+        for field, column in zip(rows.schema, rows.columns, strict=True)
+    ]
+    fields = [field.with_type(array.type) for field, array in zip(rows.schema, arrays, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _numeric(texts: pa.Array) -> pa.Array:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import psycopg
 import pyarrow as pa
@@ -15,11 +16,10 @@ from psycopg.types.json import Jsonb
 from rederive.settings import Endpoints
 from schemas import arrow
 from schemas.table import Column
+from sinks import encoding
 from sinks.copying import copy
 from sinks.encoding import encoded
 from tests.every_type import EVERY, VALUES
-
-pytestmark = pytest.mark.services
 
 _OBJECTS: dict[str, Any] = {
     "timestamptz": datetime.fromisoformat,
@@ -59,6 +59,7 @@ def _theirs(connection: psycopg.Connection, columns: Sequence[Column], rows: Seq
             copying.write_row([None if v is None else make(v) for make, v in zip(objects, row, strict=True)])
 
 
+@pytest.mark.services
 @settings(deadline=None)
 @example([_LIMITS, _ODD, _INFINITE])
 @given(st.lists(_ROW, min_size=1, max_size=5))
@@ -73,6 +74,15 @@ def test_every_value_is_copied_as_psycopg_copies_it(database: psycopg.Connection
             found[table] = b"".join(map(bytes, copying))
         database.execute(f"TRUNCATE {table}")
     assert found["ours"] == found["theirs"]
+
+
+@example([_LIMITS, _ODD, _INFINITE])
+@given(st.lists(_ROW, max_size=5))
+def test_values_one_by_one_are_the_same_bytes(rows: list[tuple[Any, ...]]) -> None:
+    batch = arrow.batch(EVERY, [column.name for column in EVERY.values], rows)
+    fast = b"".join(encoded(batch))
+    with mock.patch.object(encoding, "HAS_PGPQ", False):
+        assert b"".join(encoded(batch)) == fast
 
 
 def test_texts_that_are_no_numbers_are_refused() -> None:
