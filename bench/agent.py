@@ -2,8 +2,9 @@
 
 python -m bench.agent [--rows 50000] [--unit 512]
 
-The first figures are processor time from a unit's bytes to an outcome's bytes, without a broker. The last is `rederive worker agent`
-as it is, bound to one core, on a topic that is full already: from the first outcome to the last, by the records' times.
+The first figures are processor time from a unit's bytes to an outcome's bytes, without a broker. The last is `rederive
+worker agent` as it is, bound to one core, on a topic that is full already: from the first outcome to the last, by the
+records' times.
 """
 
 import argparse
