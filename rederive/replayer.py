@@ -24,7 +24,6 @@ from schemas.domain import load
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
-from sinks.consumer import passes
 from store import captures as stored
 from store import problems, units
 
@@ -38,6 +37,8 @@ _REPORT_SECONDS = 60.0
 
 
 def _database_away(error: Exception) -> bool:
+    from sinks.consumer import passes
+
     return isinstance(error, Failed) and isinstance(error.__cause__, psycopg.Error) and passes(error.__cause__)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from schemas import arrow
 from schemas.outcome import TableRows
@@ -15,12 +15,14 @@ from schemas.table import Column, Mode, Table
 from tests.every_type import COLUMNS, EVERY, ROW, ROWS, told
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_values_of_every_type_come_back(rows: list[tuple[Any, ...]]) -> None:
     back = TableRows.of(EVERY, COLUMNS, rows).rows()
     assert [list(map(told, row)) for row in back] == [list(map(told, row)) for row in rows]
 
 
+@settings(deadline=None)
 @given(ROWS, ROW)
 def test_shared_columns_stand_in_every_row(rows: list[tuple[Any, ...]], common: tuple[Any, ...]) -> None:
     shared = dict(zip(COLUMNS[4:], common[4:], strict=True))

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.engine import answer
@@ -43,6 +43,7 @@ def said(outcome: Outcome) -> tuple[object, ...]:
     return tables, outcome.read, outcome.skips, outcome.errors, outcome.dead
 
 
+@settings(deadline=None)
 @given(OUTCOMES)
 def test_outcomes_come_back(outcome: Outcome) -> None:
     assert said(decode_outcome(encode_outcome(outcome))) == said(outcome)
@@ -57,6 +58,7 @@ def refused(read: Callable[[], object]) -> str:
     return ""
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40) | st.dictionaries(TEXTS, VALUES).map(orjson.dumps))
 def test_odd_values_are_refused_with_a_reason(value: bytes) -> None:
     with pytest.raises(ValueError, match="the value is no outcome"):
@@ -68,6 +70,7 @@ def test_odd_values_are_refused_with_a_reason(value: bytes) -> None:
 FIELDS = st.sampled_from(["read", "tables", "skips", "errors", "dead"])
 
 
+@settings(deadline=None)
 @given(FIELDS, st.integers(1, 3) | st.just("x") | st.just([1]) | st.just([{}]))
 def test_a_line_with_one_odd_field_is_refused_or_means_the_same(field: str, odd: object) -> None:
     line = orjson.dumps(orjson.loads(encode_outcome(Outcome(read=3))) | {field: odd}) + b"\n"
@@ -80,6 +83,7 @@ WHOLE = encode_outcome(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
 def test_a_byte_that_is_another_is_refused_or_leaves_rows_that_can_be_read(at: int, change: int) -> None:
     changed = bytearray(WHOLE)
@@ -93,6 +97,7 @@ def test_a_byte_that_is_another_is_refused_or_leaves_rows_that_can_be_read(at: i
             assert len(each.rows()) == len(each) == 3
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=8))
 def test_too_little_and_too_much_are_refused(left: int, more: bytes) -> None:
     assert "the value is no outcome" in refused(lambda: decode_outcome(WHOLE[:left]))

@@ -105,17 +105,20 @@ def _needed(table: Table, rows: pa.Table, groups: _Numbers, order: _Numbers, mod
     by = np.lexsort((order[among], -seen, source, groups[among]))
     among, source, seen = among[by], source[by], seen[by]
     lists = _starts(groups[among], source)
-    kept = lists | _starts(seen)
     if mode is Mode.SUPERSEDE:
-        left = np.flatnonzero(kept)
-        kept[left] = _uncovered(table, rows.take(pa.array(among[left])), lists[left])
+        kept = _uncovered(table, rows.take(pa.array(among)), seen, lists)
+    else:
+        kept = lists | _starts(seen)
     needed = np.ones(rows.num_rows, np.bool_)
     needed[among] = kept
     return needed
 
 
-def _uncovered(table: Table, rows: pa.Table, lists: _Flags) -> _Flags:
-    """Which rows say something that none before them in their list says; `lists` marks where a list begins."""
+def _uncovered(table: Table, rows: pa.Table, seen: _Numbers, lists: _Flags) -> _Flags:
+    """Which rows of a list say something that none kept before them says, of another observation than theirs.
+
+    `lists` marks where a list begins, `seen` are the observations.
+    """
     names = [column.name for column in table.columns if column.name in rows.schema.names]
     said = np.column_stack([_flags(rows.column(name).is_valid()) for name in names]) if names else _nothing(rows)
     covering = said.copy()
@@ -125,12 +128,12 @@ def _uncovered(table: Table, rows: pa.Table, lists: _Flags) -> _Flags:
     starts = np.flatnonzero(lists)[np.cumsum(lists) - 1]
     place = np.arange(len(lists)) - starts
     kept = np.ones(len(lists), np.bool_)
-    # Row after row of all lists at once: the first covers nearly all that follow. Covering is transitive.
+    # Row after row of all lists at once: the first covers nearly all that follow.
     above = 0
     while len(left := np.flatnonzero(kept & (place > above))):
         upper = starts[left] + above
-        covered = kept[upper] & ~(said[left] & ~covering[upper]).any(axis=1)
-        kept[left[covered]] = False
+        covered = ~(said[left] & ~covering[upper]).any(axis=1) | (seen[left] == seen[upper])
+        kept[left[covered & kept[upper]]] = False
         above += 1
     return kept
 

@@ -3,17 +3,19 @@
 import json
 import re
 from copy import deepcopy
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.racing.process import process
+from processors.racing.process import Unit, process
 from samples.racing.days import racing_day
 from schemas.derived import encode_outcome
 from schemas.outcome import Outcome
+from schemas.racing.tables import OBSERVED, RACING
 from tests.racing.lines import (
     FLAT,
     HURDLE,
@@ -235,6 +237,29 @@ def test_whatever_an_answer_holds_its_rows_fit_their_columns(data: st.DataObject
     name = data.draw(st.sampled_from(["racecards", "results"]))
     whole = data.draw(spoilt(name))
     expect_fit(process(b"\n".join([line(name, whole), card_line(), result_line()]), ()))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_arrays_hold_just_what_was_read_row_by_row(data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(["racecards", "results"]), max_size=2))
+    lines = [line(name, data.draw(spoilt(name))) for name in names] + [card_line(), line("horse", answer("horse"))]
+    unit = Unit()
+    for each in lines:
+        unit.add(each)
+    for block, made in zip(unit.blocks(), process(b"\n".join(lines), ()).tables, strict=True):
+        assert (made.table, made.columns, made.source) == (block.table, block.columns, block.source)
+        types = {column.name: column.type for column in RACING.table(block.table).columns} | {OBSERVED: "timestamptz"}
+        times = [types.get(name) == "timestamptz" for name in block.columns]
+        said = [
+            [_in_utc(value) if of_time and value else value for of_time, value in zip(times, row, strict=True)]
+            for row in block.rows
+        ]
+        assert orjson.dumps(made.rows()) == orjson.dumps(said)
+
+
+def _in_utc(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone(UTC).isoformat()
 
 
 @settings(max_examples=300, deadline=None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.outcome import TableRows
@@ -83,6 +83,7 @@ VALUES = st.tuples(*[st.sampled_from([None, None, 1.0, 2.0])] * 5)
 ROWS = st.lists(st.builds(Given, st.integers(0, 3), st.integers(0, 3), st.integers(0, 1), st.integers(0, 4), VALUES))
 
 
+@settings(deadline=None)
 @given(st.sampled_from([TWO_SOURCES, THREE_SOURCES]), ROWS, st.sampled_from(MODES))
 @example(
     TWO_SOURCES,
