@@ -9,7 +9,8 @@ import numpy as np
 
 from processors.betfair.book import Skipped, read_book, total_volume
 from processors.betfair.coercion import Json
-from processors.betfair.impedance import Array, Level
+from processors.betfair.hundredths import Array
+from processors.betfair.impedance import Level
 from schemas.betfair.tables import IMPEDANCE_DEPTH, ROLES
 
 _NUMBER = Struct("d")

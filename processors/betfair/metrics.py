@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from processors.betfair.impedance import BACK, LAY, Array, exact_inputs
+from processors.betfair.hundredths import BACK, LAY, Array, exact_inputs
 from processors.betfair.ladders import Ladders
 from schemas.betfair.tables import PER_ROLE
 

@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 
 from processors.betfair.general import Values
-from processors.betfair.impedance import Array
+from processors.betfair.hundredths import Array
 from processors.betfair.ladders import LadderCells
 from processors.betfair.metrics import metrics
 from processors.betfair.snapshot import Identity, identity

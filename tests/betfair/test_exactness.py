@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.betfair.general import derive
-from processors.betfair.impedance import ExactInputs, decimal_inputs, exact_inputs
+from processors.betfair.hundredths import ExactInputs, exact_inputs
+from processors.betfair.impedance import decimal_inputs
 from processors.betfair.rows import Rows
 from samples.betfair import sample as betfair_sample
 from samples.betfair.synthetic import Synthetic
