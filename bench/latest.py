@@ -95,7 +95,7 @@ def _write(connection: psycopg.Connection, world: FinraFiles, weeks: list[date],
     size = _one(
         connection,
         """SELECT sum(pg_total_relation_size(oid))::int8 FROM pg_class
-           WHERE relkind = 'r' AND (relname LIKE 'finra%' OR relname LIKE 'core%')""",
+           WHERE relkind = 'r' AND relname ~ '^(finra|core)_'""",
     )
     written = _one(connection, "SELECT (pg_current_wal_lsn() - %s::pg_lsn)::int8", log)
     print(

@@ -113,7 +113,7 @@ def row_counts(store: Store) -> Iterator[Found]:
 
 
 def _counts(table: Table) -> str:
-    versioned = any(column.name == "calc_version" for column in table.key)
+    versioned = "calc_version" in table.partition
     version, same = ("calc_version", "AND s.calc_version = n.version") if versioned else ("''", "")
     return f"""SELECT r.capture_id, n.version, n.rows, b.capture_id, b.rows FROM {RUN}
         JOIN LATERAL (SELECT {version} AS version, captured_at, rows FROM {table.captures} c

@@ -167,24 +167,30 @@ CREATE FUNCTION rederive.finra_otc_transparency_weekly_symbol_venue_volume_captu
 SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     one rederive.finra_otc_transparency_weekly_symbol_venue_volume_captures;
+    going text;
     lacking int8 := coalesce(nullif(current_setting('rederive.lacking', true), ''), '0');
 BEGIN
     IF TG_LEVEL = 'STATEMENT' THEN
-        PERFORM set_config('rederive.lacking', '0', true);
+        PERFORM set_config('rederive.lacking', '0', true), set_config('rederive.going', '', true);
         IF TG_WHEN = 'AFTER' AND lacking > 0 THEN
             RAISE 'rows of a capture go from % together', TG_TABLE_NAME USING ERRCODE = 'restrict_violation',
                 HINT = 'Name the captures in the condition, and nothing else.';
         END IF;
         RETURN NULL;
     END IF;
-    DELETE FROM rederive.finra_otc_transparency_weekly_symbol_venue_volume_captures c
-    WHERE c.week_ending = OLD.week_ending AND c.tier = OLD.tier AND c.capture_id = OLD.capture_id
-      AND c.calc_name = OLD.calc_name AND c.calc_version = OLD.calc_version
-    RETURNING c.* INTO one;
-    IF FOUND THEN
-        lacking := lacking + (SELECT count(*) FROM finra_otc_transparency_venue_volume r
-                              WHERE r.week_ending = one.week_ending AND r.tier = one.tier
-                                AND r.capture_id = one.shown_capture_id);
+    -- Most rows are of the capture of the row before.
+    going := concat_ws(' ', OLD.week_ending, OLD.tier, OLD.capture_id, OLD.calc_name, OLD.calc_version);
+    IF going IS DISTINCT FROM current_setting('rederive.going', true) THEN
+        PERFORM set_config('rederive.going', going, true);
+        DELETE FROM rederive.finra_otc_transparency_weekly_symbol_venue_volume_captures c
+        WHERE c.week_ending = OLD.week_ending AND c.tier = OLD.tier AND c.capture_id = OLD.capture_id
+          AND c.calc_name = OLD.calc_name AND c.calc_version = OLD.calc_version
+        RETURNING c.* INTO one;
+        IF FOUND THEN
+            lacking := lacking + (SELECT count(*) FROM finra_otc_transparency_venue_volume r
+                                  WHERE r.week_ending = one.week_ending AND r.tier = one.tier
+                                    AND r.capture_id = one.shown_capture_id);
+        END IF;
     END IF;
     PERFORM set_config('rederive.lacking', (lacking - 1)::text, true);
     RETURN OLD;

@@ -96,22 +96,27 @@ def shown(table: Table) -> str:
         SECURITY DEFINER SET search_path FROM CURRENT AS $$
         DECLARE
             one {written.name};
+            going text;
             lacking int8 := coalesce(nullif(current_setting('rederive.lacking', true), ''), '0');
         BEGIN
             IF TG_LEVEL = 'STATEMENT' THEN
-                PERFORM set_config('rederive.lacking', '0', true);
+                PERFORM set_config('rederive.lacking', '0', true), set_config('rederive.going', '', true);
                 IF TG_WHEN = 'AFTER' AND lacking > 0 THEN
                     RAISE 'rows of a capture go from % together', TG_TABLE_NAME USING ERRCODE = 'restrict_violation',
                         HINT = 'Name the captures in the condition, and nothing else.';
                 END IF;
                 RETURN NULL;
             END IF;
-            DELETE FROM {written.name} c WHERE {" AND ".join(f"c.{name} = OLD.{name}" for name in key)}
-                RETURNING c.* INTO one;
-            IF FOUND THEN
-                lacking := lacking + (SELECT count(*) FROM {source.name} r
-                                      WHERE {" AND ".join(f"r.{name} = one.{name}" for name in partition)}
-                                        AND r.{CAPTURE} = one.{SHOWN});
+            going := concat_ws(' ', {", ".join(f"OLD.{name}" for name in key)});
+            IF going IS DISTINCT FROM current_setting('rederive.going', true) THEN
+                PERFORM set_config('rederive.going', going, true);
+                DELETE FROM {written.name} c WHERE {" AND ".join(f"c.{name} = OLD.{name}" for name in key)}
+                    RETURNING c.* INTO one;
+                IF FOUND THEN
+                    lacking := lacking + (SELECT count(*) FROM {source.name} r
+                                          WHERE {" AND ".join(f"r.{name} = one.{name}" for name in partition)}
+                                            AND r.{CAPTURE} = one.{SHOWN});
+                END IF;
             END IF;
             PERFORM set_config('rederive.lacking', (lacking - 1)::text, true);
             RETURN OLD;
