@@ -63,7 +63,7 @@ def _queries(connection: Connection, table: Table, staged: "Inserted") -> Iterat
     if not staged.rows:
         return
     columns = (*table.key, *table.columns)
-    stage = f"inserted_{table.name}"
+    stage = f"inserted_{table.name.rpartition('.')[2]}"
     connection.execute(
         f"CREATE TEMP TABLE IF NOT EXISTS {stage} ({', '.join(f'{c.name} {c.type}' for c in columns)}) "
         "ON COMMIT DELETE ROWS"
