@@ -9,8 +9,8 @@ import pytest
 
 from rederive.captures import rollback
 from rederive.cli.app import app
+from rederive.cli.root import load_commands
 from rederive.closing import close
-from rederive.finra.report_commands import versions
 from rederive.finra.validation import validate
 from schemas.errors import Failed, UsageError
 from schemas.finra.versions import CALCS, PREFIX
@@ -28,8 +28,12 @@ B = content(
 LATER = AT + timedelta(days=7)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _commands() -> None:
+    load_commands()
+
+
 def run(*words: str) -> None:
-    assert versions
     app(list(words), exit_on_error=False, print_error=False, result_action="return_value")
 
 

@@ -13,7 +13,7 @@ from confluent_kafka import Message, Producer
 from rederive.settings import Settings
 from schemas.betfair.tables import SCOPES
 from schemas.lane import LaneName
-from schemas.wire import MAX_RECORD_BYTES, decode_failure, decode_raw
+from schemas.wire import MAX_RECORD_BYTES, decode_derived, decode_failure
 from tests.betfair.replay.log import HEADERS, fill, lane, line, read
 from tests.betfair.replay.stored import counts, nulls, replay, rows, scalar
 from tests.betfair.reports.made import HOME, PAYLOAD, START, derived, many, market, payload, snapshot
@@ -95,7 +95,7 @@ def test_a_unit_that_postgres_refuses(settings: Settings, connection: psycopg.Co
     assert (values[4]["home_risk"], values[4]["draw_best_back_size_l1"]) == (_RISK, 60.0)
     (letter,) = read(settings, lane(settings, LaneName.REPLAY).dlq)
     said = decode_failure(letter.headers())  # type: ignore[arg-type]
-    assert (said.stage, decode_raw(letter.headers(), "").unit) == ("sink", 1)  # type: ignore[arg-type]
+    assert (said.stage, decode_derived(letter.headers()).unit) == ("sink", 1)  # type: ignore[arg-type]
     assert "odd" in said.reason
     assert len(orjson.loads(letter.value() or b"")["tables"][0]["rows"]) == 512
 

@@ -13,7 +13,7 @@ from tests.wait import until
 
 pytestmark = pytest.mark.services
 
-ROWS = 1_000
+ROWS = 4_000
 
 
 def test_more_workers_than_the_run_before(settings: Settings, connection: psycopg.Connection) -> None:
