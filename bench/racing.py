@@ -19,7 +19,7 @@ from pathlib import Path
 
 import orjson
 
-from bench.watch import run, show
+from bench.watch import Measured, run, show
 from producers.sender import Sender
 from producers.topics import ensure_topics
 from rederive import local
@@ -66,16 +66,18 @@ def fill(settings: Settings, first: date, days: int) -> int:
     return runners
 
 
-def derive(settings: Settings, endpoints: Endpoints, first: date, days: int) -> None:
-    """Derive what the log holds, twice."""
-    named = settings.at(endpoints)
-    runners = fill(named, first, days)
+def derive(settings: Settings, first: date, days: int) -> tuple[int, list[Measured]]:
+    """Derive what the log holds, twice: into empty tables, then again under a new capture. Runner rows; both runs."""
+    runners = fill(settings, first, days)
+    runs = []
     for what in ("first derivation", "derived again"):
-        seconds, watch, counts = run(named, "replay-topic", "racing", "--reason", "bench")
+        measured, counts = run(settings, "replay-topic", "racing", "--reason", "bench")
         assert not counts["errors"], counts
-        said = f"{runners / seconds:10,.0f} runner rows/s  ({runners:,} in {seconds:.1f} s"
+        said = f"{runners / measured.seconds:10,.0f} runner rows/s  ({runners:,} in {measured.seconds:.1f} s"
         print(f"{what:24}{said}; {counts['processed']:,} rows, {counts['updated']:,} changed)")
-        show(watch, runners)
+        show(measured, runners)
+        runs.append(measured)
+    return runners, runs
 
 
 def fetch(settings: Settings, endpoints: Endpoints, days: int) -> None:
@@ -86,7 +88,7 @@ def fetch(settings: Settings, endpoints: Endpoints, days: int) -> None:
         )
         last = date(2024, 5, 1) + timedelta(days=days - 1)
         words = ("replay", "racing", "--from", "2024-05-01", "--to", str(last))
-        seconds, watch, counts = run(settings.at(endpoints), *words)
+        measured, counts = run(settings.at(endpoints), *words)
         starts = [request.at for request in api.requests]
         bad = [request for request in api.requests if request.status != 200]
     due = (len(starts) - 1) / 2
@@ -94,8 +96,8 @@ def fetch(settings: Settings, endpoints: Endpoints, days: int) -> None:
     gaps = [later - sooner for sooner, later in itertools.pairwise(starts)]
     print(f"{len(starts)} requests in {took:.2f} s, due {due:.2f} s: {100 * (took / due - 1):+.2f} %")
     print(f"least gap between two starts {min(gaps):.3f} s, not answered with 200: {len(bad)}")
-    print(f"whole command {seconds:.1f} s; {counts['processed']:,} rows, {counts['errors']} errors")
-    show(watch, counts["processed"])
+    print(f"whole command {measured.seconds:.1f} s; {counts['processed']:,} rows, {counts['errors']} errors")
+    show(measured, counts["processed"])
 
 
 def main() -> None:
@@ -113,7 +115,7 @@ def main() -> None:
             if given.what == "fetch":
                 fetch(settings, endpoints, given.days or 30)
             else:
-                derive(settings, endpoints, given.first, given.days or 365)
+                derive(settings.at(endpoints), given.first, given.days or 365)
         finally:
             local.stop(settings)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench.replay import fill
+from bench.rows import fill
 from rederive import local
 from rederive.migrate import migrate
 from rederive.settings import Settings

@@ -1,10 +1,14 @@
 """What a command's processes and the services use while it runs."""
 
 import os
+import resource
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 import psutil
@@ -12,75 +16,143 @@ import psutil
 from rederive import local
 from rederive.settings import Settings
 
+ROOT = Path(__file__).parents[1]
+
+_LOOK_SECONDS = 0.2
+_ROLES = {"agent": "agents", "sink": "sinks"}
+
 
 class Watch(threading.Thread):
-    """Peak resident memory in MB and processor seconds of a replay's processes and of the services, by what they do."""
+    """Peak resident memory in MB of one process, and processor seconds of all, by the part they have in the work.
+
+    `services` are the process ids of services by their names; all other parts are processes below this one.
+    """
 
     def __init__(self, services: dict[str, int]) -> None:
         super().__init__(daemon=True)
         self.peaks: dict[str, float] = {}
         self.ended = threading.Event()
         self._services = services
-        self._cpu: dict[tuple[str, int], tuple[float, float]] = {}
+        self._began = {name: _service_seconds(pid) for name, pid in services.items()}
+        self._used: dict[str, float] = {}
+        self._parts: dict[int, str | None] = {}
+        self._seconds: dict[int, float] = {}
 
     def run(self) -> None:
-        """Sample five times a second."""
-        while not self.ended.wait(0.2):
-            for role, process in self._processes():
-                try:
-                    times = process.cpu_times()
-                    used = times.user + times.system
-                    first, _ = self._cpu.get((role, process.pid), (used if role in self._services else 0.0, 0.0))
-                    self._cpu[role, process.pid] = (first, used)
-                    if role not in self._services:
-                        self.peaks[role] = max(self.peaks.get(role, 0.0), process.memory_info().rss / 1e6)
-                except psutil.Error:
-                    continue
+        """Look five times a second, and once more at the end."""
+        while not self.ended.wait(_LOOK_SECONDS):
+            self._look()
+        self._look()
+        self._used = {name: _service_seconds(pid) - self._began[name] for name, pid in self._services.items()}
 
     def seconds(self) -> dict[str, float]:
-        """Processor seconds per role since the start."""
+        """Processor seconds per part since the start, when the watch has ended."""
         found: dict[str, float] = {}
-        for (role, _), (first, last) in self._cpu.items():
-            found[role] = found.get(role, 0.0) + last - first
-        return found
+        for pid, seconds in self._seconds.items():
+            if (part := self._parts[pid]) is not None:
+                found[part] = found.get(part, 0.0) + seconds
+        return {**found, **self._used}
 
-    def _processes(self) -> list[tuple[str, psutil.Process]]:
-        found = []
+    def _look(self) -> None:
         for process in psutil.Process().children(recursive=True):
             try:
-                words = process.cmdline()
+                if process.pid not in self._parts:
+                    self._parts[process.pid] = part_of(process.cmdline())
+                part = self._parts[process.pid]
+                if part is None:
+                    continue
+                times = process.cpu_times()
+                self._seconds[process.pid] = times.user + times.system
+                self.peaks[part] = max(self.peaks.get(part, 0.0), process.memory_info().rss / 1e6)
             except psutil.Error:
                 continue
-            if "rederive.worker" in words:
-                found.append((words[words.index("rederive.worker") + 1], process))
-            elif "rederive" in words:
-                found.append(("producer", process))
-        for name, pid in self._services.items():
-            parent = psutil.Process(pid)
-            found += [(name, process) for process in (parent, *parent.children(recursive=True))]
-        return found
 
 
-def run(settings: Settings, *words: str) -> tuple[float, Watch, dict[str, int]]:
-    """Seconds of a whole `rederive` command, what its processes used, and the object that it ends with."""
-    watch = Watch({one.service: one.pid for one in local.status(settings) if one.pid})
+def part_of(words: Sequence[str]) -> str | None:
+    """Which part a process has by its command line: producer, agents, sinks, script; None when it is none of ours."""
+    if "-m" not in words:
+        return None
+    module, *others = words[list(words).index("-m") + 1 :] or [""]
+    if module == "rederive.worker":
+        return _ROLES[others[0]]
+    if module == "rederive":
+        return _ROLES[others[1]] if others[:1] == ["worker"] else "producer"
+    if module.startswith("bench.contenders.script"):
+        return "script"
+    if module.startswith("bench.contenders."):
+        return "agents" if "worker" in others else "producer"
+    return None
+
+
+def _service_seconds(pid: int) -> float:
+    """Processor seconds of a service so far: its process, those below it, and those that have ended there."""
+    try:
+        parent = psutil.Process(pid)
+        times = parent.cpu_times()
+        total = times.user + times.system + times.children_user + times.children_system
+        for child in parent.children(recursive=True):
+            try:
+                of_child = child.cpu_times()
+                total += of_child.user + of_child.system
+            except psutil.Error:
+                continue
+    except psutil.Error:
+        return 0.0
+    return float(total)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a command took: seconds by the clock, processor seconds and peak MB of one process by part, its output."""
+
+    seconds: float
+    cpu: dict[str, float]
+    peaks: dict[str, float]
+    output: bytes
+
+
+def measure(settings: Settings, command: Sequence[str]) -> Measured:
+    """Run a command from its start to its end. CalledProcessError when it fails, with what it said."""
+    services = {one.service: one.pid for one in local.status(settings) if one.pid}
+    watch = Watch(services)
+    # An interpreter that keeps no compiled files compiles every module in every process.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     watch.start()
     started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "rederive", *words, "--json"],
-        env={**os.environ, **settings.environment()},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    seconds = time.perf_counter() - started
-    watch.ended.set()
-    watch.join()
-    return seconds, watch, orjson.loads(done.stdout.splitlines()[-1])
+    try:
+        done = subprocess.run(
+            command,
+            env={**environment, **settings.environment(), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            check=True,
+        )
+    finally:
+        seconds = time.perf_counter() - started
+        watch.ended.set()
+        watch.join()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    exact = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(seconds, _with_ends(watch.seconds(), exact, services), watch.peaks, done.stdout)
 
 
-def show(watch: Watch, rows: int) -> None:
-    """Print peak memory and processor time by role."""
-    for role, peak in sorted(watch.peaks.items()):
-        print(f"peak memory, {role:12} {peak:10,.0f} MB")
-    for role, used in sorted(watch.seconds().items()):
-        print(f"processor, {role:14} {used / rows * 1e6:10,.1f} µs a row")
+def _with_ends(parts: dict[str, float], exact: float, services: Container[str]) -> dict[str, float]:
+    """The parts with what their processes used after they were last seen, in proportion: `exact` in all."""
+    seen = sum(seconds for part, seconds in parts.items() if part not in services)
+    more = max(1.0, exact / seen) if seen else 1.0
+    return {part: seconds if part in services else seconds * more for part, seconds in parts.items()}
+
+
+def run(settings: Settings, *words: str) -> tuple[Measured, dict[str, int]]:
+    """A whole `rederive` command, and the object that it ends with."""
+    measured = measure(settings, [sys.executable, "-m", "rederive", *words, "--json"])
+    return measured, orjson.loads(measured.output.splitlines()[-1])
+
+
+def show(measured: Measured | Watch, rows: int) -> None:
+    """Print peak memory and processor time by part."""
+    used = measured.cpu if isinstance(measured, Measured) else measured.seconds()
+    for part, peak in sorted(measured.peaks.items()):
+        print(f"peak memory, {part:12} {peak:10,.0f} MB")
+    for part, seconds in sorted(used.items()):
+        print(f"processor, {part:14} {seconds / rows * 1e6:10,.1f} µs a row")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench.watch import run, show
+from bench.watch import Measured, run, show
 from rederive import captures, local
 from rederive.migrate import migrate
 from rederive.settings import Settings
@@ -40,29 +40,33 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rederive-bench-") as folder:
-        source = Path(folder) / "weekly"
-        source.mkdir()
-        last = FIRST + timedelta(weeks=given.weeks - 1)
-        world = FinraFiles(symbols=given.symbols, rows=given.rows)
-        raw = 0
-        for file in world.files(fridays(FIRST, last)):
-            (source / file.name).write_bytes(file.content)
-            raw += file.rows
-        settings = Settings(home=Path(folder) / "home", kafka_bootstrap=None, database_url=None)
+        settings = Settings(home=Path(folder), kafka_bootstrap=None, database_url=None)
         endpoints = local.start(settings)
         try:
             migrate(endpoints.database_url)
-            words = ("replay", "finra", "--source", str(source), "--from", str(FIRST), "--to", str(last))
-            seconds, watch, counts = run(settings.at(endpoints), *words, "--workers", str(given.workers))
-            assert not counts["errors"], counts
-            print(
-                f"{given.weeks} weeks of four tiers, {raw:,} raw rows in {seconds:.1f} s: {raw / seconds:,.0f} rows/s"
-            )
-            show(watch, raw)
+            world = FinraFiles(symbols=given.symbols, rows=given.rows)
+            replay(settings.at(endpoints), world, given.weeks, given.workers)
             with psycopg.connect(endpoints.database_url, autocommit=True) as connection:
                 _read(connection)
         finally:
             local.stop(settings)
+
+
+def replay(settings: Settings, world: FinraFiles, weeks: int, workers: int) -> tuple[int, Measured]:
+    """Replay so many weeks of four tiers from files; the raw rows and what it took."""
+    last = FIRST + timedelta(weeks=weeks - 1)
+    raw = 0
+    with tempfile.TemporaryDirectory(prefix="rederive-bench-weekly-") as source:
+        for file in world.files(fridays(FIRST, last)):
+            (Path(source) / file.name).write_bytes(file.content)
+            raw += file.rows
+        words = ("replay", "finra", "--source", source, "--from", str(FIRST), "--to", str(last))
+        measured, counts = run(settings, *words, "--workers", str(workers))
+    assert not counts["errors"], counts
+    seconds = measured.seconds
+    print(f"{weeks} weeks of four tiers, {raw:,} raw rows in {seconds:.1f} s: {raw / seconds:,.0f} rows/s")
+    show(measured, raw)
+    return raw, measured
 
 
 def _read(connection: psycopg.Connection) -> None:

@@ -1,0 +1,60 @@
+"""The other domains at work: racing days derived again from the log, FINRA's weekly files to all six stages.
+
+    python -m bench.domains [--days 365] [--weeks 8] [--workers 2]
+
+Whole commands, each on fresh services, as in `bench.racing` and `bench.weeks`, whose figures are printed too.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from bench import racing, weeks
+from bench.watch import Measured
+from rederive import local
+from rederive.migrate import migrate
+from rederive.settings import Settings
+from samples.finra.files import FinraFiles
+
+FIRST_DAY = date(2022, 7, 1)
+
+
+@contextmanager
+def services() -> Iterator[Settings]:
+    """Fresh embedded services with all tables, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="rederive-bench-") as folder:
+        settings = Settings(home=Path(folder), kafka_bootstrap=None, database_url=None)
+        try:
+            endpoints = local.start(settings)
+            migrate(endpoints.database_url)
+            yield settings.at(endpoints)
+        finally:
+            local.stop(settings)
+
+
+def measure(settings: Settings, days: int, week_count: int, workers: int) -> dict[str, tuple[int, Measured]]:
+    """By what was done: rows that were read, and what the command took."""
+    runners, (first, again) = racing.derive(settings, FIRST_DAY, days)
+    return {
+        "racing, into empty tables": (runners, first),
+        "racing": (runners, again),
+        "finra": weeks.replay(settings, FinraFiles(symbols=3_000, rows=12_000), week_count, workers),
+    }
+
+
+def main() -> None:
+    """Print figures, a line each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("days", 365), ("weeks", 8), ("workers", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default, help="default %(default)s")
+    given = parser.parse_args()
+    with services() as settings:
+        for domain, (rows, measured) in measure(settings, given.days, given.weeks, given.workers).items():
+            print(f"{domain}: {rows / measured.seconds:,.0f} rows/s")
+
+
+if __name__ == "__main__":
+    main()
