@@ -13,7 +13,7 @@ from confluent_kafka import Message, Producer
 from rederive.settings import Settings
 from schemas.betfair.tables import SCOPES
 from schemas.lane import LaneName
-from schemas.wire import MAX_RECORD_BYTES, decode_derived, decode_failure
+from schemas.wire import MAX_RECORD_BYTES, decode_derived, decode_failure, decode_raw
 from tests.betfair.replay.log import HEADERS, fill, lane, line, read
 from tests.betfair.replay.stored import counts, nulls, replay, rows, scalar
 from tests.betfair.reports.made import HOME, PAYLOAD, START, derived, many, market, payload, snapshot
