@@ -12,6 +12,7 @@ from confluent_kafka import Message, Producer
 
 from rederive.settings import Settings
 from schemas.betfair.tables import SCOPES
+from schemas.derived import decode_outcome
 from schemas.lane import LaneName
 from schemas.wire import MAX_RECORD_BYTES, decode_derived, decode_failure, decode_raw
 from tests.betfair.replay.log import HEADERS, fill, lane, line, read
@@ -97,7 +98,7 @@ def test_a_unit_that_postgres_refuses(settings: Settings, connection: psycopg.Co
     said = decode_failure(letter.headers())  # type: ignore[arg-type]
     assert (said.stage, decode_derived(letter.headers()).unit) == ("sink", 1)  # type: ignore[arg-type]
     assert "odd" in said.reason
-    assert len(orjson.loads(letter.value() or b"")["tables"][0]["rows"]) == 512
+    assert len(decode_outcome(letter.value() or b"").tables[0]) == 512
 
     connection.execute("ALTER TABLE market_derived_metrics DROP CONSTRAINT odd")
     mended = replay(settings, "captures", "retry", found["capture_id"])
