@@ -145,8 +145,10 @@ def array(type_: str, values: Sequence[Any]) -> pa.Array:
     wanted = _TYPES[name]
     if not pa.types.is_integer(wanted):
         return pa.array(values, wanted)
+    if set(map(type, values)) <= {int, type(None)}:
+        return pa.array(values, wanted)
     # Asked for integers, it would cut the fractions of floats off.
-    found = pa.array(values) if values else pa.nulls(0)
+    found = pa.array(values)
     if not (pa.types.is_null(found.type) or _alike(found.type, wanted)):
         raise TypeError(f"a {found.type} is no {type_}")
     return found.cast(wanted)
