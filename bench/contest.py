@@ -91,7 +91,7 @@ def take_turns(settings: Settings, given: Sequence[Contender], rounds: int) -> N
             try:
                 one.rounds.append(measure(named, one.command))
             except CalledProcessError as error:
-                one.wrong = f"exit code {error.returncode}: {error.stderr.decode(errors='replace')[-2_000:]}"
+                one.wrong = f"exit code {error.returncode}: {error.__notes__[0]}"
                 continue
             one.digests.append(digest(url))
             print(f"round {number + 1}, {one.name}: {one.rounds[-1].seconds:.1f} s", file=sys.stderr, flush=True)
