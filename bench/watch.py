@@ -113,7 +113,7 @@ class Measured:
 
 
 def measure(settings: Settings, command: Sequence[str]) -> Measured:
-    """Run a command from its start to its end. CalledProcessError when it fails, with the end of its stderr as a note."""
+    """Run a command from its start to its end. CalledProcessError when it fails; a note says its stderr."""
     services = {one.service: one.pid for one in local.status(settings) if one.pid}
     watch = Watch(services)
     # An interpreter that keeps no compiled files compiles every module in every process.

@@ -1,9 +1,10 @@
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
 from bench import chart
-from bench.contest import US, Contender, contenders, judge, ratios, show, summary, take_turns
+from bench.contest import US, Contender, contenders, judge, ratios, summary, table, take_turns, write_page
 from bench.rows import bare, digest, fill
 from bench.watch import Measured, part_of
 from rederive.settings import Settings
@@ -30,12 +31,11 @@ def test_ratios_are_those_within_a_round() -> None:
     }
 
 
-def test_whose_rows_differ_in_one_round_is_disqualified_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_whose_rows_differ_in_one_round_is_disqualified_by_name() -> None:
     given = [_ran(US, 1.0, 1.0), _ran("quick", 0.1, 0.1, digests="ab"), _ran("other", 2.0, 2.0)]
     judge(given)
     assert [one.wrong for one in given] == ["", "its rows differ from the others'", ""]
-    show(given, 1_000)
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    lines = {line.split()[0]: line for line in table(given, 1_000)}
     assert "disqualified" in lines["quick"]
     assert "2.00×" in lines["other"]
     assert set(summary(given, 1_000)["quick"]) == {"disqualified"}
@@ -64,6 +64,18 @@ def test_the_chart_has_bars_as_long_as_their_values() -> None:
     assert [float(bar.attrib["width"]) / float(bars[0].attrib["width"]) for bar in bars] == [1.0, 0.5]
     assert [bar.attrib["class"] for bar in bars] == ["bar", "marked"]
     assert "a & b" in "".join(drawn.itertext())
+
+
+def test_figures_take_the_place_of_those_before_and_leave_the_rest_of_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("above\n<!-- figures -->\n<!-- end of figures -->\nbelow\n")
+    write_page(page, ["old"], "<svg/>")
+    write_page(page, ["new"], "<svg>new</svg>")
+    assert page.read_text() == "above\n<!-- figures -->\n\n```\nnew\n```\n\n<!-- end of figures -->\nbelow\n"
+    assert (tmp_path / "page.svg").read_text() == "<svg>new</svg>"
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="no marks"):
+        write_page(page, [], "")
 
 
 @pytest.mark.services
