@@ -7,7 +7,7 @@ _WIDTH, _LEFT, _RIGHT = 720, 170, 90
 _BAR, _STEP, _TOP = 20, 30, 44
 
 _HEAD = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" font-family="sans-serif" font-size="14">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="14">
 <title>{title}</title>
 <style>
 text {{ fill: #333 }} .bar {{ fill: #9aa7b5 }} .marked {{ fill: #2f6fb3 }}

@@ -1,6 +1,6 @@
 """Who fills the derived rows of stored snapshots how fast: rederive, scripts, faust and quixstreams, in one run.
 
-    ./run bench [--quick] [--rows 300000] [--rounds 3] [--only script rederive] [--chart docs/performance.svg]
+    ./run bench [--quick] [--rows 300000] [--rounds 3] [--only script rederive] [--page docs/performance.md]
 
 All fill the same rows of the same embedded Postgres, by the same formulas, one after the other, in an order that turns
 round each time. A contender's time is its whole command's, start and stop included; whoever leaves other rows than
@@ -10,6 +10,8 @@ line is one JSON object.
 
 import argparse
 import os
+import platform
+import re
 import statistics
 import sys
 import time
@@ -20,6 +22,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 
 import orjson
+import psutil
 
 from bench import chart, domains, limits
 from bench.rows import bare, digest, fill
@@ -29,6 +32,7 @@ from rederive.settings import Settings
 US = "rederive"
 _QUICK = {"rows": 10_000, "rounds": 1, "days": 60, "weeks": 1}
 _FULL = {"rows": 300_000, "rounds": 3, "days": 365, "weeks": 8}
+_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 _PARTS = ("producer", "kafka", "agents", "sinks", "script", "postgres")
 
 
@@ -91,7 +95,7 @@ def take_turns(settings: Settings, given: Sequence[Contender], rounds: int) -> N
             try:
                 one.rounds.append(measure(named, one.command))
             except CalledProcessError as error:
-                one.wrong = f"exit code {error.returncode}: {error.stderr.decode(errors='replace')[-2_000:]}"
+                one.wrong = f"exit code {error.returncode}: {error.__notes__[0]}"
                 continue
             one.digests.append(digest(url))
             print(f"round {number + 1}, {one.name}: {one.rounds[-1].seconds:.1f} s", file=sys.stderr, flush=True)
@@ -114,23 +118,24 @@ def ratios(of: Contender, to: Contender) -> list[float]:
     return [slow.seconds / fast.seconds for fast, slow in zip(of.rounds, to.rounds, strict=True)]
 
 
-def show(given: Sequence[Contender], rows: int) -> None:
-    """Print a line a contender: rows/s, how rederive compares, µs of processor a row by part, memory."""
+def table(given: Sequence[Contender], rows: int) -> list[str]:
+    """A line a contender: rows/s, how rederive compares, µs of processor a row by part, its largest process in MB."""
     us = next((one for one in given if one.name == US and not one.wrong), None)
-    print(f"{'betfair':18}{'rows/s':>9}{'least':>9}{'most':>9}{'rederive is':>13}", end="")
-    print("".join(f"{part:>10}" for part in (*_PARTS, "µs a row", "MB")))
+    head = f"{'betfair':18}{'rows/s':>9}{'least':>9}{'most':>9}{'rederive is':>13}"
+    lines = [head + "".join(f"{part:>10}" for part in (*_PARTS, "µs a row", "MB"))]
     for one in given:
         if one.wrong:
-            print(f"{one.name:18}disqualified: {one.wrong}")
+            lines.append(f"{one.name:18}disqualified: {one.wrong}")
             continue
         rates, used = one.rates(rows), one.cpu(rows)
         ratio = f"{statistics.median(ratios(us, one)):.2f}×" if us is not None else ""
-        print(f"{one.name:18}{statistics.median(rates):9,.0f}{min(rates):9,.0f}{max(rates):9,.0f}{ratio:>13}", end="")
-        print("".join(f"{used[part]:10.1f}" if part in used else f"{'':10}" for part in _PARTS), end="")
-        print(f"{sum(used.values()):10.1f}{one.peak():10,.0f}")
+        found = f"{one.name:18}{statistics.median(rates):9,.0f}{min(rates):9,.0f}{max(rates):9,.0f}{ratio:>13}"
+        found += "".join(f"{used[part]:10.1f}" if part in used else f"{'':10}" for part in _PARTS)
+        lines.append(f"{found}{sum(used.values()):10.1f}{one.peak():10,.0f}")
     if us is not None:
         peaks = (f"{part} {us.peak(part):,.0f} MB" for part in _PARTS if us.peak(part))
-        print(f"the most memory of one process of rederive: {', '.join(peaks)}")
+        lines.append(f"the most memory of one process of rederive: {', '.join(peaks)}")
+    return lines
 
 
 def summary(given: Sequence[Contender], rows: int) -> dict[str, dict[str, object]]:
@@ -163,33 +168,61 @@ def of_domain(rows: int, measured: Measured) -> dict[str, object]:
     }
 
 
+def machine() -> str:
+    """Cores, processor, memory and system that figures are of."""
+    cpus = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.+)$", cpus.read_text(), re.MULTILINE) if cpus.exists() else []
+    memory = psutil.virtual_memory().total / 1e9
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{cores} cores ({models[0] if models else platform.machine()}), {memory:.0f} GB, {platform.system()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def write_page(page: Path, lines: Sequence[str], drawn: str) -> None:
+    """Put figures into the page, between its two marks, and the chart beside it. ValueError: a mark is missing."""
+    before, found, rest = page.read_text().partition(_BEGIN)
+    _, ended, after = rest.partition(_END)
+    if not (found and ended):
+        raise ValueError(f"{page} has no marks {_BEGIN} and {_END}")
+    page.write_text("\n".join([before + _BEGIN, "", "```", *lines, "```", "", _END + after]))
+    page.with_suffix(".svg").write_text(drawn)
+
+
 def main() -> int:
     """Print all figures; 1 when a contender was disqualified."""
     given = _arguments()
     defaults: Mapping[str, int] = _QUICK if given.quick else _FULL
     rows, rounds = given.rows or defaults["rows"], given.rounds or defaults["rounds"]
     entered = [one for one in contenders(given.workers) if not given.only or one.name in given.only]
-    found: dict[str, object] = {"rows": rows, "rounds": rounds, "cores": len(os.sched_getaffinity(0))}
+    found: dict[str, object] = {"machine": machine(), "rows": rows, "rounds": rounds}
     began = time.perf_counter()
+    lines = [
+        f"./run bench{''.join(f' {word}' for word in sys.argv[1:])}",
+        f"{rows:,} full-depth snapshots, rounds: {rounds}, workers: {given.workers}; {machine()}",
+        "",
+    ]
     with domains.services() as settings:
         assert settings.database_url is not None
         fill(settings.database_url.get_secret_value(), rows)
-        print(f"{rows:,} full-depth snapshots, {rounds} rounds, {given.workers} workers, {found['cores']} cores")
         take_turns(settings, entered, rounds)
-        show(entered, rows)
+        lines += table(entered, rows)
         found["betfair"] = summary(entered, rows)
-        if given.all:
+        if not given.only:
             alone = limits.measure(settings, rows)
-            limits.show(alone)
+            lines += ["", *limits.table(alone)]
             found["limits"] = {part: round(rate) for part, rate in alone.items()}
-    if given.all:
+    if not given.only:
         with domains.services() as settings:
             measured = domains.measure(settings, defaults["days"], defaults["weeks"], given.workers)
         found.update({domain: {US: of_domain(*one)} for domain, one in measured.items()})
-    if given.chart:
+        lines += ["", *domains.table(measured)]
+    print("\n".join(lines))
+    if given.page:
         bars = {one.name: statistics.median(one.rates(rows)) for one in entered if not one.wrong}
-        given.chart.write_text(chart.draw(bars, f"Betfair, {rows:,} rows, rows/s, whole commands", US))
-    print(f"all in {time.perf_counter() - began:.0f} s")
+        write_page(given.page, lines, chart.draw(bars, f"Betfair, {rows:,} rows: rows/s of whole commands", US))
+    print(f"all in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     print(orjson.dumps(found).decode())
     return int(any(one.wrong for one in entered))
 
@@ -202,10 +235,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--workers", type=int, default=2, help="agents, and their peers (default %(default)s)")
     parser.add_argument("--only", nargs="+", choices=names, help="contenders; then neither limits nor other domains")
-    parser.add_argument("--chart", type=Path, help="where to write an SVG of rows/s")
-    given = parser.parse_args()
-    given.all = not given.only
-    return given
+    parser.add_argument("--page", type=Path, help="a page to put the figures into, and their chart beside it")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

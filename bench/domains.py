@@ -45,6 +45,17 @@ def measure(settings: Settings, days: int, week_count: int, workers: int) -> dic
     }
 
 
+def table(measured: dict[str, tuple[int, Measured]]) -> list[str]:
+    """A line for each that was measured: rows/s, µs of processor a row by part, memory of one process by part."""
+    lines = []
+    for name, (rows, taken) in measured.items():
+        used = ", ".join(f"{part} {seconds / rows * 1e6:.1f}" for part, seconds in sorted(taken.cpu.items()))
+        peaks = ", ".join(f"{part} {peak:.0f}" for part, peak in sorted(taken.peaks.items()))
+        lines.append(f"{name}: {rows / taken.seconds:,.0f} rows/s ({rows:,} in {taken.seconds:.1f} s)")
+        lines += [f"  µs a row: {used}", f"  MB: {peaks}"]
+    return lines
+
+
 def main() -> None:
     """Print figures, a line each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,8 +63,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default, help="default %(default)s")
     given = parser.parse_args()
     with services() as settings:
-        for domain, (rows, measured) in measure(settings, given.days, given.weeks, given.workers).items():
-            print(f"{domain}: {rows / measured.seconds:,.0f} rows/s")
+        print("\n".join(table(measure(settings, given.days, given.weeks, given.workers))))
 
 
 if __name__ == "__main__":

@@ -56,11 +56,9 @@ def measure(settings: Settings, rows: int) -> dict[str, float]:
     return found
 
 
-def show(limits: dict[str, float]) -> None:
-    """Print a line a part."""
-    print("limits, one process each:")
-    for part, rate in limits.items():
-        print(f"  {part:28} {rate:10,.0f} rows/s")
+def table(limits: dict[str, float]) -> list[str]:
+    """A line a part."""
+    return ["each part alone, in one process", *(f"  {part:28}{rate:10,.0f} rows/s" for part, rate in limits.items())]
 
 
 def _rate(rows: int, work: Callable[[], None]) -> float:
@@ -111,7 +109,7 @@ def main() -> None:
     with services() as settings:
         assert settings.database_url is not None
         fill_tables(settings.database_url.get_secret_value(), given.rows)
-        show(measure(settings, given.rows))
+        print("\n".join(table(measure(settings, given.rows))))
 
 
 if __name__ == "__main__":

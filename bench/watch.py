@@ -19,6 +19,7 @@ from rederive.settings import Settings
 ROOT = Path(__file__).parents[1]
 
 _LOOK_SECONDS = 0.2
+_SAID_CHARS = 4_000
 _ROLES = {"agent": "agents", "sink": "sinks"}
 
 
@@ -112,7 +113,7 @@ class Measured:
 
 
 def measure(settings: Settings, command: Sequence[str]) -> Measured:
-    """Run a command from its start to its end. CalledProcessError when it fails, with what it said."""
+    """Run a command from its start to its end. CalledProcessError when it fails; a note says its stderr."""
     services = {one.service: one.pid for one in local.status(settings) if one.pid}
     watch = Watch(services)
     # An interpreter that keeps no compiled files compiles every module in every process.
@@ -127,6 +128,9 @@ def measure(settings: Settings, command: Sequence[str]) -> Measured:
             capture_output=True,
             check=True,
         )
+    except subprocess.CalledProcessError as error:
+        error.add_note(error.stderr.decode(errors="replace")[-_SAID_CHARS:])
+        raise
     finally:
         seconds = time.perf_counter() - started
         watch.ended.set()

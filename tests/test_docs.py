@@ -28,6 +28,9 @@ from tests.program import ROOT, environment, last_object, rederive
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 _OPERATORS = {"|", "||", "&", "&&", ";", "<", ">", ">>", "<(", "(", ")"}
+_OF_THE_CHECKOUT = ("test", "bench", "environment")
+"""Words of `./run` that are none of `rederive`."""
+
 _LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")
 _HEADER = re.compile(r"\brederive-(?!\d)[a-z]+(?:-[a-z]+)*")
@@ -55,7 +58,7 @@ def command_words(code: str) -> list[str] | None:
         if word in _OPERATORS:
             break
         words.append(word)
-    return None if words == ["test"] else words
+    return None if words[0] in _OF_THE_CHECKOUT else words
 
 
 def quoted(page: Path) -> Iterator[tuple[str, bool]]:

@@ -36,6 +36,7 @@ def make_app(prefix: str, bootstrap: str, folder: str) -> Any:  # noqa: ANN401 -
         topic_allow_declare=False,
         consumer_auto_offset_reset="earliest",
         producer_compression_type="lz4",
+        producer_linger=0.02,
     )
     raw, derived = (app.topic(f"{prefix}{name}", value_serializer="raw", value_type=bytes) for name in _TOPICS)
     connection = connect()
@@ -51,7 +52,7 @@ def make_app(prefix: str, bootstrap: str, folder: str) -> Any:  # noqa: ANN401 -
 
     @app.agent(derived)
     async def store(rows: Any) -> AsyncIterable[None]:  # noqa: ANN401
-        async for taken in rows.take(PAGE_ROWS, within=0.3):
+        async for taken in rows.take(PAGE_ROWS, within=1.0):
             read = [orjson.loads(row) for row in taken]
             columns = list(read[0])
             batch = arrow.batch(METRICS_TABLE, columns, [[row[name] for name in columns] for row in read])
