@@ -70,7 +70,7 @@ class Domain:
     demo
         Its part of `rederive demo`: a function of a rederive.demo.Show.
     commands, reports
-        Commands by their words: "replay meters", "plan meters", "report tariffs", or a word of their own, "tariffs".
+        Commands by their words: "replay tolls", "plan tolls", "report tariffs", or a word of their own, "tariffs".
         Without the first two `replay` and `plan` take the generic options. Functions of a connection that return rows
         (dicts), by the name that `rederive report` gives them.
     defaults
