@@ -73,11 +73,11 @@ def contenders(workers: int) -> list[Contender]:
         Contender("script", module("script")),
         Contender("script_batched_1", module("script_batched", "1")),
         Contender("script_batched", module("script_batched", "2")),
-        Contender("faust_plain", module("faust_plain", str(workers))),
+        Contender("faust_plain", module("stream", "faust_plain", str(workers))),
         Contender(US, [sys.executable, "-m", "rederive", "replay", "betfair", "--workers", str(workers), "--json"]),
     ]
     if (python := ROOT / ".venv-quixstreams/bin/python").exists():
-        found.insert(4, Contender("quixstreams", module("quixstreams", str(workers), python=str(python))))
+        found.insert(4, Contender("quixstreams", module("stream", "quixstreams", str(workers), python=str(python))))
     return found
 
 
