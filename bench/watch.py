@@ -81,7 +81,7 @@ def part_of(words: Sequence[str]) -> str | None:
     if module.startswith("bench.contenders.script"):
         return "script"
     if module.startswith("bench.contenders."):
-        return "agents" if "worker" in others else "producer"
+        return "producer" if module.endswith(".stream") else "agents"
     return None
 
 

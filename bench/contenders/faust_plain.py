@@ -1,14 +1,14 @@
 """faust as its documentation has it: a snapshot a record, an agent that derives, an agent that stores.
 
-    python -m bench.contenders.faust_plain [WORKERS]
+    python -m bench.contenders.stream faust_plain [WORKERS]
 
 A derived row is a record of its own, too. Both agents `take` batches: one for the formulas' arrays, one for COPY. All
 else is as faust comes, but for the web page, tables and topics of its own, which it wouldn't need.
 """
 
 import asyncio
+import logging
 import os
-import sys
 import tempfile
 from collections.abc import AsyncIterable
 from typing import Any
@@ -20,9 +20,6 @@ from bench.contenders import stream
 from bench.contenders.work import PAGE_ROWS, UNIT_ROWS, compute, connect, fill
 from schemas import arrow
 from schemas.betfair.tables import METRICS_TABLE
-
-_MODULE = "bench.contenders.faust_plain"
-_TOPICS = ("raw", "derived")
 
 
 def make_app(prefix: str, bootstrap: str, folder: str) -> Any:  # noqa: ANN401 - faust has no types
@@ -38,7 +35,9 @@ def make_app(prefix: str, bootstrap: str, folder: str) -> Any:  # noqa: ANN401 -
         producer_compression_type="lz4",
         producer_linger=0.02,
     )
-    raw, derived = (app.topic(f"{prefix}{name}", value_serializer="raw", value_type=bytes) for name in _TOPICS)
+    raw, derived = (
+        app.topic(f"{prefix}{name}", value_serializer="raw", value_type=bytes) for name in stream.TOPICS["faust_plain"]
+    )
     connection = connect()
 
     @app.agent(raw)
@@ -65,16 +64,12 @@ def make_app(prefix: str, bootstrap: str, folder: str) -> Any:  # noqa: ANN401 -
 
 def work() -> None:
     """Run a worker until it is stopped."""
+    # Else it makes records of debug messages that nobody sees.
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="bench-faust-") as folder:
         app = make_app(os.environ[stream.PREFIX], os.environ[stream.BOOTSTRAP], folder)
         faust.Worker(app, loglevel="ERROR", redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["worker", _]:
-            work()
-        case [workers]:
-            stream.run(_MODULE, int(workers), _TOPICS)
-        case _:
-            stream.run(_MODULE, 2, _TOPICS)
+    work()

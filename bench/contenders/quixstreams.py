@@ -1,6 +1,6 @@
 """quixstreams as its documentation has it: a snapshot a record, read by an Application, written by a BatchingSink.
 
-    python -m bench.contenders.quixstreams [WORKERS]
+    python -m bench.contenders.stream quixstreams [WORKERS]
 
 In its own environment (`./run environment quixstreams`). The sink gets what a checkpoint holds, derives it by the
 formulas' arrays and fills by COPY: the library's own Postgres sink inserts rows, with no word for filling.
@@ -8,7 +8,6 @@ formulas' arrays and fills by COPY: the library's own Postgres sink inserts rows
 
 import os
 import signal
-import sys
 import tempfile
 from types import FrameType
 
@@ -17,9 +16,6 @@ from quixstreams.sinks import BatchingSink, SinkBatch
 
 from bench.contenders import stream
 from bench.contenders.work import PAGE_ROWS, compute, connect, fill
-
-_MODULE = "bench.contenders.quixstreams"
-_TOPICS = ("raw",)
 
 
 class Filling(BatchingSink):  # type: ignore[misc]
@@ -49,7 +45,9 @@ def work() -> None:
             state_dir=folder,
             loglevel="ERROR",
         )
-        topic = app.topic(f"{prefix}{_TOPICS[0]}", value_deserializer="bytes", key_deserializer="bytes")
+        topic = app.topic(
+            f"{prefix}{stream.TOPICS['quixstreams'][0]}", value_deserializer="bytes", key_deserializer="bytes"
+        )
         app.dataframe(topic).sink(Filling())
 
         def stop(_number: int, _frame: FrameType | None) -> None:
@@ -60,10 +58,4 @@ def work() -> None:
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["worker", _]:
-            work()
-        case [workers]:
-            stream.run(_MODULE, int(workers), _TOPICS)
-        case _:
-            stream.run(_MODULE, 2, _TOPICS)
+    work()

@@ -1,4 +1,9 @@
-"""What contenders on Kafka share: a snapshot a record sent by the command, which then waits for its workers."""
+"""The command of contenders on Kafka: sends a snapshot a record, and waits for its workers.
+
+    python -m bench.contenders.stream faust_plain|quixstreams [WORKERS]
+
+The workers are processes of `faust_plain.py` and `quixstreams.py`; the libraries are imported there only.
+"""
 
 import os
 import re
@@ -15,6 +20,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.contenders.work import connect, ids, pages
 
+TOPICS = {"faust_plain": ("raw", "derived"), "quixstreams": ("raw",)}
+"""The topics of each contender; the first is sent to."""
+
 PREFIX = "REDERIVE_TOPIC_PREFIX"
 BOOTSTRAP = "REDERIVE_KAFKA_BOOTSTRAP"
 _WRITTEN = re.compile(rb"written (\d+)")
@@ -23,18 +31,18 @@ _STUCK_SECONDS = 120
 
 
 class Workers:
-    """Worker processes of a contender's module, each of which says how many rows it has written, batch by batch."""
+    """Worker processes of a contender, each of which says how many rows it has written, batch by batch."""
 
-    def __init__(self, module: str, count: int, prefix: str) -> None:
+    def __init__(self, name: str, count: int, prefix: str) -> None:
         self.written = 0
         self.moved = time.monotonic()
         self._running = [
             subprocess.Popen(
-                [sys.executable, "-m", module, "worker", str(number)],
+                [sys.executable, "-m", f"bench.contenders.{name}"],
                 env={**os.environ, PREFIX: prefix},
                 stdout=subprocess.PIPE,
             )
-            for number in range(count)
+            for _ in range(count)
         ]
         self._lock = threading.Lock()
         self._readers = [threading.Thread(target=self._read, args=[one], daemon=True) for one in self._running]
@@ -78,18 +86,18 @@ def say(rows: int) -> None:
     print(f"written {rows}", flush=True)
 
 
-def run(module: str, workers: int, topics: tuple[str, ...]) -> None:
+def run(name: str, workers: int) -> None:
     """Make fresh topics, start the workers, send a record a snapshot, wait until all rows are filled, stop.
 
-    The first of the topics is the one that is sent to. Topics are deleted afterwards.
+    Topics are deleted afterwards.
     """
     prefix = f"{os.environ.get(PREFIX, '')}bench-{secrets.token_hex(4)}."
     kafka = {"bootstrap.servers": os.environ[BOOTSTRAP], "log_level": "2"}
     admin = AdminClient({**kafka})
-    names = [f"{prefix}{topic}" for topic in topics]
-    for made in admin.create_topics([NewTopic(name, workers, 1) for name in names]).values():
+    names = [f"{prefix}{topic}" for topic in TOPICS[name]]
+    for made in admin.create_topics([NewTopic(topic, workers, 1) for topic in names]).values():
         made.result()
-    running = Workers(module, workers, prefix)
+    running = Workers(name, workers, prefix)
     try:
         with connect() as connection:
             running.wait(send(kafka, names[0], connection))
@@ -116,3 +124,7 @@ def send(kafka: dict[str, str], topic: str, connection: psycopg.Connection) -> i
     if producer.flush(60):
         raise SystemExit("records are not delivered")
     return sent
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2)
