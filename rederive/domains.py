@@ -6,6 +6,7 @@ A distribution offers one in its pyproject.toml: `[project.entry-points."rederiv
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
@@ -154,7 +155,9 @@ def shipped() -> list[Domain]:
 
 def at_fault(error: BaseException) -> tuple[str, str] | None:
     """The module and distribution of somebody else's domain in which an error arose, None when it is ours."""
-    others = {one.module.partition(".")[0]: _distribution(one) for one in _offered().values() if not _is_shipped(one)}
+    others = {
+        package: _distribution(one) for one in _offered().values() if not _is_shipped(one) for package in _packages(one)
+    }
     place, found = error.__traceback__, None
     while place is not None:
         module = str(place.tb_frame.f_globals.get("__name__", ""))
@@ -162,6 +165,19 @@ def at_fault(error: BaseException) -> tuple[str, str] | None:
             found = module, others[package]
         place = place.tb_next
     return found
+
+
+def _packages(one: EntryPoint) -> set[str]:
+    """The packages that a domain stands in, it and its parts."""
+    try:
+        domain = find(one.name)
+    except Failed:
+        parts: tuple[str, ...] = ()
+    else:
+        of_all = (*domain.sources.values(), *domain.reports.values(), *(each.part for each in domain.commands.values()))
+        own = (getattr(domain, each.name) for each in fields(domain))
+        parts = (*of_all, *(part for part in own if isinstance(part, str) and ":" in part))
+    return {module.partition(":")[0].partition(".")[0] for module in (one.value, *parts)}
 
 
 def usable() -> list[Domain]:

@@ -291,7 +291,7 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path: Path, path: str) 
     shadow(tmp_path)
     environment = {**os.environ, "PYTHONPATH": path.format(ROOT)}
     tell = "import sys; from rederive.safe_path import environment; print(environment())"
-    for words in (["-m", "rederive", "compute", "betfair"], ["-P", "-c", tell]):
+    for words in (["-m", "rederive", "topics", "--help"], ["-P", "-c", tell]):
         done = subprocess.run(
             [sys.executable, *words], cwd=tmp_path, env=environment, input="", capture_output=True, text=True,
             timeout=60, check=False,

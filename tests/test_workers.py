@@ -33,7 +33,7 @@ def test_how_a_worker_died_and_what_becomes_of_its_work(
 
     monkeypatch.setattr(subprocess, "Popen", start)
     log_file = tmp_path / "run.log"
-    settings = Settings(home=tmp_path / "home")
+    settings = Settings(home=tmp_path / "home", kafka_bootstrap="nowhere:1", database_url="postgresql://nowhere/none")
     with Workers(settings, Lane("made", LaneName.REPLAY, ""), 0, 1, log_file) as workers:
         os.waitid(os.P_PID, started[0].pid, os.WEXITED | os.WNOWAIT)
         workers.check()

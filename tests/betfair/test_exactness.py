@@ -1,4 +1,3 @@
-import json
 import struct
 from collections.abc import Sequence
 from random import Random
@@ -16,6 +15,7 @@ from processors.betfair.rows import Rows
 from samples.betfair import sample as betfair_sample
 from samples.betfair.synthetic import Synthetic
 from schemas.betfair.tables import METRICS, TICKS
+from schemas.payload import read_json
 from tests.betfair import books, oracle
 
 BULK = 24_000
@@ -35,7 +35,7 @@ def expect_same(lines: Sequence[bytes]) -> tuple[int, int]:
     computed = sure = 0
     rows = Rows.of(lines)
     for place, line in enumerate(lines):
-        row = json.loads(line)
+        row = read_json(line)
         expected = oracle.metrics(row["raw_payload"], row["selection_ids"])
         derived = derive(line)
         assert derived.error is None, (derived.error, line)
