@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,9 +59,33 @@ def set_up(level: str = "") -> None:
 
 
 def libraries_too() -> None:
-    """Show libraries' warnings as well: a worker's stderr is the log of its run."""
+    """Show libraries' warnings as well, the same one seldom: a worker's stderr is the log of its run."""
     for handler in logging.getLogger().handlers:
         handler.removeFilter(_matters)
+        handler.addFilter(Seldom())
+
+
+class Seldom(logging.Filter):
+    """Lets a library's line pass once in ten seconds, whatever it names; the next says how many were left out."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._passed: dict[tuple[str, str], float] = {}
+        self._left_out: Counter[tuple[str, str]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record passes."""
+        if record.name.split(".", 1)[0] in OURS:
+            return True
+        line, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._passed.get(line, -self._seconds) < self._seconds:
+            self._left_out[line] += 1
+            return False
+        self._passed[line] = now
+        if more := self._left_out.pop(line, 0):
+            record.msg, record.args = f"{record.getMessage()} ({more:,} more like it before)", None
+        return True
 
 
 def _matters(record: logging.LogRecord) -> bool:

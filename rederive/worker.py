@@ -142,6 +142,18 @@ def run_sink(work: Work, stop: "Stop") -> int:
     return 0
 
 
+def run(role: "Role", work: Work, stop: "Stop") -> int:
+    """Work until asked to stop; the exit code. While a service is away it ends, to be started again."""
+    from rederive.workers import BEGIN_AGAIN
+    from schemas.errors import Away
+
+    try:
+        return ROLES[role](work, stop)
+    except Away as error:
+        log.warning("it can't begin and is to be started again: %s: %s", error.what, error.why)
+        return BEGIN_AGAIN
+
+
 def _needs_a_person(error: "RederiveError") -> int:
     """The exit code that ends the run, which takes the message from stdout."""
     from rederive.workers import NEEDS_A_PERSON
@@ -172,7 +184,7 @@ def main() -> None:
 
     stop = Stop(with_parent=True)
     set_up(work.log_level)
-    sys.exit(ROLES[role](work, stop))
+    sys.exit(run(role, work, stop))
 
 
 def _get_ready(role: "Role", domain: str) -> None:

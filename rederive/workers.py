@@ -141,10 +141,15 @@ class Workers:
             worker.member,
             _how(process.returncode),
             worker.pause,
-            f"{self.log_file} says why" if process.returncode >= 0 else "somebody's doing, or memory was short",
+            self._why(process.returncode),
         )
         worker.start_at = time.monotonic() + worker.pause
         worker.pause = min(worker.pause * 2, _LONGEST_PAUSE)
+
+    def _why(self, code: int) -> str:
+        if code == 0:
+            return "somebody asked it to stop"
+        return f"{self.log_file} says why" if code > 0 else "somebody's doing, or memory was short"
 
     def _take_slot(self, role: Role) -> _Worker:
         """A place in the consumer group that no other process of this machine holds.

@@ -16,6 +16,9 @@ from sinks.batch import Batch, Share
 from sinks.dead_letters import DeadLetters
 from sinks.policies import prepare
 
+# What waits for the database is said in our own words.
+stamina.instrumentation.set_on_retry_hooks(())
+
 log = logging.getLogger("rederive.sink")
 
 _RETRY_CLASSES = ("40", "08", "53", "57")

@@ -69,3 +69,14 @@ def test_a_log_that_is_named_is_kept_to(tmp_path: Path) -> None:
     assert logs.newest(tmp_path, "racing") == named
     with pytest.raises(Failed, match="no logs of finra"):
         logs.newest(tmp_path, "finra")
+
+
+def test_a_library_s_line_passes_seldom() -> None:
+    seldom = logs.Seldom(seconds=60)
+    said = [logging.LogRecord("aiokafka", logging.ERROR, "", 0, "no node %s", (number,), None) for number in range(3)]
+    ours = logging.LogRecord("rederive", logging.INFO, "", 0, "again", None, None)
+    assert [seldom.filter(record) for record in (*said, ours, ours)] == [True, False, False, True, True]
+    seldom._seconds = 0
+    last = logging.LogRecord("aiokafka", logging.ERROR, "", 0, "no node %s", (3,), None)
+    assert seldom.filter(last)
+    assert last.getMessage() == "no node 3 (2 more like it before)"

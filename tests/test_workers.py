@@ -5,11 +5,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from rederive import worker
 from rederive.settings import Settings
-from rederive.workers import Workers
+from rederive.spares import Role
+from rederive.stopping import Stop
+from rederive.worker import Work
+from rederive.workers import BEGIN_AGAIN, Workers
+from schemas.errors import Away
 from schemas.lane import Lane, LaneName
 
 
@@ -19,6 +25,7 @@ from schemas.lane import Lane, LaneName
         (f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})", "was killed by SIGKILL"),
         (f"import os; os.kill(os.getpid(), {int(signal.SIGRTMIN) + 2})", f"was killed by signal {signal.SIGRTMIN + 2}"),
         ("import os; os._exit(70)", "ended with 70"),
+        ("", "ended with 0"),
     ],
 )
 def test_how_a_worker_died_and_what_becomes_of_its_work(
@@ -40,4 +47,21 @@ def test_how_a_worker_died_and_what_becomes_of_its_work(
         assert len(started) == 1, "not at once"
     (line,) = caplog.messages
     assert f" {said} and is started again in 0.2 s; what is merged stays, what it hadn't finished comes again (" in line
-    assert (str(log_file) in line) == ("ended" in said)
+    assert (str(log_file) in line) == ("with 70" in said)
+    assert ("somebody asked it to stop" in line) == ("with 0" in said)
+
+
+@pytest.mark.parametrize("role", ["agent", "sink"])
+def test_a_worker_that_begins_while_kafka_is_away_is_started_again(
+    role: Role, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object) -> str:
+        raise Away("Kafka can't be asked", why="it does not answer")
+
+    monkeypatch.setattr(worker, "_grown_up", away)
+    settings = Settings(home=tmp_path, kafka_bootstrap="nowhere:1", database_url="postgresql://nowhere/none")
+    # It doesn't come to be asked to stop.
+    never = cast(Stop, None)
+    assert worker.run(role, Work.of(settings, "betfair", "replay", "a"), never) == BEGIN_AGAIN
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "rederive.worker"]
+    assert line == "it can't begin and is to be started again: Kafka can't be asked: it does not answer"

@@ -31,9 +31,9 @@ def agent(*, domain: DomainName, lane: LaneChoice = "replay", member: str) -> in
     from rederive.stopping import Stop
 
     stop = Stop(with_parent=False)
-    from rederive.worker import run_agent
+    from rederive.worker import run
 
-    return run_agent(_work(domain, lane, member), stop)
+    return run("agent", _work(domain, lane, member), stop)
 
 
 @worker.command
@@ -53,9 +53,9 @@ def sink(*, domain: DomainName, lane: LaneChoice = "replay", member: str) -> int
     from rederive.stopping import Stop
 
     stop = Stop(with_parent=False)
-    from rederive.worker import run_sink
+    from rederive.worker import run
 
-    return run_sink(_work(domain, lane, member), stop)
+    return run("sink", _work(domain, lane, member), stop)
 
 
 def _work(domain: str, lane: LaneChoice, member: str) -> "Work":

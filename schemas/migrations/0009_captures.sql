@@ -168,6 +168,7 @@ SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     one rederive.finra_otc_transparency_weekly_symbol_venue_volume_captures;
     going text;
+    noted text := coalesce(current_setting('rederive.going', true), '');
     lacking int8 := coalesce(nullif(current_setting('rederive.lacking', true), ''), '0');
 BEGIN
     IF TG_LEVEL = 'STATEMENT' THEN
@@ -178,19 +179,23 @@ BEGIN
         END IF;
         RETURN NULL;
     END IF;
-    -- Most rows are of the capture of the row before.
+    -- Captures that this statement has found, and those that somebody else has deleted meanwhile.
     going := concat_ws(' ', OLD.week_ending, OLD.tier, OLD.capture_id, OLD.calc_name, OLD.calc_version);
-    IF going IS DISTINCT FROM current_setting('rederive.going', true) THEN
-        PERFORM set_config('rederive.going', going, true);
+    IF strpos(noted, '-' || going || '|') > 0 THEN
+        RETURN NULL;
+    END IF;
+    IF strpos(noted, '+' || going || '|') = 0 THEN
         DELETE FROM rederive.finra_otc_transparency_weekly_symbol_venue_volume_captures c
         WHERE c.week_ending = OLD.week_ending AND c.tier = OLD.tier AND c.capture_id = OLD.capture_id
           AND c.calc_name = OLD.calc_name AND c.calc_version = OLD.calc_version
         RETURNING c.* INTO one;
-        IF FOUND THEN
-            lacking := lacking + (SELECT count(*) FROM finra_otc_transparency_venue_volume r
-                                  WHERE r.week_ending = one.week_ending AND r.tier = one.tier
-                                    AND r.capture_id = one.shown_capture_id);
+        PERFORM set_config('rederive.going', noted || CASE WHEN FOUND THEN '+' ELSE '-' END || going || '|', true);
+        IF one.capture_id IS NULL THEN
+            RETURN NULL;
         END IF;
+        lacking := lacking + (SELECT count(*) FROM finra_otc_transparency_venue_volume r
+                              WHERE r.week_ending = one.week_ending AND r.tier = one.tier
+                                AND r.capture_id = one.shown_capture_id);
     END IF;
     PERFORM set_config('rederive.lacking', (lacking - 1)::text, true);
     RETURN OLD;

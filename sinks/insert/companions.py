@@ -76,7 +76,8 @@ def counted(table: Table) -> str:
 def shown(table: Table) -> str:
     """SQL for a view of another table's rows, and for its captures, which say whose rows it shows.
 
-    A capture's rows can be deleted from the view, all of them in one statement: it shows them no longer.
+    A capture's rows can be deleted from the view, all of them in one statement: it shows them no longer. Rows of a
+    capture that somebody else has deleted meanwhile count as nobody's.
     """
     assert table.shows is not None
     written, source, theirs = table.written, table.shows.table, table.shows.columns
@@ -97,6 +98,7 @@ def shown(table: Table) -> str:
         DECLARE
             one {written.name};
             going text;
+            noted text := coalesce(current_setting('rederive.going', true), '');
             lacking int8 := coalesce(nullif(current_setting('rederive.lacking', true), ''), '0');
         BEGIN
             IF TG_LEVEL = 'STATEMENT' THEN
@@ -108,15 +110,20 @@ def shown(table: Table) -> str:
                 RETURN NULL;
             END IF;
             going := concat_ws(' ', {", ".join(f"OLD.{name}" for name in key)});
-            IF going IS DISTINCT FROM current_setting('rederive.going', true) THEN
-                PERFORM set_config('rederive.going', going, true);
+            IF strpos(noted, '-' || going || '|') > 0 THEN
+                RETURN NULL;
+            END IF;
+            IF strpos(noted, '+' || going || '|') = 0 THEN
                 DELETE FROM {written.name} c WHERE {" AND ".join(f"c.{name} = OLD.{name}" for name in key)}
                     RETURNING c.* INTO one;
-                IF FOUND THEN
-                    lacking := lacking + (SELECT count(*) FROM {source.name} r
-                                          WHERE {" AND ".join(f"r.{name} = one.{name}" for name in partition)}
-                                            AND r.{CAPTURE} = one.{SHOWN});
+                PERFORM set_config('rederive.going',
+                                   noted || CASE WHEN FOUND THEN '+' ELSE '-' END || going || '|', true);
+                IF one.{CAPTURE} IS NULL THEN
+                    RETURN NULL;
                 END IF;
+                lacking := lacking + (SELECT count(*) FROM {source.name} r
+                                      WHERE {" AND ".join(f"r.{name} = one.{name}" for name in partition)}
+                                        AND r.{CAPTURE} = one.{SHOWN});
             END IF;
             PERFORM set_config('rederive.lacking', (lacking - 1)::text, true);
             RETURN OLD;

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.finra import naive
 from tests.finra.stored import Run
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content, unit
 from tests.sinks.captures import miscounted
+from tests.wait import until
 
 pytestmark = pytest.mark.services
 
@@ -133,6 +135,30 @@ def test_volumes_of_symbols_by_venue_are_the_normalised_ones(
     with pytest.raises(psycopg.errors.RestrictViolation, match=r"rows of a capture go from .* together"):
         connection.execute(f"DELETE FROM {SYMBOL_VENUE_VOLUME.name} WHERE symbol = 'AABB'")
     assert connection.execute(of_capture, [again]).fetchall() == sorted(want)
+
+
+def test_half_a_capture_does_not_go_beside_one_that_somebody_else_deletes(
+    connection: psycopg.Connection, captures: tuple[str, str], migrated: str
+) -> None:
+    first, _ = captures
+    again = Run.made(connection).aggregate(first, LATER + timedelta(hours=1))
+    delete = f"DELETE FROM {SYMBOL_VENUE_VOLUME.name} WHERE capture_id = '{first}'"
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'other' AND wait_event_type = 'Lock'"
+    with (
+        ThreadPoolExecutor(1) as threads,
+        connect(migrated, application="other") as other,
+        connect(migrated, application="third", autocommit=False) as third,
+    ):
+        assert third.execute(delete.encode()).rowcount == 5
+        half = f"{delete} OR (capture_id = '{again}' AND symbol = 'AABB')"
+        refused = threads.submit(other.execute, half.encode())
+        until(lambda: connection.execute(waiting).fetchone() == (1,), 30, "the other one doesn't wait")
+        third.commit()
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            refused.result(30)
+        assert other.execute(delete.encode()).rowcount == 0
+    shown = f"SELECT count(*) FROM {SYMBOL_VENUE_VOLUME.name} WHERE capture_id = '{again}'"
+    assert connection.execute(shown.encode()).fetchone() == (5,)
 
 
 def test_a_file_that_is_asked_for_nothing_else_has_its_volumes(connection: psycopg.Connection) -> None:
