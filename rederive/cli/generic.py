@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from producers.source import Request
 
 
-def add_commands(domain: Domain) -> None:
-    """Add the domain's reports, and `replay` and `plan` of it unless its own commands do."""
-    if domain.sources and domain.name not in replay:
+def add_commands(domain: Domain, below: str | None = None) -> None:
+    """Add the domain's reports, and `replay` and `plan` of it unless its own commands do; `below` one of the three."""
+    if below in (None, "replay") and domain.sources and domain.name not in replay:
         replay.command(_replay(domain), name=domain.name)
-    if domain.sources and domain.name not in plan:
+    if below in (None, "plan") and domain.sources and domain.name not in plan:
         plan.command(_plan(domain), name=domain.name)
     for name, part in domain.reports.items():
-        if name not in report:
+        if below in (None, "report") and name not in report:
             report.command(_report(part), name=name)
 
 

@@ -146,4 +146,4 @@ def _add(app: "cyclopts.App", domain: Domain, first: str | None) -> None:
     if first is None or first in _SHARED:
         from rederive.cli.generic import add_commands
 
-        add_commands(domain)
+        add_commands(domain, first)

@@ -436,6 +436,15 @@ def test_a_stop_ends_a_wait_at_once() -> None:
     assert (api.requests, api.retries) == (1, 0)
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Of a shell's background job Ctrl+C is ignored from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_ends_a_wait_at_once() -> None:
     def handler(_: httpx2.Request) -> httpx2.Response:
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
