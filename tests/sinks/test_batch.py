@@ -1,5 +1,7 @@
 """What is staged ahead is written as it is if it is what the transaction wants; else it is staged again."""
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
@@ -35,6 +37,14 @@ def test_a_batch_has_a_share_of_each_capture_with_its_first_living_rows(monkeypa
     monkeypatch.setattr(sinks.batch, "make_ready", unfit)
     (share,) = make_batch(MADE, [first], {}, {"c1": Mode.FILL}).shares
     assert share.ready is None, "the transaction says which unit it is"
+
+
+def test_rows_of_a_table_that_is_not_the_domains_are_refused() -> None:
+    own = result("c1", 0, [(1, 1.0, None, None)]).outcome
+    (block,) = own.tables
+    other = replace(own, tables=[block, replace(block, table="others")])
+    with pytest.raises(ValueError, match=f"^{MADE.name} has no table others$"):
+        make_ready(MADE, [own, other], Mode.FILL)
 
 
 @pytest.mark.services
