@@ -34,7 +34,7 @@ class Ready:
 def make_ready(domain: Domain, outcomes: Sequence[Outcome], mode: Mode) -> Ready:
     """Stage outcomes, none of them dead; their places are the unit numbers of their rows. One of UNFIT, or none."""
     blocks: dict[str, list[tuple[int, TableRows]]] = {table.name: [] for table in domain.tables}
-    keys = {table.name: [column.name for column in table.key] for table in domain.tables}
+    keys = {table.name: [column.name for column in table.written.key] for table in domain.tables}
     for number, outcome in enumerate(outcomes):
         for block in outcome.tables:
             if block.table not in blocks:
