@@ -64,8 +64,9 @@ def answer(
     except MemoryError:
         # Nothing is wrong with the record: a fresh process may well compute it.
         raise
-    except Exception as error:
-        # ValueError is a formula's word for a record that it can't read; whatever else is a bug, and says where.
+    except (Exception, SystemExit) as error:
+        # ValueError is a formula's word for a record that it can't read; whatever else is a bug, and says where. A
+        # library's sys.exit would come again with the record, in one agent after the other.
         log.error("%s: nothing can be made of it: %s", origin, error, exc_info=not isinstance(error, ValueError))
         outcome = Outcome(dead=_cut(f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()))
         encoded = parts(outcome)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from producers.records import Records
 from producers.source import Page, Refusal, Request, Services, Source
-from schemas.domain import LOG, Domain
+from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Locator, Plan, PlanHead, PlannedUnit
@@ -31,7 +31,6 @@ class LogSource(Source[Any]):
     A domain's own log may have locators of other kinds beside `Place`.
     """
 
-    name = LOG
     locator: ClassVar[Any] = Place
 
     def __init__(self, domain: Domain, services: Services) -> None:

@@ -119,10 +119,11 @@ class Services:
 class Source(ABC, Generic[L]):
     """A place that raw payloads are read from. `close` it in the end.
 
-    `name` is what the domain calls it, `locator` the model, or union of models, of what its units need to be read.
+    `name` is what the domain that `open_source` has found it by calls it, `locator` the model, or union of models, of
+    what its units need to be read.
     """
 
-    name: ClassVar[str] = TABLE
+    name: str = TABLE
     locator: ClassVar[Any]
 
     def __init__(self, domain: Domain, services: Services) -> None:
@@ -229,7 +230,10 @@ def source_of(domain: Domain, name: str) -> type[Source[Any]]:
 
 def open_source(domain: Domain, name: str, services: Services) -> Source[Any]:
     """A source of the domain, by its name. UsageError when it has none of that name."""
-    return source_of(domain, name)(domain, services)
+    source = source_of(domain, name)(domain, services)
+    # A plan says it, and is read again by it.
+    source.name = name
+    return source
 
 
 class DraftOfPlan:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+from itertools import takewhile
 from pathlib import Path
 
 from schemas.domain import Domain
@@ -77,8 +78,35 @@ def known(name: str) -> str:
 
 @cache
 def find(name: str) -> Domain:
-    """The domain of that name. UsageError when there is none, Failed when it can't be loaded."""
-    offered = _offered()[known(name)]
+    """The domain of that name. UsageError when there is none, Failed when it can't be loaded or has others' tables."""
+    domain, offered = _loaded(known(name)), _offered()[name]
+    # The shipped ones come first: whoever loads one loads no other.
+    if not _is_shipped(offered):
+        owners = _owners_before(name)
+        if others := [table.name for table in domain.tables if table.name in owners]:
+            raise broken(name, "used", f"{offered.value}: {others[0]} is a table of {owners[others[0]]}")
+    return domain
+
+
+def _owners_before(name: str) -> dict[str, str]:
+    """The tables of the domains that come before one, and what the shipped ones read, by the domain that has them."""
+    owners: dict[str, str] = {}
+    for other, offered in takewhile(lambda one: one[0] != name, _offered().items()):
+        try:
+            domain = _loaded(other)
+        except Failed:
+            continue
+        tables = dict.fromkeys((table.name for table in domain.tables), other)
+        if not tables.keys() & owners:
+            inputs = dict.fromkeys(domain.inputs if _is_shipped(offered) else (), other)
+            owners |= inputs | tables
+    return owners
+
+
+@cache
+def _loaded(name: str) -> Domain:
+    """One of the domains that are offered, whatever tables it has."""
+    offered = _offered()[name]
     try:
         domain = offered.load()
     except (Exception, SystemExit) as error:

@@ -62,24 +62,19 @@ def migrate(database_url: str, revision: str = NEWEST) -> tuple[str | None, str 
 
 def _make_others(connection: psycopg.Connection) -> list[Failed]:
     """Make the tables of domains from elsewhere, each domain's whole or not at all; what is in the way of any."""
-    shipped = domains.shipped()
-    taken = {table.name: domain.name for domain in shipped for table in domain.tables}
-    taken |= {name: domain.name for domain in shipped for name in domain.inputs}
+    shipped = [domain.name for domain in domains.shipped()]
     failed = []
-    for domain in domains.usable():
-        if domain in shipped:
+    for name in domains.names():
+        if name in shipped:
             continue
         try:
-            if others := [table.name for table in domain.tables if taken.get(table.name, domain.name) != domain.name]:
-                raise domains.broken(domain.name, "migrated", f"{others[0]} is a table of {taken[others[0]]}")
+            domain = domains.find(name)
             with connection.transaction():
                 make(connection, domain)
         except psycopg.Error as error:
-            failed.append(domains.broken(domain.name, "migrated", str(error).partition("\n")[0]))
+            failed.append(domains.broken(name, "migrated", str(error).partition("\n")[0]))
         except Failed as error:
             failed.append(error)
-        else:
-            taken |= dict.fromkeys((table.name for table in domain.tables), domain.name)
     for one in failed[1:]:
         log.error("%s", one)
     return failed

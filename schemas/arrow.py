@@ -274,7 +274,7 @@ def _time(value: str | time) -> int:
 def _numeric(value: float | Decimal) -> str:
     """The shortest text of a number."""
     if type(value) not in (int, float, Decimal):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"a {type(value).__name__} is no numeric")
     return str(value)
 
 

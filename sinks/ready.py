@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.domain import Domain
-from schemas.outcome import Outcome
+from schemas.outcome import Outcome, TableRows
 from schemas.table import Mode
 from sinks.policies import policy_of
 
@@ -33,13 +33,14 @@ class Ready:
 
 def make_ready(domain: Domain, outcomes: Sequence[Outcome], mode: Mode) -> Ready:
     """Stage outcomes, none of them dead; their places are the unit numbers of their rows. One of UNFIT, or none."""
-    tables = {}
-    for table in domain.tables:
-        blocks = [
-            (number, block)
-            for number, outcome in enumerate(outcomes)
-            for block in outcome.tables
-            if block.table == table.name
-        ]
-        tables[table.name] = policy_of(table).stage(table, blocks, mode)
+    blocks: dict[str, list[tuple[int, TableRows]]] = {table.name: [] for table in domain.tables}
+    keys = {table.name: [column.name for column in table.written.key] for table in domain.tables}
+    for number, outcome in enumerate(outcomes):
+        for block in outcome.tables:
+            if block.table not in blocks:
+                raise ValueError(f"{domain.name} has no table {block.table}")
+            if lacking := [name for name in keys[block.table] if name not in block.columns]:
+                raise ValueError(f"rows of {block.table} have no {', '.join(lacking)}")
+            blocks[block.table].append((number, block))
+    tables = {table.name: policy_of(table).stage(table, blocks[table.name], mode) for table in domain.tables}
     return Ready(outcomes, mode, tables)

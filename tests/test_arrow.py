@@ -67,6 +67,12 @@ def test_objects_are_taken_for_their_texts() -> None:
     assert block.batch.column("n").to_pylist() == ["1.50"]
 
 
+def test_a_text_is_no_number_whatever_it_says() -> None:
+    table = Table("t", (Column("k", "text"),), (), (Column("q", "numeric"),), "seen", Mode.FILL)
+    with pytest.raises((ValueError, TypeError), match="^q: a str is no numeric$"):
+        TableRows.of(table, ("k", "q"), [["a", "1.10"]])
+
+
 def test_unknown_columns_and_short_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="every has no column nonsense"):
         TableRows.of(EVERY, ("k", "nonsense"), [[1, 2]])

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -27,10 +28,10 @@ SHIPPED = ("betfair", "finra", "racing")
 @pytest.fixture
 def anew() -> Iterator[None]:
     """What has been found is forgotten before and after."""
-    for found in (domains._offered, domains.find):
+    for found in (domains._offered, domains._loaded, domains.find):
         found.cache_clear()
     yield
-    for found in (domains._offered, domains.find):
+    for found in (domains._offered, domains._loaded, domains.find):
         found.cache_clear()
 
 
@@ -128,9 +129,11 @@ def test_tables_that_can_not_be_made_are_said_and_the_others_are_made(
         lines.append(f"{name} = meters_{name}:MADE")
     points.write_text("\n".join([*lines, ""]))
     done = run(settings, "migrate", code=1)
-    for name, why in (("wrong", 'type "floot8" does not exist'), ("taking", "is a table of betfair")):
-        assert f"the domain {name} can't be migrated\n  why: " in done.stderr
-        assert why in done.stderr
+    for said in (
+        'the domain wrong can\'t be migrated\n  why: type "floot8" does not exist',
+        "the domain taking can't be used\n  why: meters_taking:MADE: market_derived_metrics is a table of betfair",
+    ):
+        assert said in done.stderr
     assert done.stderr.count("offers it: meters") == 2
     with connect(database_url, application="tests") as connection:
         there = connection.execute("SELECT to_regclass('a'), to_regclass('wrong_rows'), to_regclass('core_manifest')")
@@ -206,6 +209,38 @@ def test_what_can_not_be_in_a_domain_is_said(change: dict[str, Any], why: str) -
     assert list(domains._faults(_MADE_DOMAIN)) == []
     first, *_ = domains._faults(replace(_MADE_DOMAIN, **change))
     assert why in first
+
+
+@pytest.mark.usefixtures("anew")
+def test_a_domain_with_a_table_of_another_one_can_not_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes first, the shipped ones before all, has the table."""
+
+    def made(name: str, *tables: str) -> Domain:
+        domain = replace(_MADE_DOMAIN, name=name, tables=tuple(replace(_TABLE, name=table) for table in tables))
+        monkeypatch.setattr(_OFFERED, name, domain, raising=False)
+        return domain
+
+    first = made("first", "rows")
+    made("reading", "market_book_snapshots")
+    made("second", "own", "rows")
+    third = made("third", "own")
+    offered = {name: EntryPoint(name, f"{__name__}:_OFFERED.{name}", domains.GROUP) for name in vars(_OFFERED)}
+    everybody = domains._offered() | offered
+    monkeypatch.setattr(domains, "_offered", lambda: everybody)
+    monkeypatch.setattr(domains, "_is_shipped", lambda one: one.name in SHIPPED)
+    for name, why in (
+        ("reading", "market_book_snapshots is a table of betfair"),
+        ("second", "rows is a table of first"),
+    ):
+        with pytest.raises(Failed) as failed:
+            domains.find(name)
+        assert str(failed.value).startswith(
+            f"the domain {name} can't be used\n  why: {__name__}:_OFFERED.{name}: {why}"
+        )
+    assert domains.usable() == [*domains.shipped(), first, third]
+
+
+_OFFERED = SimpleNamespace()
 
 
 def test_shipped_domains_have_no_faults() -> None:

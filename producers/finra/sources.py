@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 class FinraStored(Source[FinraLocator]):
     """Stages 2 to 6 of weeks and tiers that are stored."""
 
-    name = "table"
     locator: ClassVar[Any] = FinraLocator
 
     def __init__(self, domain: Domain, services: Services) -> None:
@@ -134,8 +133,6 @@ class FinraStored(Source[FinraLocator]):
 
 class FinraFiles(FinraStored):
     """Weekly files of a folder; of those that are stored already, what is due of them."""
-
-    name = "files"
 
     def pages(self, request: Request) -> Iterator[Page[FinraLocator]]:
         """A unit per file with content that isn't the latest of its partition, then what is due of the others."""

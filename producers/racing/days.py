@@ -35,7 +35,6 @@ _SAME_REFUSALS = 5
 class RacingDays(Source[Ask | Place]):
     """Days of a range: fetched where nothing settled is kept, read again from the log otherwise."""
 
-    name = "api"
     locator: ClassVar[Any] = Ask | Place
 
     def __init__(self, domain: Domain, services: Services) -> None:

@@ -1,5 +1,9 @@
 """Whatever a record holds, its answer can be sent."""
 
+import sys
+
+import pytest
+
 from processors.engine import answer
 from schemas.derived import decode_outcome
 from schemas.lane import Lane, LaneName
@@ -46,3 +50,20 @@ def test_a_row_without_a_key_is_named_by_where_its_record_stands() -> None:
     found = _outcome(odd)
     assert found.skips == [RowProblem((str(ORIGIN),), "gone", "it")]
     assert found.errors == [RowProblem((str(ORIGIN),), "error", "line 3: no JSON")]
+
+
+def test_formulas_that_would_end_the_process_end_their_unit_only() -> None:
+    def leave(_value: bytes, _columns: object) -> Outcome:
+        sys.exit("no licence")
+
+    (derived, _) = answer(leave, LANE, ORIGIN, None, b"{}", [])
+    assert decode_outcome(derived.value).dead == "SystemExit: no licence"
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_what_is_not_the_fault_of_a_record_passes_through(error: type[BaseException]) -> None:
+    def fail(_value: bytes, _columns: object) -> Outcome:
+        raise error
+
+    with pytest.raises(error):
+        answer(fail, LANE, ORIGIN, None, b"{}", [])

@@ -1,17 +1,19 @@
 """What is staged ahead is written as it is if it is what the transaction wants; else it is staged again."""
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
 import sinks.apply
 import sinks.batch
-from schemas.outcome import Outcome
+from schemas.outcome import Outcome, TableRows
 from schemas.table import Mode
 from schemas.unit import Origin
 from sinks.apply import Result, apply
 from sinks.batch import make_batch
 from sinks.ready import make_ready
-from tests.sinks.made_tables import MADE, make_capture
+from tests.sinks.made_tables import MADE, ONE_SOURCE, make_capture
 from tests.sinks.test_apply import plan, result, stored, units
 
 
@@ -35,6 +37,22 @@ def test_a_batch_has_a_share_of_each_capture_with_its_first_living_rows(monkeypa
     monkeypatch.setattr(sinks.batch, "make_ready", unfit)
     (share,) = make_batch(MADE, [first], {}, {"c1": Mode.FILL}).shares
     assert share.ready is None, "the transaction says which unit it is"
+
+
+def test_rows_of_a_table_that_is_not_the_domains_are_refused() -> None:
+    own = result("c1", 0, [(1, 1.0, None, None)]).outcome
+    (block,) = own.tables
+    other = replace(own, tables=[block, replace(block, table="others")])
+    with pytest.raises(ValueError, match=f"^{MADE.name} has no table others$"):
+        make_ready(MADE, [own, other], Mode.FILL)
+
+
+@pytest.mark.parametrize("policy", [Mode.FILL, Mode.INSERT])
+def test_rows_without_a_column_of_their_key_are_refused(policy: Mode) -> None:
+    domain = replace(MADE, tables=(replace(ONE_SOURCE, policy=policy),))
+    rows = TableRows.of(ONE_SOURCE, ("seen", "a"), [["2026-01-01", 1.0]])
+    with pytest.raises(ValueError, match="^rows of made_one have no k$"):
+        make_ready(domain, [Outcome(read=1, tables=[rows])], policy)
 
 
 @pytest.mark.services

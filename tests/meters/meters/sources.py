@@ -79,7 +79,6 @@ class Month(Locator):
 class ReadingFiles(Source[DayFile | Month]):
     """The `*.jsonl` of `--option folder=FOLDER`, one a day, by name; then the months that they belong to."""
 
-    name = "files"
     locator: ClassVar[Any] = DayFile | Month
 
     def pages(self, request: Request) -> Iterator[Page[DayFile | Month]]:

@@ -1,0 +1,28 @@
+"""What is the same for every source."""
+
+from collections.abc import Iterator
+from unittest.mock import Mock
+
+from producers.source import Page, Request, Services, Source, make_plan, open_source
+from schemas.domain import Domain
+from schemas.plan import Locator, PlannedUnit
+from schemas.table import Mode
+
+
+class Empty(Source[Locator]):
+    """A source that has nothing."""
+
+    locator = Locator
+
+    def pages(self, request: Request) -> Iterator[Page[Locator]]:  # noqa: ARG002
+        return iter(())
+
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Locator]) -> None:
+        raise NotImplementedError
+
+
+def test_a_source_is_called_what_its_domain_calls_it() -> None:
+    domain = Domain(name="made", derivation_version=1, tables=(), sources={"readings": f"{__name__}:Empty"})
+    request = Request(domain="made", mode=Mode.FILL, columns=())
+    source = open_source(domain, "readings", Services(Mock(), Mock(), {}))
+    assert make_plan(source, request).source == "readings"
