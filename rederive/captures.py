@@ -118,9 +118,9 @@ def _said(connection: Connection, capture: str, state: str, run: str | None) -> 
     return f"{capture} is unfinished; `rederive captures resume {capture}` goes on with it"
 
 
-def check_free(connection: Connection, capture_id: str) -> None:
-    """Failed when another process runs the capture; one that has just gone is waited for."""
-    find(connection, capture_id)
+def check_runnable(connection: Connection, capture_id: str) -> None:
+    """Failed when its domain isn't installed or another process runs it; one that has just gone is waited for."""
+    domains.of_capture(find(connection, capture_id).domain)
     deadline = time.monotonic() + _FREE_SECONDS
     while (working := at_work(connection).get(capture_id)) is not None:
         if time.monotonic() > deadline:
@@ -148,7 +148,7 @@ def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
         "columns": list(capture.columns),
         "request": capture.request,
         "digest": stored.digest(connection, capture_id),
-        "to_take_out": rollback_of.remaining(connection, domains.find(capture.domain), capture_id) if half else {},
+        "to_take_out": rollback_of.remaining(connection, domains.of_capture(capture.domain), capture_id) if half else {},
         "way_on": said(connection, {capture_id: capture.state}),
         "problems": [asdict(reason) for reason in problems.by_reason(connection, capture_id)],
         "dead": [asdict(unit) for unit in units.dead(connection, capture_id, limit=20)],
@@ -231,7 +231,7 @@ def rolling_back(connection: Connection, capture_id: str) -> Iterator[str]:
 def _domain_of(connection: Connection, capture_id: str) -> tuple[Domain, bool]:
     """The domain of a capture, and whether the id is a run's or that of a partition's capture, which a run wrote."""
     run = None if stored.find(connection, capture_id) else lineage.run_of(connection, capture_id)
-    return domains.find(find(connection, run or capture_id).domain), run is None
+    return domains.of_capture(find(connection, run or capture_id).domain), run is None
 
 
 def is_partition(connection: Connection, capture_id: str) -> bool:

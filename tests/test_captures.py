@@ -152,3 +152,17 @@ def test_captures_are_asked_for_by_domain_state_and_day_and_the_latest_by_name(
         assert "known are betfair, finra, racing" in capsys.readouterr().err
         assert program.run(["captures", "list", "--domain", "finra"]) == 0
         assert capsys.readouterr().out == "no capture is of what is asked for\n"
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("words", ["rollback {} --dry-run", "rollback {} --yes", "resume {}", "retry {}"])
+def test_of_a_domain_that_is_not_installed_now_a_capture_waits_for_it(
+    three: psycopg.Connection, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    with three:
+        three.execute("UPDATE rederive.captures SET domain = 'left' WHERE number = 3")
+        assert program.run(["captures", *words.format("latest").split()]) == 1
+        said = capsys.readouterr().err
+        assert "the domain left of the capture is not installed" in said
+        assert "do:  install the distribution that offers left again" in said
+        assert program.run(["captures", "show", "latest"]) == 0
