@@ -1,6 +1,7 @@
 """A capture as text, and what is said where there is none, without services."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,25 @@ def test_captures_are_asked_for_by_domain_state_and_day_and_the_latest_by_name(
         assert "known are betfair, finra, racing" in capsys.readouterr().err
         assert program.run(["captures", "list", "--domain", "finra"]) == 0
         assert capsys.readouterr().out == "no capture is of what is asked for\n"
+
+
+@pytest.mark.services
+def test_the_status_says_what_a_role_lacks(
+    three: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REDERIVE_HOME", str(tmp_path))
+    url = os.environ["REDERIVE_DATABASE_URL"]
+    with three:
+        three.execute("CREATE ROLE without_rights")
+        three.execute("GRANT USAGE ON SCHEMA rederive TO without_rights")
+        try:
+            asked = f"{url}{'&' if '?' in url else '?'}options=-c%20role%3Dwithout_rights"
+            monkeypatch.setenv("REDERIVE_DATABASE_URL", asked)
+            assert program.run(["status"]) == 1
+        finally:
+            three.execute("DROP OWNED BY without_rights")
+            three.execute("DROP ROLE without_rights")
+    assert "the status failed in the database\n  why: permission denied for" in capsys.readouterr().err
 
 
 @pytest.mark.services

@@ -152,7 +152,8 @@ def test_without_its_database_status_does_not_know_of_captures(
     monkeypatch.delenv("REDERIVE_KAFKA_BOOTSTRAP", raising=False)
     monkeypatch.setenv("REDERIVE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
     assert program.run(words) == 1
-    said = capfd.readouterr().out
+    said, why = capfd.readouterr()
+    assert "no connection to the database nobody@127.0.0.1:1/nowhere\n  why: nothing answers there\n  do:  " in why
     if "--json" in words:
         assert orjson.loads(said)["captures"] is None
     else:

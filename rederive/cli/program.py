@@ -36,11 +36,13 @@ def migrate(*, json: Json = False) -> None:
 
 def status(*, json: Json = False) -> int:
     """Show services, unfinished captures, and what waits in the topics. Exit 1 unless both services are ready."""
-    from rederive.cli.output import print_json, print_table, stdout
+    from rederive.cli.output import print_json, print_table, stderr, stdout
     from rederive.settings import Settings
     from rederive.status import look
 
     found = look(Settings())
+    if found.away:
+        stderr.print(str(found.away), markup=False)
     if json:
         print_json(found.describe())
         return found.exit_code
