@@ -14,7 +14,7 @@ from producers.source import Source
 from rederive import domains
 from schemas.capture import Capture, CaptureState
 from schemas.domain import Domain
-from schemas.errors import Failed
+from schemas.errors import Failed, UsageError
 from sinks import rollback as rollback_of
 from sinks.policies import prepare
 from sinks.policy import Taken
@@ -63,13 +63,24 @@ def find(connection: Connection, capture_id: str) -> Capture:
     return capture
 
 
+def latest_of(word: str) -> str | None:
+    """The domain of `latest:DOMAIN`, empty for `latest`, None for any other word. UsageError when DOMAIN is missing."""
+    name, colon, domain = word.partition(":")
+    if name != LATEST:
+        return None
+    if colon and not domain:
+        known = ", ".join(domains.names())
+        raise UsageError(f"{word} names no domain", why=f"known are {known}", mend="name one, or leave the : out")
+    return domain
+
+
 def named(connection: Connection, word: str) -> str:
     """The id of the run, or of the partition's capture, that a person's word names.
 
     The word is an id, or `latest`, or `latest:DOMAIN`. Failed with near ones when there is none.
     """
-    name, _, domain = word.partition(":")
-    if name == LATEST:
+    domain = latest_of(word)
+    if domain is not None:
         if newest := stored.listed(connection, limit=1, domain=domains.known(domain) if domain else None):
             return newest[0].capture_id
         raise Failed(f"there is no {word} capture", why=f"no capture{f' of {domain}' if domain else ''} has been made")

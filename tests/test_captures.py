@@ -149,6 +149,8 @@ def test_captures_are_asked_for_by_domain_state_and_day_and_the_latest_by_name(
         assert "near it are betfair-20260203-3" in capsys.readouterr().err
         assert program.run(["captures", "show", "latest:finra"]) == 1
         assert "no capture of finra has been made" in capsys.readouterr().err
+        assert program.run(["captures", "show", "latest:"]) == 2
+        assert "latest: names no domain" in capsys.readouterr().err
         assert program.run(["captures", "show", "latest:football"]) == 2
         assert "known are betfair, finra, racing" in capsys.readouterr().err
         assert program.run(["captures", "list", "--domain", "finra"]) == 0

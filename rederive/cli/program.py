@@ -77,16 +77,16 @@ def logs(
     With --follow and no id, the log of a run that begins meanwhile comes next.
     """
     from rederive import logs as files
-    from rederive.captures import LATEST
+    from rederive.captures import latest_of
     from rederive.cli.output import stderr
     from rederive.settings import Settings
     from schemas.errors import Failed
 
     home = Settings().home
-    word, _, domain = capture.partition(":")
+    domain = latest_of(capture)
 
     def which() -> Path:
-        return files.newest(home, domain) if word == LATEST else files.run_log(home, capture)
+        return files.run_log(home, capture) if domain is None else files.newest(home, domain)
 
     if not which().exists():
         raise Failed(
