@@ -14,7 +14,7 @@ from producers.source import Source
 from rederive import domains
 from schemas.capture import Capture, CaptureState
 from schemas.domain import Domain
-from schemas.errors import Failed
+from schemas.errors import Failed, UsageError
 from sinks import rollback as rollback_of
 from sinks.policies import prepare
 from sinks.policy import Taken
@@ -63,13 +63,24 @@ def find(connection: Connection, capture_id: str) -> Capture:
     return capture
 
 
+def latest_of(word: str) -> str | None:
+    """The domain of `latest:DOMAIN`, empty for `latest`, None for any other word. UsageError when DOMAIN is missing."""
+    name, colon, domain = word.partition(":")
+    if name != LATEST:
+        return None
+    if colon and not domain:
+        known = ", ".join(domains.names())
+        raise UsageError(f"{word} names no domain", why=f"known are {known}", mend="name one, or leave the : out")
+    return domain
+
+
 def named(connection: Connection, word: str) -> str:
     """The id of the run, or of the partition's capture, that a person's word names.
 
     The word is an id, or `latest`, or `latest:DOMAIN`. Failed with near ones when there is none.
     """
-    name, _, domain = word.partition(":")
-    if name == LATEST:
+    domain = latest_of(word)
+    if domain is not None:
         if newest := stored.listed(connection, limit=1, domain=domains.known(domain) if domain else None):
             return newest[0].capture_id
         raise Failed(f"there is no {word} capture", why=f"no capture{f' of {domain}' if domain else ''} has been made")
@@ -118,9 +129,9 @@ def _said(connection: Connection, capture: str, state: str, run: str | None) -> 
     return f"{capture} is unfinished; `rederive captures resume {capture}` goes on with it"
 
 
-def check_free(connection: Connection, capture_id: str) -> None:
-    """Failed when another process runs the capture; one that has just gone is waited for."""
-    find(connection, capture_id)
+def check_runnable(connection: Connection, capture_id: str) -> None:
+    """Failed when its domain isn't installed or another process runs it; one that has just gone is waited for."""
+    domains.of_capture(find(connection, capture_id).domain)
     deadline = time.monotonic() + _FREE_SECONDS
     while (working := at_work(connection).get(capture_id)) is not None:
         if time.monotonic() > deadline:
@@ -148,7 +159,7 @@ def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
         "columns": list(capture.columns),
         "request": capture.request,
         "digest": stored.digest(connection, capture_id),
-        "to_take_out": rollback_of.remaining(connection, domains.find(capture.domain), capture_id) if half else {},
+        "to_take_out": rollback_of.remaining(connection, domains.of_capture(capture.domain), capture_id) if half else {},
         "way_on": said(connection, {capture_id: capture.state}),
         "problems": [asdict(reason) for reason in problems.by_reason(connection, capture_id)],
         "dead": [asdict(unit) for unit in units.dead(connection, capture_id, limit=20)],
@@ -231,7 +242,7 @@ def rolling_back(connection: Connection, capture_id: str) -> Iterator[str]:
 def _domain_of(connection: Connection, capture_id: str) -> tuple[Domain, bool]:
     """The domain of a capture, and whether the id is a run's or that of a partition's capture, which a run wrote."""
     run = None if stored.find(connection, capture_id) else lineage.run_of(connection, capture_id)
-    return domains.find(find(connection, run or capture_id).domain), run is None
+    return domains.of_capture(find(connection, run or capture_id).domain), run is None
 
 
 def is_partition(connection: Connection, capture_id: str) -> bool:

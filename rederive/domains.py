@@ -118,6 +118,17 @@ def _loaded(name: str) -> Domain:
     return domain
 
 
+def of_capture(name: str) -> Domain:
+    """The domain that a stored capture names. Failed when it isn't there now, or can't be loaded."""
+    if name not in _offered():
+        raise Failed(
+            f"the domain {name} of the capture is not installed",
+            why=f"there are {', '.join(names())}",
+            mend=f"install the distribution that offers {name} again",
+        )
+    return find(name)
+
+
 def _faults(domain: Domain) -> Iterator[str]:
     """What can't be in a domain, whatever its parts are: they aren't loaded."""
     if not _NAME(domain.name):

@@ -30,7 +30,11 @@ def folder(home: Path) -> Path:
 
 
 def run_log(home: Path, capture_id: str) -> Path:
-    """The log of a capture's runs: its producer, agents and sinks all append to it."""
+    """The log of a capture's runs: its producer, agents and sinks all append to it. Failed for what is no id."""
+    if "/" in capture_id or "\0" in capture_id:
+        raise Failed(
+            f"there is no log of {capture_id}", why="a log has the name of its capture", mend="`rederive captures list`"
+        )
     return folder(home) / f"{capture_id}.log"
 
 
@@ -118,7 +122,7 @@ def newest(home: Path, domain: str = "") -> Path:
 
 
 def _all(home: Path, domain: str = "") -> list[Path]:
-    return list(folder(home).glob(f"{domain}-*.log" if domain else "*.log"))
+    return [path for path in folder(home).glob("*.log") if not domain or path.name.startswith(f"{domain}-")]
 
 
 def lines(

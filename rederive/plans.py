@@ -41,8 +41,10 @@ def read_plan(text: str, name: str) -> Plan[Any]:
     except ValidationError as error:
         raise UsageError(f"{name} is no plan", why=_wrong(error), mend=_MAKE_ONE) from None
     plan = plan.model_copy(update={"units": tuple(units)})
-    # What has been altered keeps its digest, which fits no more.
-    return plan.sealed() if written == 1 and plan.digest == _digest_1(found) else plan
+    if written != 1:
+        return plan
+    # One that was altered has no digest: its own may fit a plan of this format, whose `format` was altered.
+    return plan.sealed() if plan.digest == _digest_1(found) else plan.model_copy(update={"digest": ""})
 
 
 def _of_format_1(found: dict[str, Any]) -> dict[str, Any]:

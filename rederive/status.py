@@ -3,14 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import psycopg
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from producers.topics import behind
 from rederive import domains, local
 from rederive.captures import said
-from rederive.database import NewerError, connect, place
+from rederive.database import NewerError, connect, explained, place
 from rederive.settings import Settings
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
@@ -23,13 +22,15 @@ _SECONDS = 5.0
 class Status:
     """Services as (name, state, where), unfinished captures, and per group (id, records behind, members).
 
-    `captures` is None where the database that knows them is away; `ways_on` has a sentence for each: how to go on.
+    `captures` is None where the database that knows them is away, `away` says why, where more is known than that it
+    isn't started; `ways_on` has a sentence for each capture: how to go on.
     """
 
     services: list[tuple[str, str, str]]
     captures: list[captures.Listed] | None
     lag: list[tuple[str, int, int]]
     ways_on: list[str]
+    away: Failed | None = None
 
     @property
     def exit_code(self) -> int:
@@ -56,7 +57,7 @@ def look(settings: Settings) -> Status:
             lag = _lags(named)
         except (Failed, KafkaException):
             lag = None
-    unfinished, ways_on, database = _unfinished(url)
+    unfinished, ways_on, database, away = _unfinished(url)
     return Status(
         [
             ("kafka", "away" if lag is None else "running", bootstrap or "not started"),
@@ -65,22 +66,23 @@ def look(settings: Settings) -> Status:
         unfinished,
         lag or [],
         ways_on,
+        away,
     )
 
 
-def _unfinished(url: str | None) -> tuple[list[captures.Listed] | None, list[str], str]:
+def _unfinished(url: str | None) -> tuple[list[captures.Listed] | None, list[str], str, Failed | None]:
     if url is None:
-        return None, [], "away"
+        return None, [], "away", None
     try:
-        with connect(url, application="rederive status") as connection:
+        with explained("the status"), connect(url, application="rederive status") as connection:
             if not captures.are_there(connection):
-                return [], [], "not migrated"
+                return [], [], "not migrated", None
             found = captures.listed(connection, limit=20, states=captures.UNFINISHED)
-            return found, said(connection, {one.capture_id: one.state for one in found}), "running"
+            return found, said(connection, {one.capture_id: one.state for one in found}), "running", None
     except NewerError:
         raise
-    except (Failed, psycopg.Error):
-        return None, [], "away"
+    except Failed as error:
+        return None, [], "away", error
 
 
 def _lags(settings: Settings) -> list[tuple[str, int, int]]:

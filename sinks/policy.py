@@ -36,20 +36,14 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a rollback does to a table: keys looked at, entries taken out, rows changed and rows deleted."""
+    """What a rollback does to a table: entries taken out, rows changed and rows deleted."""
 
-    keys: int = 0
     entries: int = 0
     changed: int = 0
     deleted: int = 0
 
     def __add__(self, other: "Taken") -> "Taken":
-        return Taken(
-            self.keys + other.keys,
-            self.entries + other.entries,
-            self.changed + other.changed,
-            self.deleted + other.deleted,
-        )
+        return Taken(self.entries + other.entries, self.changed + other.changed, self.deleted + other.deleted)
 
     def counts(self) -> dict[str, int]:
         """For people."""

@@ -1,6 +1,7 @@
 """A capture as text, and what is said where there is none, without services."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,42 @@ def test_captures_are_asked_for_by_domain_state_and_day_and_the_latest_by_name(
         assert "near it are betfair-20260203-3" in capsys.readouterr().err
         assert program.run(["captures", "show", "latest:finra"]) == 1
         assert "no capture of finra has been made" in capsys.readouterr().err
+        assert program.run(["captures", "show", "latest:"]) == 2
+        assert "latest: names no domain" in capsys.readouterr().err
         assert program.run(["captures", "show", "latest:football"]) == 2
         assert "known are betfair, finra, racing" in capsys.readouterr().err
         assert program.run(["captures", "list", "--domain", "finra"]) == 0
         assert capsys.readouterr().out == "no capture is of what is asked for\n"
+
+
+@pytest.mark.services
+def test_the_status_says_what_a_role_lacks(
+    three: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REDERIVE_HOME", str(tmp_path))
+    url = os.environ["REDERIVE_DATABASE_URL"]
+    with three:
+        three.execute("CREATE ROLE without_rights")
+        three.execute("GRANT USAGE ON SCHEMA rederive TO without_rights")
+        try:
+            asked = f"{url}{'&' if '?' in url else '?'}options=-c%20role%3Dwithout_rights"
+            monkeypatch.setenv("REDERIVE_DATABASE_URL", asked)
+            assert program.run(["status"]) == 1
+        finally:
+            three.execute("DROP OWNED BY without_rights")
+            three.execute("DROP ROLE without_rights")
+    assert "the status failed in the database\n  why: permission denied for" in capsys.readouterr().err
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("words", ["rollback {} --dry-run", "rollback {} --yes", "resume {}", "retry {}"])
+def test_of_a_domain_that_is_not_installed_now_a_capture_waits_for_it(
+    three: psycopg.Connection, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    with three:
+        three.execute("UPDATE rederive.captures SET domain = 'left' WHERE number = 3")
+        assert program.run(["captures", *words.format("latest").split()]) == 1
+        said = capsys.readouterr().err
+        assert "the domain left of the capture is not installed" in said
+        assert "do:  install the distribution that offers left again" in said
+        assert program.run(["captures", "show", "latest"]) == 0

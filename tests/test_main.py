@@ -84,6 +84,7 @@ def test_unknown_words_are_wrong_usage(words: list[str]) -> None:
     ("words", "said"),
     [
         ("nonsense", ["there is no command 'nonsense'", "why: known are ", "replay-topic", "do:  `rederive --help` "]),
+        ("bogus", ["there is no command 'bogus'", "do:  `rederive --help` shows"]),
         ("captures cancle x", ["there is no command 'cancle'", "do:  did you mean cancel?"]),
         ("captures show", ["`rederive captures show` needs CAPTURE", "why: CAPTURE: As `rederive captures list`"]),
         ("apply", ["`rederive apply` needs FILE", "do:  `rederive apply --help` shows"]),
@@ -152,11 +153,32 @@ def test_without_its_database_status_does_not_know_of_captures(
     monkeypatch.delenv("REDERIVE_KAFKA_BOOTSTRAP", raising=False)
     monkeypatch.setenv("REDERIVE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
     assert program.run(words) == 1
-    said = capfd.readouterr().out
+    said, why = capfd.readouterr()
+    assert "no connection to the database nobody@127.0.0.1:1/nowhere\n  why: nothing answers there\n  do:  " in why
     if "--json" in words:
         assert orjson.loads(said)["captures"] is None
     else:
         assert said.endswith("whether a capture is running isn't known: Postgres is away\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "said"),
+    [
+        ("../rederive", 1, "there is no log of ../rederive\n  why: a log has the name of its capture\n"),
+        ("latest:../..", 1, "no logs of ../.. in "),
+        ("latest:*", 1, "no logs of * in "),
+        ("latest:", 2, "latest: names no domain\n  why: known are betfair, "),
+    ],
+)
+def test_a_log_is_named_by_a_capture_not_by_a_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, code: int, said: str
+) -> None:
+    monkeypatch.setenv("REDERIVE_HOME", str(tmp_path))
+    (tmp_path / "logs").mkdir()
+    for path in ("rederive.log", "..-1.log", "logs/betfair-1.log"):
+        (tmp_path / path).write_text("a line\n")
+    assert program.run(["logs", word]) == code
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_no_log_of_an_empty_name(

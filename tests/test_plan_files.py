@@ -70,6 +70,12 @@ def test_a_plan_of_a_newer_format_is_named_as_such() -> None:
     assert "reads format 2" in str(refused.value)
 
 
+def test_a_plan_whose_format_was_altered_is_refused() -> None:
+    plan = read_plan(_with(format=1), "plan.json")
+    with pytest.raises(Failed, match="the plan can't be applied"):
+        Replayer(Settings(), "").check(plan)
+
+
 _AT = datetime(2024, 1, 20, 12, 0, 0, 5, tzinfo=UTC)
 
 # As the program before wrote them, digests included.

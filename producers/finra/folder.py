@@ -305,9 +305,14 @@ def planned_file(checked: Checked, minter: Minter, wanted: Wanted) -> PlannedUni
     )
 
 
+def said_name(name: str) -> str:
+    """A file's name as text: bytes of it that are no UTF-8, which neither JSON nor a database can hold, as `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def refused(path: Path, reason: str) -> PlannedUnit[FinraLocator]:
     """A file that can't be used as a planned unit, so that the run says so and goes on."""
-    name = path.name.encode("utf-8", "backslashreplace").decode()
+    name = said_name(path.name)
     where = str(path.absolute())
     # Where it is looked for again; JSON can't hold every path, and such a file must be renamed anyway.
     why = Unusable(refused=f"{name}: {reason}", path=where if where.isprintable() else "")

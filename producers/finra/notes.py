@@ -55,13 +55,13 @@ def _some(names: Sequence[str]) -> str:
 
 def files(found: folder.Folder, same: Sequence[str]) -> Iterator[str]:
     """What becomes of files that give no unit of work."""
-    yield from (f"can't be used: {path.name}: {reason}" for path, reason in found.refused)
+    yield from (f"can't be used: {folder.said_name(path.name)}: {reason}" for path, reason in found.refused)
     if same:
         what = f"{counted(len(same), 'file')} with the content of the latest capture"
         yield f"passed over: {what} (--force takes them): {_some(same)}"
     if found.unknown:
         what = f"{counted(len(found.unknown), 'file')} of another kind than .csv and .psv, plain or .gz"
-        yield f"passed over: {what}: {_some(found.unknown)}"
+        yield f"passed over: {what}: {_some([folder.said_name(name) for name in found.unknown])}"
     if found.outside:
         yield f"passed over: {counted(len(found.outside), 'file')} of other weeks or tiers"
 

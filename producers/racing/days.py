@@ -95,7 +95,8 @@ class RacingDays(Source[Ask | Place]):
             return ("nothing to do: every day of the range is kept",) if request.only_missing else ("nothing to do",)
         seconds = self._to_fetch * CALL_SECONDS
         time = timedelta(seconds=round(seconds))
-        ask = f"{counted(self._to_fetch, 'answer')} to ask for (about {time} at 2 requests a second)"
+        masters = ", 1 of them the masters" if "masters" in request.kinds else ""
+        ask = f"{counted(self._to_fetch, 'answer')} to ask for{masters} (about {time} at 2 requests a second)"
         notes = [f"{ask}, {self._to_read:,} kept records to read again"]
         if "horse" in request.kinds:
             notes.append("then a request per horse whose detail isn't kept, half a second each")

@@ -155,6 +155,7 @@ def rollback(
     from rederive.cli.output import confirmed, print_json, print_table, stderr, stdout
     from rederive.database import opened
     from schemas.errors import UsageError
+    from schemas.words import verb
     from sinks.policy import Taken
 
     with opened("the rollback") as connection:
@@ -183,7 +184,8 @@ def rollback(
             with ledger.rolling_back(connection, capture) as nothing:
                 for table, taken in ledger.rollback(connection, capture):
                     done[table] = done.get(table, Taken()) + taken
-                    stderr.print(f"{table}: {done[table].keys} done")
+                    entries = done[table].entries
+                    stderr.print(f"{table}: {entries:,} {verb(entries, 'entry', 'entries')} taken out")
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"go on with: {ledger.rollback_again(capture)}") from None
         except psycopg.Error:
@@ -224,7 +226,7 @@ def _run_again(capture: str, crew: Crew, batch_size: int, *, dead: bool, json: b
 
     with opened("the capture") as connection:
         capture = ledger.named(connection, capture)
-        ledger.check_free(connection, capture)
+        ledger.check_runnable(connection, capture)
         replayer = Replayer.of(Settings())
         found = replayer.reopen(connection, capture, dead=dead)
     return run(replayer, found, batch_size, crew, json=json)

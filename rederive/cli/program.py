@@ -36,11 +36,13 @@ def migrate(*, json: Json = False) -> None:
 
 def status(*, json: Json = False) -> int:
     """Show services, unfinished captures, and what waits in the topics. Exit 1 unless both services are ready."""
-    from rederive.cli.output import print_json, print_table, stdout
+    from rederive.cli.output import print_json, print_table, stderr, stdout
     from rederive.settings import Settings
     from rederive.status import look
 
     found = look(Settings())
+    if found.away:
+        stderr.print(str(found.away), markup=False)
     if json:
         print_json(found.describe())
         return found.exit_code
@@ -75,16 +77,16 @@ def logs(
     With --follow and no id, the log of a run that begins meanwhile comes next.
     """
     from rederive import logs as files
-    from rederive.captures import LATEST
+    from rederive.captures import latest_of
     from rederive.cli.output import stderr
     from rederive.settings import Settings
     from schemas.errors import Failed
 
     home = Settings().home
-    word, _, domain = capture.partition(":")
+    domain = latest_of(capture)
 
     def which() -> Path:
-        return files.newest(home, domain) if word == LATEST else files.run_log(home, capture)
+        return files.run_log(home, capture) if domain is None else files.newest(home, domain)
 
     if not which().exists():
         raise Failed(

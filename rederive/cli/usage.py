@@ -93,5 +93,5 @@ def _wanted(kind: type | None) -> str:
 
 
 def _meant(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
     return f"did you mean {near[0]}?" if near else ""

@@ -109,6 +109,8 @@ class Asked:
     def _check_words(self) -> None:
         from schemas.errors import UsageError
 
+        if self.input_capture == "":
+            raise UsageError("--input-capture names no capture", mend="`rederive captures list` shows them")
         if self.source is not None and self.input_capture is not None:
             raise UsageError(
                 "--source and --input-capture don't go together", mend="say what is to be read: one of them"
@@ -128,6 +130,8 @@ class Asked:
             codes = [tier_code(tier) for word in self.tier for tier in word.split(",") if tier]
         except ValueError as error:
             raise UsageError(f"--tier: {error}") from None
+        if self.tier and not codes:
+            raise UsageError("--tier names no tier", mend="name one, or leave --tier out for all that are there")
         return tuple(dict.fromkeys(codes))
 
     def _file_date(self) -> str | None:
@@ -148,6 +152,8 @@ class Asked:
         from schemas.finra.versions import CALCS, Stage, version_to_write, work_of
 
         names = tuple(name for word in self.calc for name in word.split(",") if name)
+        if self.calc and not names:
+            raise UsageError("--calc names no calculation", mend="name one, or leave --calc out for all that follow")
         if self.calc_version is not None and not names:
             raise UsageError("--calc-version needs --calc", mend="name the calculation, such as --calc venue_share")
         try:

@@ -45,13 +45,13 @@ class Insert(Policy["Inserted"]):
         """The rows of the captures that the units have written."""
         statement = f"SELECT count(*) FROM {table.name} r WHERE {_among(table)}"
         rows = int(value(connection, statement, [scope.captures(table)]))
-        return Taken(keys=rows, entries=rows, deleted=rows)
+        return Taken(entries=rows, deleted=rows)
 
     def take_out_units(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """Delete them."""
         statement = f"DELETE FROM {table.name} r WHERE {_among(table)}"
         rows = connection.execute(statement, [scope.captures(table)]).rowcount
-        return Taken(keys=rows, entries=rows, deleted=rows)
+        return Taken(entries=rows, deleted=rows)
 
     def take_out_run(self, connection: Connection, table: Table, run: str) -> Iterator[Taken]:  # noqa: ARG002
         """Nothing is left: what a run has inserted is known by its units."""

@@ -85,11 +85,10 @@ def _prepare(connection: Connection, sql: Companions) -> str:
 def _take_out(connection: Connection, table: Table, keys: str, said: str, parameters: Sequence[object]) -> Taken:
     """Delete the entries h that are `said`, and fold the keys of the table `keys` without them."""
     sql = statements(table)
-    picked = connection.execute(f"SELECT FROM {keys}").rowcount
     lock(connection, sql, keys)
     note_outside(connection, table, keys, draw_arrival(connection))
     entries = connection.execute(f"DELETE FROM {sql.history} h USING {said}", parameters).rowcount
     connection.execute(f"DELETE FROM {keys} q WHERE NOT EXISTS (SELECT FROM {sql.serving} s WHERE {sql.on('s', 'q')})")
     folded = refold(connection, table, keys, before=None, writer=None)
     name_remaining(connection, table)
-    return Taken(picked, entries, len(folded.changed), folded.deleted)
+    return Taken(entries, len(folded.changed), folded.deleted)

@@ -8,14 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from producers.finra.folder import Checked, WeeklyFile, check, fresh, look, one_each, read
+from producers.finra import notes
+from producers.finra.folder import Checked, WeeklyFile, check, fresh, look, one_each, read, refused
+from producers.finra.locators import FinraLocator
 from samples.finra.files import HEADER
 from schemas.errors import Failed, UsageError
 from schemas.finra.file import content_hash
+from schemas.plan import Plan
 from schemas.wire import MAX_RECORD_BYTES
 
 ROWS = f"{HEADER}\nOTC|AABB|n|v|NITE|100|5|2025-12-29\nOTC|FNMA|n|v|NITE|100|5|2025-12-29\n"
 WEEK = date(2025, 12, 26)
+PLANNED = {
+    "domain": "finra",
+    "source": "files",
+    "mode": "insert",
+    "derivation_version": 1,
+    "columns": (),
+    "request": {},
+}
 
 
 def found(source: Path, *tiers: str, file_date: date | None = None, first: date | None = None) -> list[tuple[str, str]]:
@@ -95,6 +106,20 @@ def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
     source = folder(tmp_path, "README.md", ".hidden", "finra_otc_weekly_otc_20251229.csv")
     (source / "old").mkdir()
     assert look(source, (), None, None, None).unknown == ["README.md"]
+
+
+def test_a_name_that_is_no_utf_8_is_said_and_the_other_files_are_taken(tmp_path: Path) -> None:
+    source = folder(tmp_path, "finra_otc_weekly_ats_20251229.csv")
+    for name in (b"finra_otc_weekly_otc_2025\xff0616.csv", b"notes\xff.txt"):
+        (source / os.fsdecode(name)).write_text(ROWS)
+    seen = look(source, (), None, None, None)
+    assert [one.file.tier for one in check(seen)] == ["ATS"]
+    said = list(notes.files(seen, []))
+    units = [refused(*one) for one in seen.refused]
+    plan = Plan[FinraLocator].model_validate({**PLANNED, "notes": said, "units": units})
+    assert plan.sealed().digest
+    assert any(note.startswith("can't be used: finra_otc_weekly_otc_2025\\udcff0616.csv: its name") for note in said)
+    assert any(note.endswith("notes\\udcff.txt") for note in said)
 
 
 def test_a_folder_without_files_and_one_that_is_not_there(tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ def test_without_a_range_a_folder_is_taken_whole(tmp_path: Path) -> None:
         ({"from_": "2025-01-01", "take_newest": True}, "--take-newest is for files"),
         ({"source": Path("/"), "input_capture": "x"}, "don't go together"),
         ({"source": Path("/"), "file_date": "12/29/2025"}, "is no date"),
+        ({"from_": "2025-01-01", "tier": ("",)}, "--tier names no tier"),
+        ({"from_": "2025-01-01", "tier": (",",)}, "--tier names no tier"),
+        ({"from_": "2025-01-01", "calc": ("",)}, "--calc names no calculation"),
+        ({"from_": "2025-01-01", "input_capture": ""}, "--input-capture names no capture"),
     ],
 )
 def test_words_without_a_meaning_are_refused_before_anything_is_looked_at(words: dict[str, Any], told: str) -> None:

@@ -133,7 +133,10 @@ def test_missing_credentials_are_said_before_anything_is_made(
     done = rederive(settings, "replay", "racing", *RANGE, code=1)
     assert "RACING_API_USERNAME and RACING_API_PASSWORD" in done.stderr
     assert database.execute("SELECT count(*) FROM rederive.captures").fetchone() == (0,)
-    rederive(settings, "replay", "racing", *RANGE, "--dry-run")
+    planned = rederive(settings, "replay", "racing", *RANGE, "--dry-run").stderr
+    assert "7 answers to ask for, 1 of them the masters (about 0:00:04 at" in planned
+    status = orjson.loads(rederive(settings, "replay", "racing", *RANGE, "--check-status", "--json").stdout)
+    assert status["calls"] == 6, "of race days"
 
 
 def test_what_is_wrong_with_every_day_is_asked_for_once_or_a_few_times(

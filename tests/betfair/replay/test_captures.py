@@ -44,9 +44,11 @@ def test_a_rollback_says_what_it_did(settings: Settings, book: psycopg.Connectio
 
     would = rederive(settings, "captures", "rollback", run, "--dry-run").stdout
     assert would.startswith("A rollback would do")
-    did = rederive(settings, "captures", "rollback", run, "--yes").stdout
+    done = rederive(settings, "captures", "rollback", run, "--yes")
+    did = done.stdout
     assert did.startswith(f"Rolled back: {run}")
     assert ["market_derived_metrics", "1", "1", "0"] in lines(did)
+    assert "market_derived_metrics: 1 entry taken out\n" in done.stderr
 
     for more in ([], ["--dry-run"], ["--yes"]):
         again = rederive(settings, "captures", "rollback", run, *more).stdout
