@@ -159,7 +159,9 @@ def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
         "columns": list(capture.columns),
         "request": capture.request,
         "digest": stored.digest(connection, capture_id),
-        "to_take_out": rollback_of.remaining(connection, domains.of_capture(capture.domain), capture_id) if half else {},
+        "to_take_out": rollback_of.remaining(connection, domains.of_capture(capture.domain), capture_id)
+        if half
+        else {},
         "way_on": said(connection, {capture_id: capture.state}),
         "problems": [asdict(reason) for reason in problems.by_reason(connection, capture_id)],
         "dead": [asdict(unit) for unit in units.dead(connection, capture_id, limit=20)],

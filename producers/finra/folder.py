@@ -306,7 +306,7 @@ def planned_file(checked: Checked, minter: Minter, wanted: Wanted) -> PlannedUni
 
 
 def said_name(name: str) -> str:
-    """A file's name as text: bytes of it that are no UTF-8, which neither JSON nor a database can hold, as `\\udcff`."""
+    r"""A file's name as text: bytes that are no UTF-8, which neither JSON nor a database can hold, as `\udcff`."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
