@@ -69,7 +69,7 @@ def test_objects_are_taken_for_their_texts() -> None:
 
 def test_a_text_is_no_number_whatever_it_says() -> None:
     table = Table("t", (Column("k", "text"),), (), (Column("q", "numeric"),), "seen", Mode.FILL)
-    with pytest.raises((ValueError, TypeError), match="^q: a str is no numeric$"):
+    with pytest.raises((ValueError, TypeError), match=r"^q: a str is no numeric$"):
         TableRows.of(table, ("k", "q"), [["a", "1.10"]])
 
 

@@ -51,7 +51,7 @@ def test_rows_of_a_table_that_is_not_the_domains_are_refused() -> None:
 def test_rows_without_a_column_of_their_key_are_refused(policy: Mode) -> None:
     domain = replace(MADE, tables=(replace(ONE_SOURCE, policy=policy),))
     rows = TableRows.of(ONE_SOURCE, ("seen", "a"), [["2026-01-01", 1.0]])
-    with pytest.raises(ValueError, match="^rows of made_one have no k$"):
+    with pytest.raises(ValueError, match=r"^rows of made_one have no k$"):
         make_ready(domain, [Outcome(read=1, tables=[rows])], policy)
 
 
