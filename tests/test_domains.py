@@ -160,6 +160,11 @@ def test_domains_that_are_broken_are_said_and_harm_no_one(offered: Path) -> None
     used = _python("-m", "rederive", "compute", "breaks", ahead=offered)
     assert used.returncode == 1
     assert used.stderr.endswith(f"why: meters_breaks:MADE: RuntimeError: a part is missing\n  {mend}\n")
+    for command in ("replay", "plan"):
+        used = _python("-m", "rederive", command, "raises", ahead=offered)
+        assert used.returncode == 2
+        why, mend = "its Domain names none in `sources`", "`rederive replay-topic raises` replays its log"
+        assert used.stderr.endswith(f"\nraises has no source\n  why: {why}\n  do:  {mend}\n")
     used = _python("-m", "rederive", "compute", "raises", ahead=offered, home=offered / "home")
     assert used.returncode == 1
     said = "unexpected KeyError in meters_raising: 'kwh'\n  do:  report it to those who made the distribution meters,"
