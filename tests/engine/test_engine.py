@@ -7,7 +7,8 @@ import pytest
 from processors.engine import answer
 from schemas.derived import decode_outcome
 from schemas.lane import Lane, LaneName
-from schemas.outcome import Outcome, RowProblem
+from schemas.outcome import Outcome, RowProblem, TableRows
+from schemas.table import Column, Mode, Table
 from schemas.unit import Origin
 from schemas.wire import MAX_RECORD_BYTES
 
@@ -58,6 +59,20 @@ def test_formulas_that_would_end_the_process_end_their_unit_only() -> None:
 
     (derived, _) = answer(leave, LANE, ORIGIN, None, b"{}", [])
     assert decode_outcome(derived.value).dead == "SystemExit: no licence"
+
+
+@pytest.mark.parametrize(("column", "value"), [("q", "1.10"), ("k", 2**70)])
+def test_a_value_that_its_column_can_not_hold_is_no_bug(
+    column: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = Table("t", (Column("k", "int8"),), (), (Column("q", "numeric"),), "seen", Mode.FILL)
+
+    def process(_value: bytes, _columns: object) -> Outcome:
+        return Outcome(read=1, tables=[TableRows.of(table, (column,), [[value]])])
+
+    (derived, _) = answer(process, LANE, ORIGIN, None, b"{}", [])
+    assert (decode_outcome(derived.value).dead or "").startswith(f"ValueError: {column}: ")
+    assert [record.exc_info for record in caplog.records] == [False]
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
