@@ -56,6 +56,7 @@ def answer(
         if not isinstance(outcome, Outcome):
             # A domain is whoever's.
             raise TypeError(f"its formulas gave {type(outcome).__name__}, no Outcome")
+        _check_read(outcome)
         if said.rows is not None and said.rows > outcome.read:
             _add_gone(outcome, said.rows)
         where = said.key_range or str(origin)
@@ -81,6 +82,13 @@ def answer(
         letter = encode_failure(Failure(origin, "agent", outcome.dead), given)
         messages.append(Message(lane.dlq, None, key, value or b"", letter))
     return messages
+
+
+def _check_read(outcome: Outcome) -> None:
+    """ValueError when so many rows can't have been read: what was planned beyond them would count as gone."""
+    problems = len(outcome.skips) + len(outcome.errors)
+    if type(outcome.read) is not int or outcome.read < problems:
+        raise ValueError(f"its formulas say read={outcome.read!r} of {problems:,} skips and errors")
 
 
 def _told(problems: list[RowProblem], where: str) -> list[RowProblem]:

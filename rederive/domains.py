@@ -6,17 +6,14 @@ A distribution offers one in its pyproject.toml: `[project.entry-points."rederiv
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from itertools import takewhile
 from pathlib import Path
 
-from schemas.domain import Domain
+from schemas.domain import GROUP, Domain
 from schemas.errors import Failed, UsageError
 from schemas.table import Column, Mode, Table
-
-GROUP = "rederive.domains"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,60}").fullmatch
 _PART = re.compile(r"[\w.]+:[\w.]+").fullmatch
@@ -209,13 +206,9 @@ def at_fault(error: BaseException) -> tuple[str, str] | None:
 def _packages(one: EntryPoint) -> set[str]:
     """The packages that a domain stands in, it and its parts."""
     try:
-        domain = find(one.name)
+        parts = find(one.name).parts
     except Failed:
-        parts: tuple[str, ...] = ()
-    else:
-        of_all = (*domain.sources.values(), *domain.reports.values(), *(each.part for each in domain.commands.values()))
-        own = (getattr(domain, each.name) for each in fields(domain))
-        parts = (*of_all, *(part for part in own if isinstance(part, str) and ":" in part))
+        parts = ()
     return {module.partition(":")[0].partition(".")[0] for module in (one.value, *parts)}
 
 

@@ -95,7 +95,7 @@ def batch(
 ) -> pa.RecordBatch:
     """Rows of Python values, in the order of `columns`, with what all of them share behind them.
 
-    ValueError, TypeError or OverflowError when a name is unknown, a row too short, or a value not one of its column.
+    ValueError when a name is unknown, a row too short, or a value not one of its column.
     """
     if others := set(map(len, rows)) - {len(columns)}:
         raise ValueError(f"a row of {table.name} has {others.pop()} values for {len(columns)} columns")
@@ -184,8 +184,7 @@ def _named(of: pa.Field, given: Sequence[Any]) -> pa.Array:
     try:
         return array(postgres_of(of), given)
     except (ValueError, TypeError, OverflowError) as error:
-        kind = type(error) if type(error) in (TypeError, OverflowError) else ValueError
-        raise kind(f"{of.name}: {error}".encode("utf-8", "backslashreplace").decode()) from None
+        raise ValueError(f"{of.name}: {error}".encode("utf-8", "backslashreplace").decode()) from None
 
 
 def _said(of: pa.Field | None) -> str | None:

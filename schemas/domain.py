@@ -8,12 +8,15 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.metadata import packages_distributions
+from importlib.metadata import entry_points, packages_distributions
 from typing import Any, NamedTuple
 
 from schemas.errors import Failed
 from schemas.lane import LaneName
 from schemas.table import Step, Table
+
+GROUP = "rederive.domains"
+"""The group of entry points that offer domains."""
 
 Part = str
 """A part of a domain by name: "module:attribute"."""
@@ -27,12 +30,23 @@ def load(part: Part) -> Any:  # noqa: ANN401 - whatever stands there
     try:
         return pkgutil.resolve_name(part)
     except (Exception, SystemExit) as error:
-        offered = packages_distributions().get(part.partition(":")[0].partition(".")[0], ["rederive"])
         raise Failed(
             f"the part {part or repr('')} of a domain can't be loaded",
             why=f"{type(error).__name__}: {error}",
-            mend=f"mend or remove the distribution that offers it: {', '.join(sorted(set(offered)))}",
+            mend=f"mend or remove the distribution that offers it: {', '.join(sorted(_offering(part)))}",
         ) from error
+
+
+def _offering(part: Part) -> set[str]:
+    """The distributions of the domains that name a part, or else of its package: a mistyped one is nobody's."""
+    named = set()
+    for one in entry_points(group=GROUP):
+        try:
+            if part in one.load().parts and one.dist:
+                named.add(one.dist.name)
+        except (Exception, SystemExit):
+            continue
+    return named or set(packages_distributions().get(part.partition(":")[0].partition(".")[0], ["rederive"]))
 
 
 class Command(NamedTuple):
@@ -116,6 +130,13 @@ class Domain:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All its parts, each by its name."""
+        own = (self.process, self.compute, self.reads, self.notes, self.checks, self.journal, self.show_plan, self.demo)
+        commands = (command.part for command in self.commands.values())
+        return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError when the domain has none."""

@@ -47,8 +47,8 @@ class TableRows:
     ) -> "TableRows":
         """Rows of Python values in the order of `columns`; `shared` are further columns of one value for all rows.
 
-        Times may be ISO 8601 text. ValueError, TypeError or OverflowError when a column is unknown or can't hold a
-        value: then nothing can be made of the unit.
+        Times may be ISO 8601 text. ValueError when a column is unknown or can't hold a value: then nothing can be made
+        of the unit.
         """
         from schemas import arrow
 

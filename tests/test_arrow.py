@@ -53,7 +53,7 @@ WRONG = {
 @pytest.mark.parametrize(("type_", "value"), [(type_, value) for type_, values in WRONG.items() for value in values])
 def test_what_is_no_value_of_the_type_is_refused_and_the_column_named(type_: str, value: object) -> None:
     table = Table("t", (Column("k", "int8"),), (), (Column("odd", type_),), "seen", Mode.FILL)
-    with pytest.raises((ValueError, TypeError, OverflowError), match="odd: "):
+    with pytest.raises(ValueError, match="odd: "):
         TableRows.of(table, ("k", "odd"), [[1, None], [2, value]])
 
 
@@ -69,7 +69,7 @@ def test_objects_are_taken_for_their_texts() -> None:
 
 def test_a_text_is_no_number_whatever_it_says() -> None:
     table = Table("t", (Column("k", "text"),), (), (Column("q", "numeric"),), "seen", Mode.FILL)
-    with pytest.raises((ValueError, TypeError), match="^q: a str is no numeric$"):
+    with pytest.raises(ValueError, match=r"^q: a str is no numeric$"):
         TableRows.of(table, ("k", "q"), [["a", "1.10"]])
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 import rederive
+import schemas.domain
 from rederive import domains
 from rederive.database import connect
 from rederive.settings import Settings
@@ -159,6 +160,11 @@ def test_domains_that_are_broken_are_said_and_harm_no_one(offered: Path) -> None
     used = _python("-m", "rederive", "compute", "breaks", ahead=offered)
     assert used.returncode == 1
     assert used.stderr.endswith(f"why: meters_breaks:MADE: RuntimeError: a part is missing\n  {mend}\n")
+    for command in ("replay", "plan"):
+        used = _python("-m", "rederive", command, "raises", ahead=offered)
+        assert used.returncode == 2
+        why, mend = "its Domain names none in `sources`", "`rederive replay-topic raises` replays its log"
+        assert used.stderr.endswith(f"\nraises has no source\n  why: {why}\n  do:  {mend}\n")
     used = _python("-m", "rederive", "compute", "raises", ahead=offered, home=offered / "home")
     assert used.returncode == 1
     said = "unexpected KeyError in meters_raising: 'kwh'\n  do:  report it to those who made the distribution meters,"
@@ -224,7 +230,7 @@ def test_a_domain_with_a_table_of_another_one_can_not_be_used(monkeypatch: pytes
     made("reading", "market_book_snapshots")
     made("second", "own", "rows")
     third = made("third", "own")
-    offered = {name: EntryPoint(name, f"{__name__}:_OFFERED.{name}", domains.GROUP) for name in vars(_OFFERED)}
+    offered = {name: EntryPoint(name, f"{__name__}:_OFFERED.{name}", schemas.domain.GROUP) for name in vars(_OFFERED)}
     everybody = domains._offered() | offered
     monkeypatch.setattr(domains, "_offered", lambda: everybody)
     monkeypatch.setattr(domains, "_is_shipped", lambda one: one.name in SHIPPED)
@@ -256,6 +262,20 @@ def test_a_part_that_can_not_be_loaded_is_said_with_its_distribution() -> None:
             load(part)
         assert str(failed.value).startswith(f"the part {part} of a domain can't be loaded\n  why: {why}")
     assert failed.value.mend.endswith("offers it: pydantic")
+
+
+def test_a_part_in_no_package_is_said_with_the_distribution_of_its_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks() -> Domain:
+        raise SystemExit
+
+    domain = replace(_MADE_DOMAIN, process="nomod:process", sources={}, reports={"r": "nowhere:rows"})
+    offered = [(breaks, "others"), (lambda: domain, "made"), (lambda: _MADE_DOMAIN, "others")]
+    points = [SimpleNamespace(load=made, dist=SimpleNamespace(name=name)) for made, name in offered]
+    monkeypatch.setattr(schemas.domain, "entry_points", lambda **_: points)
+    for part in ("nomod:process", "nowhere:rows"):
+        with pytest.raises(Failed) as failed:
+            load(part)
+        assert failed.value.mend.endswith("offers it: made")
 
 
 def test_every_public_name_is_there() -> None:

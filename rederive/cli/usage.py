@@ -7,6 +7,7 @@ from typing import Literal, get_args, get_origin
 import cyclopts
 from cyclopts.argument import Argument
 
+from rederive import domains
 from schemas.errors import UsageError
 
 _FROM_STDIN = ("compute",)
@@ -65,6 +66,9 @@ def usage_error(error: cyclopts.CycloptsError) -> UsageError:
 
 def _unknown_command(error: cyclopts.UnknownCommandError, help_: str) -> UsageError:
     word, *_ = error.unused_tokens or [""]
+    if tuple(error.command_chain or ()) in (("replay",), ("plan",)) and word in domains.names():
+        why = "its Domain names none in `sources`"
+        return UsageError(f"{word} has no source", why=why, mend=f"`rederive replay-topic {word}` replays its log")
     known = [name for name in error.app if not name.startswith("-")] if error.app else []
     return UsageError(
         f"there is no command {word!r}", why=f"known are {', '.join(known)}", mend=_meant(word, known) or help_

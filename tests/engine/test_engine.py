@@ -1,15 +1,17 @@
 """Whatever a record holds, its answer can be sent."""
 
 import sys
+from typing import Any
 
 import pytest
 
 from processors.engine import answer
 from schemas.derived import decode_outcome
 from schemas.lane import Lane, LaneName
-from schemas.outcome import Outcome, RowProblem
+from schemas.outcome import Outcome, RowProblem, TableRows
+from schemas.table import Column, Mode, Table
 from schemas.unit import Origin
-from schemas.wire import MAX_RECORD_BYTES
+from schemas.wire import MAX_RECORD_BYTES, RawHeaders, encode_raw
 
 LANE = Lane("betfair", LaneName.REPLAY)
 ORIGIN = Origin(LANE.raw, 0, 5)
@@ -58,6 +60,28 @@ def test_formulas_that_would_end_the_process_end_their_unit_only() -> None:
 
     (derived, _) = answer(leave, LANE, ORIGIN, None, b"{}", [])
     assert decode_outcome(derived.value).dead == "SystemExit: no licence"
+
+
+@pytest.mark.parametrize(("column", "value"), [("q", "1.10"), ("k", 2**70)])
+def test_a_value_that_its_column_can_not_hold_is_no_bug(
+    column: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = Table("t", (Column("k", "int8"),), (), (Column("q", "numeric"),), "seen", Mode.FILL)
+
+    def process(_value: bytes, _columns: object) -> Outcome:
+        return Outcome(read=1, tables=[TableRows.of(table, (column,), [[value]])])
+
+    (derived, _) = answer(process, LANE, ORIGIN, None, b"{}", [])
+    assert (decode_outcome(derived.value).dead or "").startswith(f"ValueError: {column}: ")
+    assert [bool(record.exc_info) for record in caplog.records] == [False]
+
+
+@pytest.mark.parametrize("read", [1, -1, None, 2.0, True])
+def test_less_than_all_skips_and_errors_can_not_have_been_read(read: Any) -> None:
+    outcome = Outcome(read, skips=[RowProblem((1,), "odd")], errors=[RowProblem((2,), "error")])
+    headers = encode_raw(RawHeaders("betfair", rows=7))
+    (derived, _) = answer(lambda *_: outcome, LANE, ORIGIN, None, b"{}", headers)
+    assert decode_outcome(derived.value).dead == f"ValueError: its formulas say read={read!r} of 2 skips and errors"
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])

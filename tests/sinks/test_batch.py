@@ -7,7 +7,7 @@ import pytest
 
 import sinks.apply
 import sinks.batch
-from schemas.outcome import Outcome, TableRows
+from schemas.outcome import Outcome, RowProblem, TableRows
 from schemas.table import Mode
 from schemas.unit import Origin
 from sinks.apply import Result, apply
@@ -51,8 +51,19 @@ def test_rows_of_a_table_that_is_not_the_domains_are_refused() -> None:
 def test_rows_without_a_column_of_their_key_are_refused(policy: Mode) -> None:
     domain = replace(MADE, tables=(replace(ONE_SOURCE, policy=policy),))
     rows = TableRows.of(ONE_SOURCE, ("seen", "a"), [["2026-01-01", 1.0]])
-    with pytest.raises(ValueError, match="^rows of made_one have no k$"):
+    with pytest.raises(ValueError, match=r"^rows of made_one have no k$"):
         make_ready(domain, [Outcome(read=1, tables=[rows])], policy)
+
+
+@pytest.mark.parametrize("read", [1, 3])
+def test_rows_of_the_only_table_are_those_that_were_read(read: int) -> None:
+    domain = replace(MADE, tables=(ONE_SOURCE,))
+    rows = TableRows.of(ONE_SOURCE, ("k", "seen", "a"), [[1, "2026-01-01", 1.0]])
+    skips = [RowProblem((2,), "odd")]
+    make_ready(domain, [Outcome(read=2, tables=[rows], skips=skips), Outcome(read=1, skips=skips)], Mode.FILL)
+    with pytest.raises(ValueError, match=f"^{read} rows read are not 1 derived and 1 skips and errors$"):
+        make_ready(domain, [Outcome(read=read, tables=[rows], skips=skips)], Mode.FILL)
+    make_ready(MADE, [Outcome(read=1, tables=[rows, rows])], Mode.FILL)
 
 
 @pytest.mark.services
