@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, LiteralString
+from typing import LiteralString
 
-import orjson
 import psycopg
 import pyarrow as pa
 
 from processors.betfair.process import process
+from producers.betfair.snapshots import snapshot_line
 from schemas.betfair.tables import METRICS
 from sinks.copying import copy
 from sinks.encoding import encoded
@@ -55,7 +55,7 @@ def pages(connection: psycopg.Connection, first: int, last: int, rows: int = PAG
     with connection.cursor("bench", binary=True) as cursor:
         cursor.execute(_SELECT.format(", ".join(f"d.{name}" for name in METRICS)), [first, last])
         while page := cursor.fetchmany(rows):
-            yield [_line(row) for row in page]
+            yield [snapshot_line(row) for row in page]
 
 
 def compute(lines: Sequence[bytes]) -> Iterator[pa.RecordBatch]:
@@ -99,17 +99,4 @@ def together(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
             for column in (each.chunk(0) for each in table.columns)
         ],
         names=table.column_names,
-    )
-
-
-def _line(row: Sequence[Any]) -> bytes:
-    snapshot_id, at, market_id, payload, home, away, draw = row
-    return orjson.dumps(
-        {
-            "snapshot_id": snapshot_id,
-            "snapshot_at": at,
-            "market_id": market_id,
-            "selection_ids": {"home": home, "away": away, "draw": draw},
-            "raw_payload": orjson.Fragment(payload),
-        }
     )

@@ -1,6 +1,6 @@
 """Betfair's stored snapshots as a source: `market_book_snapshots` with the roles of `market_event_metadata`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -194,7 +194,7 @@ class SnapshotTable(Source[Snapshots]):
             # A payload as text would be decoded here only to be encoded again.
             binary=True,
         ).fetchall()
-        value = b"\n".join(_line(row) for row in rows)
+        value = b"\n".join(snapshot_line(row) for row in rows)
         observed = _utc(rows[0][1]) if rows else ""
         made = self.record(capture_id, columns, unit, value, kind=KIND, key=str(ids[0]).encode(), observed=observed)
         if isinstance(made, Unit):
@@ -249,7 +249,8 @@ def _unit(number: int, places: list[_Place]) -> PlannedUnit[Snapshots]:
     )
 
 
-def _line(row: tuple[Any, ...]) -> bytes:
+def snapshot_line(row: Sequence[Any]) -> bytes:
+    """A snapshot with its market's roles as a line of a unit: id, time, market, payload's text, home, away, draw."""
     snapshot_id, at, market_id, payload, home, away, draw = row
     return orjson.dumps(
         {
