@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.derived import parts
 from schemas.lane import Lane
+from schemas.live import LiveDay
 from schemas.outcome import Outcome, RowProblem
 from schemas.unit import Origin
 from schemas.wire import (
@@ -46,8 +47,13 @@ def answer(
     key: bytes | None,
     value: bytes | None,
     headers: Iterable[tuple[str, bytes]] | None,
+    live: LiveDay | None = None,
+    sent: int | None = None,
 ) -> list[Message]:
-    """Everything to deliver for one raw record: its outcome, and the record itself to the DLQ when it is dead."""
+    """Everything to deliver for one raw record: its outcome, and the record itself to the DLQ when it is dead.
+
+    A record without a capture belongs to that of the day `live`; `sent` is its Kafka timestamp in milliseconds.
+    """
     given = list(headers or ())
     said = RawHeaders(lane.domain)
     try:
@@ -77,7 +83,10 @@ def answer(
             dead=f"the outcome doesn't fit into a record: {len(outcome.skips):,} skips, {len(outcome.errors):,} errors",
         )
         encoded = parts(outcome)
-    messages = list(_answers(lane, origin, key, said, encoded))
+    answered = DerivedHeaders(origin, said.capture, said.unit, parts=len(encoded))
+    if said.capture is None and live is not None:
+        answered = replace(answered, capture=live.capture_id, unit=None, looked=said.looked, sent=sent)
+    messages = list(_answers(lane, key, answered, encoded))
     if outcome.dead is not None:
         letter = encode_failure(Failure(origin, "agent", outcome.dead), given)
         messages.append(Message(lane.dlq, None, key, value or b"", letter))
@@ -116,7 +125,6 @@ def _add_gone(outcome: Outcome, planned: int) -> None:
     outcome.read = planned
 
 
-def _answers(lane: Lane, origin: Origin, key: bytes | None, said: RawHeaders, parts: list[bytes]) -> Iterator[Message]:
+def _answers(lane: Lane, key: bytes | None, said: DerivedHeaders, parts: list[bytes]) -> Iterator[Message]:
     for number, part in enumerate(parts, start=1):
-        headers = encode_derived(DerivedHeaders(origin, said.capture, said.unit, number, len(parts)))
-        yield Message(lane.derived, origin.partition, key, part, headers)
+        yield Message(lane.derived, said.origin.partition, key, part, encode_derived(replace(said, part=number)))

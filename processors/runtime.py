@@ -21,7 +21,8 @@ from typing import Any
 
 from processors.engine import Process, answer
 from processors.without_http import NoHttpClient, without_http
-from schemas.lane import Lane
+from schemas.lane import Lane, LaneName
+from schemas.live import LiveDay
 from schemas.unit import Origin
 from schemas.wire import MAX_BATCH_BYTES, MAX_RECORD_BYTES
 
@@ -57,11 +58,13 @@ _METADATA_MS = 3_000
 class AgentConfig:
     """How an agent connects and who it is; `member` is its static id within the consumer group.
 
-    `kafka` are librdkafka settings, of which faust's own are made. `folder` is where faust may put files; it puts none.
+    `version` is the formulas' derivation version. `kafka` are librdkafka settings, of which faust's own are made.
+    `folder` is where faust may put files; it puts none.
     """
 
     lane: Lane
     member: str
+    version: int
     kafka: Mapping[str, str]
     folder: Path
     commit_seconds: float = 1.0
@@ -85,7 +88,7 @@ def run_agent(config: AgentConfig, process: Process, stop: threading.Event) -> i
 async def _run(config: AgentConfig, process: Process, stop: threading.Event) -> int:
     config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = make_app(config)
-    add_agent(app, config.lane, process)
+    add_agent(app, config, process)
     loop = asyncio.get_running_loop()
     stopped = asyncio.ensure_future(loop.run_in_executor(None, stop.wait))
     started = asyncio.ensure_future(app.start())
@@ -191,8 +194,11 @@ class _App(faust.App):
         return _Transport(self.conf.broker_consumer, self)
 
 
-def add_agent(app: faust.App, lane: Lane, process: Process) -> None:
+def add_agent(app: faust.App, config: AgentConfig, process: Process) -> None:
     """Wire the domain's function to the lane's raw topic."""
+    lane = config.lane
+    # What arrives by itself is waited for: a unit is answered as it comes.
+    units = _TAKE_UNITS if lane.name is LaneName.REPLAY else 1
     raw = app.topic(lane.raw, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     outlets: dict[str, Any] = {
         name: app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -202,15 +208,18 @@ def add_agent(app: faust.App, lane: Lane, process: Process) -> None:
     async def deliver(event: Any) -> list[Any]:  # noqa: ANN401 - faust has no types
         message = event.message
         origin = Origin(message.topic, message.partition, message.offset)
+        sent = round(1000 * (message.timestamp or 0))
+        live = LiveDay.of(lane.domain, sent, config.version)
+        headers = _headers(message.headers)
         return [
             await outlets[out.topic].send(
                 key=out.key, value=out.value, partition=out.partition, headers=out.headers, force=True
             )
-            for out in answer(process, lane, origin, message.key, message.value, _headers(message.headers))
+            for out in answer(process, lane, origin, message.key, message.value, headers, live, sent)
         ]
 
     async def derive(stream: Any) -> AsyncIterable[None]:  # noqa: ANN401
-        async for events in stream.take_events(_TAKE_UNITS, within=_TAKE_SECONDS):
+        async for events in stream.take_events(units, within=_TAKE_SECONDS):
             try:
                 pending = [sent for event in events for sent in await deliver(event)]
                 for delivery in pending:

@@ -10,9 +10,20 @@ from schemas.wire import MAX_RECORD_BYTES, encode_raw
 
 
 class Sender:
-    """A producer to one topic. `delivered` collects what the broker has acknowledged, until it is taken."""
+    """A producer to one topic. `delivered` collects what the broker has acknowledged, until it is taken.
 
-    def __init__(self, kafka: Mapping[str, str], topic: str, partitions: list[int], codec: str = "zstd") -> None:
+    A unit is about as large as a batch may be, there is little to wait for; with `at_once` nothing is.
+    """
+
+    def __init__(
+        self,
+        kafka: Mapping[str, str],
+        topic: str,
+        partitions: list[int],
+        codec: str = "zstd",
+        *,
+        at_once: bool = False,
+    ) -> None:
         self._topic, self._partitions = topic, partitions
         self._delivered: list[Delivered] = []
         self._failure: KafkaError | None = None
@@ -21,8 +32,7 @@ class Sender:
                 **kafka,
                 "enable.idempotence": True,
                 "compression.type": codec,
-                # A unit is about as large as a batch may be: there is little to wait for.
-                "linger.ms": 5,
+                "linger.ms": 0 if at_once else 5,
                 "message.max.bytes": MAX_RECORD_BYTES,
                 "queue.buffering.max.kbytes": 64 * 1024,
                 # Bounded by the run's own patience: it asks for what isn't delivered.
@@ -30,9 +40,12 @@ class Sender:
             }
         )
 
-    def send(self, unit: Unit) -> None:
-        """Queue a unit; waits while the queue is full. Failed when an earlier delivery has failed."""
-        number = unit.headers.unit
+    def send(self, unit: Unit, number: int | None = None) -> None:
+        """Queue a unit; waits while the queue is full. Failed when an earlier delivery has failed.
+
+        By `number` it is known when it is delivered, where no plan has given it one.
+        """
+        number = unit.headers.unit if number is None else number
         assert number is not None
         wanted = number if unit.partition is None else unit.partition
 

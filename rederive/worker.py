@@ -88,15 +88,16 @@ def run_agent(work: Work, stop: "Stop") -> int:
 
     where = work.topics
     member = _grown_up(work.member, work.kafka, where.raw)
-    config = AgentConfig(where, member, work.kafka, Path(work.home) / "run" / "faust")
     libraries_too()
     # faust names the loggers of its services after the module that defines them: ours among them.
     _quiet("faust", "aiokafka", "mode", "processors.runtime")
     stop.begin()
     try:
-        process = load(domains.find(work.domain).process)
+        domain = domains.find(work.domain)
+        process = load(domain.process)
     except RederiveError as error:
         return _needs_a_person(error)
+    config = AgentConfig(where, member, domain.derivation_version, work.kafka, Path(work.home) / "run" / "faust")
     return run(config, process, stop)
 
 

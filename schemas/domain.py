@@ -77,6 +77,9 @@ class Domain:
         Subclasses of Source by name; a replay reads the first unless it says another. Each domain has a `log` besides.
     scopes
         Sets of value columns that are recomputed together. One is `all`; no names mean every column of every table.
+    live
+        Subclass of producers.live.Live that finds what arrives and delivers it. Without it what others send to the log
+        is derived live.
     steps, checks
         What follows a capture's last unit: SQL, and a function of a connection and a capture's id that checks what the
         capture has stored and counts the checks by status.
@@ -114,6 +117,7 @@ class Domain:
     process: Part = ""
     compute: Part = ""
     sources: Mapping[str, Part] = field(default_factory=dict)
+    live: Part = ""
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"all": ()})
     steps: tuple[Step, ...] = ()
     kept: tuple[LaneName, ...] = (LaneName.LOG,)
@@ -134,7 +138,10 @@ class Domain:
     @property
     def parts(self) -> tuple[Part, ...]:
         """All its parts, each by its name."""
-        own = (self.process, self.compute, self.reads, self.notes, self.checks, self.journal, self.show_plan, self.demo)
+        own = (
+            self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.journal, self.show_plan,
+            self.demo,
+        )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)
 

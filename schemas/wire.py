@@ -54,7 +54,8 @@ class RawHeaders:
 
     `capture` and `unit` (the unit's number in the capture's plan) are None on records of an outside ingester. `columns`
     are the value columns to derive; empty means all. `rows` is how many source rows were planned, None when nobody
-    planned. `key_range` and `observed` are for people.
+    planned. `key_range` and `observed` are for people. `looked` is when a live producer had looked before it found
+    these rows, in milliseconds since 1970: none of them had been committed then.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class RawHeaders:
     rows: int | None = None
     key_range: str = ""
     observed: str = ""
+    looked: int | None = None
 
 
 def encode_raw(said: RawHeaders) -> Headers:
@@ -77,6 +79,7 @@ def encode_raw(said: RawHeaders) -> Headers:
             "rederive-rows": said.rows,
             "rederive-range": said.key_range or None,
             "rederive-observed": said.observed or None,
+            "rederive-looked": said.looked,
         }
     )
 
@@ -92,6 +95,7 @@ def decode_raw(headers: Given, default_kind: str) -> RawHeaders:
         rows=_number(found, "rederive-rows", MAX_PLANNED_ROWS),
         key_range=found.get("rederive-range", ""),
         observed=found.get("rederive-observed", ""),
+        looked=_number(found, "rederive-looked", _MAX_INT8),
     )
 
 
@@ -99,7 +103,8 @@ def decode_raw(headers: Given, default_kind: str) -> RawHeaders:
 class DerivedHeaders:
     """What a derived record answers: the raw record at `origin`, with that one's capture and unit.
 
-    It is part `part` of `parts`; the first has number 1.
+    It is part `part` of `parts`; the first has number 1. `looked` is the raw record's own, `sent` its Kafka timestamp;
+    both only where it came without a capture: how long it takes to be visible is measured by them.
     """
 
     origin: Origin
@@ -107,6 +112,8 @@ class DerivedHeaders:
     unit: int | None = None
     part: int = 1
     parts: int = 1
+    looked: int | None = None
+    sent: int | None = None
 
 
 def encode_derived(said: DerivedHeaders) -> Headers:
@@ -118,6 +125,8 @@ def encode_derived(said: DerivedHeaders) -> Headers:
             "rederive-unit": said.unit,
             **_origin(said.origin),
             "rederive-part": f"{said.part}/{said.parts}",
+            "rederive-looked": said.looked,
+            "rederive-sent": said.sent,
         },
         DERIVED_FORMAT,
     )
@@ -136,6 +145,8 @@ def decode_derived(headers: Given) -> DerivedHeaders:
         unit=_number(found, "rederive-unit", _MAX_INT4),
         part=part,
         parts=parts,
+        looked=_number(found, "rederive-looked", _MAX_INT8),
+        sent=_number(found, "rederive-sent", _MAX_INT8),
     )
 
 

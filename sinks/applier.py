@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import psycopg
@@ -11,10 +12,11 @@ import stamina
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.table import Mode
-from sinks.apply import Applied, apply
+from sinks.apply import Applied, Result, apply
 from sinks.batch import Batch, Share
 from sinks.dead_letters import DeadLetters
 from sinks.policies import prepare
+from store.latencies import Latencies
 
 # What waits for the database is said in our own words.
 stamina.instrumentation.set_on_retry_hooks(())
@@ -28,11 +30,18 @@ _CONNECT_ATTEMPT_SECONDS = 300.0
 class Applier:
     """Applies batches with patience. `modes` are those of the captures that it has met."""
 
-    def __init__(self, domain: Domain, connect: Callable[[], psycopg.Connection], dead_letters: DeadLetters) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        connect: Callable[[], psycopg.Connection],
+        dead_letters: DeadLetters,
+        latencies: Latencies,
+    ) -> None:
         self.modes: dict[str, Mode] = {}
         self._domain = domain
         self._connect = connect
         self._dead_letters = dead_letters
+        self._latencies = latencies
         self._connection: psycopg.Connection | None = None
 
     def begin(self, batch: Batch) -> Future[None]:
@@ -65,6 +74,27 @@ class Applier:
         if done.discarded:
             log.warning("%d records of %s are discarded: it isn't running", done.discarded, share.capture_id)
         self._dead_letters.send(done)
+        self._measure(share.results)
+
+    def _measure(self, results: Sequence[Result]) -> None:
+        """How long it took until what came live is visible, which it is now."""
+        now = time.time_ns() // 1_000_000
+        live = [result for result in results if result.sent is not None]
+        for result in live:
+            self._latencies.add(
+                {
+                    "found": (result.looked, result.sent),
+                    "computed": (result.sent, result.computed),
+                    "merged": (result.computed, now),
+                    "visible": (result.sent if result.looked is None else result.looked, now),
+                },
+                max(result.outcome.read, 1),
+            )
+        if live:
+            try:
+                self._latencies.write(self._connected())
+            except psycopg.Error as error:
+                log.info("latencies are not noted: %s", error)
 
     def _apply(self, share: Share) -> Applied:
         """What passes by itself is tried again, what needs a person is Failed."""

@@ -9,24 +9,39 @@ from psycopg import Connection
 
 from schemas.capture import CaptureState
 from schemas.domain import Domain
+from schemas.live import LiveDay
 from schemas.outcome import Outcome, RowProblem
 from schemas.table import Mode
 from schemas.unit import Origin
 from sinks.gone import without_gone
+from sinks.live import inserts as why_of_a_run
+from sinks.live import on_day
 from sinks.policies import policy_of
 from sinks.policy import Writer
 from sinks.ready import UNFIT, Ready, make_ready
-from store import captures, origins, problems, units
+from store import captures, live, origins, problems, units
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A unit's whole outcome as it came from the derived topic; `unit` is None when no plan numbered it."""
+    """A unit's whole outcome as it came from the derived topic; `unit` is None when no plan numbered it.
+
+    Of what came live, in milliseconds since 1970: when its rows weren't there yet, when its raw record was sent, and
+    when its outcome was.
+    """
 
     origin: Origin
     capture_id: str
     unit: int | None
     outcome: Outcome
+    looked: int | None = None
+    sent: int | None = None
+    computed: int | None = None
+
+    @property
+    def identity(self) -> int | Origin:
+        """What it must come only once by: its unit, or the record itself where no plan numbered it."""
+        return self.origin if self.unit is None else self.unit
 
 
 @dataclass(slots=True)
@@ -60,6 +75,8 @@ def apply(
     A row whose source row isn't there (any more) is a skip of its own and no reason to refuse its unit.
     psycopg.Error other than of SQLSTATE classes 22, 23 and 54 passes through with nothing written.
     """
+    if LiveDay.read(capture_id, domain.name) and (reason := why_of_a_run(domain)):
+        return _give_up(connection, domain, capture_id, results, reason)
     try:
         return _apply_together(connection, domain, capture_id, results, ready)
     except _REFUSALS as error:
@@ -73,23 +90,28 @@ def apply(
             done = apply(connection, domain, capture_id, results[:middle])
             done += apply(connection, domain, capture_id, results[middle:])
             return done
-        (refused,) = results
         reason = str(error) if isinstance(error, _UnreadableError) else f"{type(error).__name__}: {error}".strip()
-        given_up = Result(refused.origin, capture_id, refused.unit, Outcome(read=refused.outcome.read, dead=reason))
-        done = _apply_together(connection, domain, capture_id, [given_up])
-        done.refused.append((refused, reason))
-        return done
+        return _give_up(connection, domain, capture_id, results, reason)
+
+
+def _give_up(
+    connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result], reason: str
+) -> Applied:
+    """Make results dead, whole."""
+    dead = [replace(result, outcome=Outcome(read=result.outcome.read, dead=reason)) for result in results]
+    done = _apply_together(connection, domain, capture_id, dead)
+    done.refused += [(result, reason) for result in results]
+    return done
 
 
 def living(results: Iterable[Result]) -> list[Result]:
     """Those whose rows are to be written: not of the dead, and of the same unit only the first."""
-    seen: set[int] = set()
+    seen: set[int | Origin] = set()
     found = []
     for result in results:
-        if result.outcome.dead is None and result.unit not in seen:
+        if result.outcome.dead is None and result.identity not in seen:
             found.append(result)
-            if result.unit is not None:
-                seen.add(result.unit)
+            seen.add(result.identity)
     return found
 
 
@@ -118,6 +140,9 @@ def _apply_together(
     connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result], ready: Ready | None = None
 ) -> Applied:
     with connection.transaction():
+        if day := LiveDay.read(capture_id, domain.name):
+            capture, results = on_day(connection, domain, day, results)
+            capture_id = capture.capture_id
         writer = _writer(connection, capture_id)
         if writer is None:
             # The records of a run that is cancelled or rolled back end here; resuming sends their units again.
@@ -171,24 +196,37 @@ def _discard(connection: Connection, capture_id: str, results: Sequence[Result])
 
 def _first_of_each_unit(connection: Connection, capture_id: str, results: list[Result]) -> list[Result]:
     """Leave out results of units that have been applied by another record, or come twice in this batch."""
-    seen = units.applied_of(connection, capture_id, [result.unit for result in results if result.unit is not None])
+    seen: set[int | Origin] = set(
+        units.applied_of(connection, capture_id, [result.unit for result in results if result.unit is not None])
+    )
     first = []
     for result in sorted(results, key=lambda result: result.outcome.dead is not None):
-        if result.unit is None:
-            first.append(result)
-        elif result.unit not in seen:
-            seen.add(result.unit)
+        if result.identity not in seen:
+            seen.add(result.identity)
             first.append(result)
     return first
 
 
 def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]], *, inserts: bool) -> None:
     """Write units' outcomes and their rows' problems."""
+    live.count(connection, capture_id, [_counted(*of, inserts=inserts) for of in settled if of[0].unit is None])
     planned = {result.unit: (result, changed) for result, changed in settled if result.unit is not None}
     if planned:
         found = {unit: _problems(result.outcome) for unit, (result, _) in planned.items()}
         problems.replace(connection, capture_id, found)
         units.settle(connection, capture_id, [_settled(unit, *of, inserts=inserts) for unit, of in planned.items()])
+
+
+def _counted(result: Result, changed: int, *, inserts: bool) -> live.Counted:
+    """A live record's counts; why it is dead stands among its problems, under its own place."""
+    settled, outcome = _settled(0, result, changed, inserts=inserts), result.outcome
+    problems = _problems(outcome)
+    errors = settled.errors
+    if outcome.dead is not None:
+        problems, errors = [RowProblem((str(result.origin),), "dead", outcome.dead)], max(outcome.read, 1)
+    return live.Counted(
+        result.origin, max(outcome.read, errors), settled.updated, settled.unchanged, settled.skipped, errors, problems
+    )
 
 
 def _problems(outcome: Outcome) -> Sequence[RowProblem]:

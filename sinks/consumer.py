@@ -14,17 +14,20 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.domain import Domain
-from schemas.lane import Lane
+from schemas.lane import Lane, LaneName
 from schemas.wire import MAX_BATCH_BYTES
 from sinks.applier import Applier
 from sinks.apply import Result
 from sinks.batch import Batch, make_batch, weight
 from sinks.dead_letters import DeadLetters
 from sinks.parts import Parts
+from store.latencies import Latencies
 
 log = logging.getLogger("rederive.sink")
 
 _POLL_SECONDS = 0.05
+_SHORT_SECONDS = 0.005
+_AT_ONCE = 32
 _LINGER_SECONDS = 0.3
 _PAUSE_AFTER_SECONDS = 1.0
 _HAND_OVER_SECONDS = 5.0
@@ -62,7 +65,9 @@ class Sink:
         self._ready: Batch | None = None
         self._writing: Future[None] | None = None
         self._promised: Mapping[int, int] = {}
-        self._applier = Applier(config.domain, config.connect, DeadLetters(config.kafka, config.lane))
+        self._applier = Applier(
+            config.domain, config.connect, DeadLetters(config.kafka, config.lane), Latencies(config.lane, config.member)
+        )
         self._consumer = Consumer(
             {
                 **config.kafka,
@@ -138,15 +143,13 @@ class Sink:
         """Read a batch: enough rows, or while nothing is being written what there is, and make it ready."""
         started = time.monotonic()
         while not stopping():
-            messages = self._consumer.consume(num_messages=8, timeout=_POLL_SECONDS)
-            for message in messages:
-                self._take(message)
+            drained = self._read()
             if self._writing is not None and self._writing.done():
                 self._finish()
             waited = time.monotonic() - started
             idle = self._writing is None
             if self._rows >= 2 * self.config.batch_rows or (
-                self._results and idle and (not messages or waited > _LINGER_SECONDS)
+                self._results and idle and (drained or waited > _LINGER_SECONDS)
             ):
                 results, self._results, self._rows = self._results, [], 0
                 self._ready = make_batch(self.config.domain, results, self._safe(), self._applier.modes)
@@ -156,6 +159,28 @@ class Sink:
                     # Records that were no outcomes are done with, too.
                     self._commit(self._safe())
                 started = time.monotonic()
+
+    def _read(self) -> bool:
+        """Take what has come, after a moment if nothing has; whether it is worth to write what there is.
+
+        What is replayed comes in numbers: a larger batch costs less. What arrives by itself is written as it comes, and
+        waits no longer than what was before it is being written.
+        """
+        if self.config.lane.name is LaneName.REPLAY:
+            messages = self._consumer.consume(num_messages=8, timeout=_POLL_SECONDS)
+            drained = not messages
+        else:
+            if self._results and self._writing is not None:
+                wait([self._writing], _SHORT_SECONDS)
+                messages = []
+            else:
+                messages = self._consumer.consume(num_messages=1, timeout=_POLL_SECONDS)
+            more = self._consumer.consume(num_messages=_AT_ONCE, timeout=0)
+            drained = len(more) < _AT_ONCE
+            messages += more
+        for message in messages:
+            self._take(message)
+        return drained
 
     def _safe(self) -> Mapping[int, int]:
         return {partition: parts.safe_offset for partition, parts in self._parts.items()}
@@ -172,7 +197,8 @@ class Sink:
         parts = self._parts.setdefault(message.partition() or 0, Parts())
         offset = message.offset() or 0
         try:
-            result = parts.take(offset, message.headers() or (), message.value() or b"")  # type: ignore[arg-type]
+            _, computed = message.timestamp()
+            result = parts.take(offset, message.headers() or (), message.value() or b"", computed)  # type: ignore[arg-type]
         except ValueError as failure:
             log.error(
                 "%s[%s]@%d is no outcome and is passed over: %s",

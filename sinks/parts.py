@@ -20,8 +20,11 @@ class Parts:
         """The offset that may be committed once every whole result is in the database."""
         return min([self.next_offset, *(parts[0][0] for parts in self._waiting.values())])
 
-    def take(self, offset: int, headers: Given, value: bytes) -> Result | None:
-        """Take the record at `offset`; the result that it makes whole, if any. ValueError when it is no outcome."""
+    def take(self, offset: int, headers: Given, value: bytes, computed: int | None = None) -> Result | None:
+        """Take the record at `offset`; the result that it makes whole, if any. ValueError when it is no outcome.
+
+        `computed` is its Kafka timestamp in milliseconds.
+        """
         self.next_offset = offset + 1
         said = decode_derived(headers)
         if said.capture is None:
@@ -30,7 +33,9 @@ class Parts:
         if parts is None or said.part != said.parts:
             return None
         self._waiting.pop(said.origin, None)
-        return Result(said.origin, said.capture, said.unit, joined(piece for _, piece in parts))
+        return Result(
+            said.origin, said.capture, said.unit, joined(piece for _, piece in parts), said.looked, said.sent, computed
+        )
 
     def _kept(self, origin: Origin, number: int, offset: int, value: bytes) -> list[tuple[int, bytes]] | None:
         """The parts up to this one; None when earlier ones are missing."""

@@ -297,7 +297,7 @@ from pathlib import Path
 from processors.runtime import AgentConfig, make_app
 from schemas.lane import Lane, LaneName
 lane, kafka = Lane({name!r}, LaneName.REPLAY), {{"bootstrap.servers": "127.0.0.1:1"}}
-assert make_app(AgentConfig(lane, "one", kafka, Path("nowhere"))).transport
+assert make_app(AgentConfig(lane, "one", 1, kafka, Path("nowhere"))).transport
 load(domains.find({name!r}).process)
 print(*sorted(sys.modules))
 """

@@ -46,6 +46,8 @@ def derive(line: bytes) -> Derived:
 
 def derive_row(row: dict[str, Any]) -> Derived:
     """As `derive`, of a line that is read."""
+    if type(refused := row.get("refused")) is str:
+        return Derived(readable_id(row), None, error=refused)
     try:
         said = identity(row)
     except Exception as error:

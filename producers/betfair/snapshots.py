@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from psycopg import Connection
 
 from producers.betfair.computed import found_nothing, gather
 from producers.source import Page, Refusal, Request, Services, Source, Split
@@ -182,18 +183,7 @@ class SnapshotTable(Source[Snapshots]):
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Snapshots]) -> Unit | Refusal | Split:
         """The unit's snapshots as JSON Lines, in the plan's order."""
         ids = unit.locator.ids
-        rows = self.connection.execute(
-            """SELECT s.snapshot_id, s.snapshot_at, s.market_id, convert_to(s.raw_payload::text, 'UTF8'),
-                      m.home_selection_id, m.away_selection_id, m.draw_selection_id
-               FROM unnest(%s::int8[]) WITH ORDINALITY AS picked(snapshot_id, place)
-               JOIN market_book_snapshots s USING (snapshot_id)
-               LEFT JOIN market_event_metadata m ON m.market_id = s.market_id
-               ORDER BY place""",
-            [list(ids)],
-            prepare=True,
-            # A payload as text would be decoded here only to be encoded again.
-            binary=True,
-        ).fetchall()
+        rows = read_snapshots(self.connection, ids)
         value = b"\n".join(snapshot_line(row) for row in rows)
         observed = _utc(rows[0][1]) if rows else ""
         made = self.record(capture_id, columns, unit, value, kind=KIND, key=str(ids[0]).encode(), observed=observed)
@@ -207,6 +197,35 @@ class SnapshotTable(Source[Snapshots]):
             for half in (ids[:middle], ids[middle:])
         ]
         return Split(unit, "too large for one record", parts)
+
+
+def read_snapshots(connection: Connection, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Snapshots as `snapshot_line` takes them, in the order of their ids; a time that can't be read is None."""
+    return connection.execute(
+        f"""SELECT s.snapshot_id, CASE WHEN {readable("s")} THEN s.snapshot_at END, s.market_id,
+                   convert_to(s.raw_payload::text, 'UTF8'),
+                   m.home_selection_id, m.away_selection_id, m.draw_selection_id
+            FROM unnest(%s::int8[]) WITH ORDINALITY AS picked(snapshot_id, place)
+            JOIN market_book_snapshots s USING (snapshot_id)
+            LEFT JOIN market_event_metadata m ON m.market_id = s.market_id
+            ORDER BY place""",
+        [list(ids)],
+        prepare=True,
+        # A payload as text would be decoded here only to be encoded again.
+        binary=True,
+    ).fetchall()
+
+
+def weigh(connection: Connection, ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Snapshots that are there, in the order of their ids, each with about how many bytes its payload's text has."""
+    found = connection.execute(
+        """SELECT s.snapshot_id, pg_column_size(s.raw_payload)
+           FROM unnest(%s::int8[]) WITH ORDINALITY AS picked(snapshot_id, place)
+           JOIN market_book_snapshots s USING (snapshot_id) ORDER BY place""",
+        [list(ids)],
+        prepare=True,
+    )
+    return [(key, _weight(stored or 0)) for key, stored in found]
 
 
 def _where(request: Request) -> str:

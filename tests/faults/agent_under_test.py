@@ -40,7 +40,7 @@ def main() -> int:
     lane = Lane("betfair", LaneName.REPLAY, prefix)
     kafka = {"bootstrap.servers": bootstrap}
     config = AgentConfig(
-        lane, f"{prefix}{name}", kafka, Path(folder), commit_seconds=0.05, session_seconds=float(session)
+        lane, f"{prefix}{name}", 1, kafka, Path(folder), commit_seconds=0.05, session_seconds=float(session)
     )
     return run_agent(config, process, stop)
 

@@ -1,0 +1,149 @@
+"""Betfair live: snapshots are found as they are committed to market_book_snapshots, and go to betfair.log."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+
+import orjson
+
+from producers.arrivals import Arrivals
+from producers.betfair.snapshots import KIND, read_snapshots, snapshot_line, weigh
+from producers.live import Arriving, Live
+from producers.sender import Sender
+from producers.source import Services
+from producers.topics import partitions_of
+from schemas.domain import Domain
+from schemas.errors import Away
+from schemas.lane import Lane, LaneName
+from schemas.unit import TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit
+from schemas.wire import RawHeaders, oversize
+from store import cursors
+from store import live as stored
+
+log = logging.getLogger(__name__)
+
+SNAPSHOTS = Arrivals("market_book_snapshots", "snapshot_id")
+CURSOR = "betfair.market_book_snapshots"
+
+LACKING = "no_metadata"
+"""Why a snapshot is skipped that is taken up once its market is known."""
+
+_LOOK_SECONDS = 0.025
+_PAGE_ROWS = 2_000
+_SAVE_SECONDS = 5.0
+_LACKING_SECONDS = 1.0
+_DELIVERY_SECONDS = 30.0
+
+
+class LiveSnapshots(Live):
+    """New snapshots, found within 25 ms of their commit; those whose market gets its roles later, then."""
+
+    def __init__(self, domain: Domain, services: Services, arriving: Arriving) -> None:
+        super().__init__(domain, services, arriving)
+        lane = Lane(domain.name, LaneName.LOG, services.prefix)
+        SNAPSHOTS.ready(self.connection)
+        partitions = partitions_of(services.kafka, lane.raw)
+        self._sender = Sender(services.kafka, lane.raw, partitions, lane.codec, at_once=True)
+        self._topic = lane.raw
+        self._sent = 0
+        self._position = self._begin()
+        self._saved = self._looked_for_lacking = time.monotonic()
+        self._looked = _now_ms()
+
+    def _begin(self) -> cursors.Position:
+        known = None if self.arriving.from_now else cursors.load(self.connection, CURSOR)
+        if known is not None:
+            SNAPSHOTS.check(self.connection, known)
+            return known
+        begun = SNAPSHOTS.now(self.connection)
+        cursors.save(self.connection, CURSOR, begun)
+        log.info(
+            "live begins with what is committed to %s from now on; `rederive gaps betfair` says what was stored before "
+            "and isn't derived",
+            SNAPSHOTS.table,
+        )
+        return begun
+
+    def step(self) -> float:
+        """Deliver what has been committed since the last look."""
+        looked = _now_ms()
+        found = SNAPSHOTS.after(self.connection, self._position, _PAGE_ROWS)
+        if found.keys:
+            self._deliver(found.keys, self._looked)
+            cursors.save(self.connection, CURSOR, found.after)
+            self._saved = time.monotonic()
+        elif time.monotonic() - self._saved > _SAVE_SECONDS:
+            cursors.save(self.connection, CURSOR, found.after)
+            self._saved = time.monotonic()
+        self._position = found.after
+        if found.more:
+            return 0.0
+        self._looked = looked
+        if time.monotonic() - self._looked_for_lacking > _LACKING_SECONDS:
+            self._take_up_lacking()
+            self._looked_for_lacking = time.monotonic()
+        return _LOOK_SECONDS
+
+    def _take_up_lacking(self) -> None:
+        """Deliver the snapshots that were skipped for want of their market's roles and have them now."""
+        ready = stored.skipped(self.connection, self.domain.name, LACKING, _PAGE_ROWS, _HAS_ROLES)
+        if ready:
+            log.info("%d snapshots whose market is known now are taken up", len(ready))
+            self._deliver([key for key, _ in ready], None)
+            stored.taken_up(self.connection, [place for _, place in ready])
+
+    def _deliver(self, keys: Sequence[int], looked: int | None) -> None:
+        """Send snapshots and wait until they stand on the log. Away when they don't."""
+        sent = 0
+        for value, ids in self._values(keys):
+            headers = RawHeaders(KIND, rows=len(ids), key_range=f"{ids[0]}..{ids[-1]}", looked=looked)
+            self._sender.send(Unit(headers, str(ids[0]).encode(), value, partition=self._sent), self._sent)
+            self._sent += 1
+            sent += 1
+        delivered = self._sender.flush(_DELIVERY_SECONDS)
+        self._sender.poll()
+        if len(delivered) < sent:
+            raise Away(
+                f"{len(keys)} snapshots can't be delivered to {self._topic}",
+                why=f"no answer in {_DELIVERY_SECONDS:.0f} s",
+                mend="see that the broker is up",
+            )
+
+    def _values(self, keys: Sequence[int]) -> Iterator[tuple[bytes, Sequence[int]]]:
+        """Values of records with the ids of their snapshots; one that is too large for a record says so itself."""
+        for ids in _slices(weigh(self.connection, keys)):
+            lines = [snapshot_line(row) for row in read_snapshots(self.connection, ids)]
+            value = b"\n".join(lines)
+            if oversize(value) is None:
+                yield value, ids
+                continue
+            for line, id_ in zip(lines, ids, strict=False):
+                why = oversize(line)
+                yield (line if why is None else orjson.dumps({"snapshot_id": id_, "refused": why})), [id_]
+
+    def close(self) -> None:
+        """Leave the broker; what isn't delivered is found again."""
+        self._sender.drop()
+
+
+def _slices(weighed: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Ids in slices of a unit's rows and bytes."""
+    ids: list[int] = []
+    size = 0
+    for id_, weight in weighed:
+        if ids and (len(ids) == TARGET_UNIT_ROWS or size + weight > TARGET_UNIT_BYTES):
+            yield ids
+            ids, size = [], 0
+        ids.append(id_)
+        size += weight
+    if ids:
+        yield ids
+
+
+_HAS_ROLES = """SELECT s.snapshot_id FROM market_book_snapshots s JOIN market_event_metadata m USING (market_id)
+    WHERE s.snapshot_id = (p.key ->> 0)::int8
+      AND num_nulls(m.home_selection_id, m.away_selection_id, m.draw_selection_id) = 0"""
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

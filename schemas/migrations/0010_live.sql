@@ -1,0 +1,28 @@
+-- Live: how far what arrives has been found, and how long it takes to be visible.
+
+-- A producer's place: two snapshots of transactions, and between them the last row that has been delivered.
+CREATE TABLE rederive.cursors (
+    name text PRIMARY KEY,
+    -- The server whose transactions these are, by its own identifier.
+    server bigint NOT NULL,
+    since pg_snapshot NOT NULL,
+    upto pg_snapshot,
+    after_xid xid8,
+    after_key bigint,
+    moved_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Per ten seconds and stage, how many rows took how long: figures for people, not worth a log's write.
+CREATE UNLOGGED TABLE rederive.latencies (
+    domain text NOT NULL,
+    lane text NOT NULL,
+    stage text NOT NULL,
+    at timestamptz NOT NULL,
+    member text NOT NULL,
+    -- Rows by bin; what a bin means is said in store/latencies.py.
+    bins jsonb NOT NULL,
+    PRIMARY KEY (domain, lane, stage, at, member)
+);
+
+-- What a market lacks that a snapshot was skipped for is looked for again among these.
+CREATE INDEX ON rederive.problems (capture_id, reason);

@@ -1,0 +1,37 @@
+"""Which live capture takes the records of a day: the first that runs, made by whoever meets it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from psycopg import Connection
+
+from schemas.capture import Capture, CaptureState
+from schemas.domain import Domain
+from schemas.live import LiveDay
+from schemas.table import Mode
+from store import captures, live, origins
+
+if TYPE_CHECKING:
+    from sinks.apply import Result
+
+
+def inserts(domain: Domain) -> str | None:
+    """Why the domain's records must belong to a run; None when they need not."""
+    if any(table.policy is Mode.INSERT for table in domain.tables):
+        return f"it came without a capture: what {domain.name} computes is kept by the run that asked for it"
+    return None
+
+
+def on_day(
+    connection: Connection, domain: Domain, day: LiveDay, results: "Sequence[Result]"
+) -> "tuple[Capture, Sequence[Result]]":
+    """The day's capture that runs, held until the transaction ends, and the results that none before it has applied."""
+    while True:
+        live.begin(connection, day, domain.tables[0].policy)
+        capture = captures.held(connection, day.capture_id)
+        assert capture is not None
+        if capture.state is CaptureState.RUNNING:
+            return capture, results
+        known = origins.lock(connection, day.capture_id, [result.origin for result in results])
+        results = [result for result in results if result.origin not in known]
+        day = day.next_turn()

@@ -1,0 +1,57 @@
+"""The table of cursors: where a live producer stands among the transactions of its server."""
+
+from dataclasses import dataclass
+
+from psycopg import Connection
+
+from store.rows import row, value
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place among transactions: what snapshot `since` saw has been delivered.
+
+    While what `upto` sees is read in pages, it is set, and the last row delivered is the one after which (xid, key)
+    order goes on. Snapshots are pg_snapshot's texts, `server` is the server's system identifier.
+    """
+
+    server: int
+    since: str
+    upto: str | None = None
+    after_xid: int | None = None
+    after_key: int | None = None
+
+
+def server_of(connection: Connection) -> int:
+    """The server's own identifier: a restored copy has it too, another server hasn't."""
+    return int(value(connection, "SELECT system_identifier FROM pg_control_system()"))
+
+
+def load(connection: Connection, name: str) -> Position | None:
+    """The position of that name, or None."""
+    return row(
+        connection,
+        Position,
+        """SELECT server, since::text, upto::text, after_xid::text::int8, after_key
+           FROM rederive.cursors WHERE name = %s""",
+        [name],
+    )
+
+
+def save(connection: Connection, name: str, position: Position) -> None:
+    """Keep a position."""
+    connection.execute(
+        """INSERT INTO rederive.cursors (name, server, since, upto, after_xid, after_key)
+           VALUES (%s, %s, %s, %s, %s::text::xid8, %s)
+           ON CONFLICT (name) DO UPDATE SET server = excluded.server, since = excluded.since, upto = excluded.upto,
+               after_xid = excluded.after_xid, after_key = excluded.after_key, moved_at = now()""",
+        [
+            name, position.server, position.since, position.upto,
+            None if position.after_xid is None else str(position.after_xid), position.after_key,
+        ],
+    )  # fmt: skip
+
+
+def moved(connection: Connection, name: str) -> None:
+    """Say that the producer has looked and stands where it stood."""
+    connection.execute("UPDATE rederive.cursors SET moved_at = now() WHERE name = %s", [name])

@@ -1,0 +1,153 @@
+"""What live captures have in the engine's tables: a row of units per partition of a log, in which its records count."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from psycopg import Connection
+
+from schemas.lane import LaneName
+from schemas.live import LIVE, LiveDay
+from schemas.outcome import RowProblem
+from schemas.table import Mode
+from schemas.unit import Origin
+
+_LANES = tuple(LaneName)
+_MOST_PARTITIONS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A live record's outcome in counts. `problems` are its skips and errors, and why it is dead, if it is."""
+
+    origin: Origin
+    read: int
+    updated: int
+    unchanged: int
+    skipped: int
+    errors: int
+    problems: Sequence[RowProblem]
+
+
+def begin(connection: Connection, day: LiveDay, mode: Mode) -> None:
+    """Make a day's live capture, unless there is one."""
+    connection.execute(
+        """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, dry_run, derivation_version,
+               columns, request, digest, reason, who, state)
+           SELECT %(id)s, nextval('rederive.capture_number'), %(domain)s, %(source)s, %(mode)s, false, %(version)s,
+                  '{}', jsonb_build_object('day', %(day)s::text), '', 'live', 'live', 'running'
+           WHERE NOT EXISTS (SELECT FROM rederive.captures WHERE capture_id = %(id)s)
+           ON CONFLICT DO NOTHING""",
+        {
+            "id": day.capture_id,
+            "domain": day.domain,
+            "source": LIVE,
+            "mode": mode,
+            "version": day.version,
+            "day": day.day.isoformat(),
+        },
+    )
+
+
+def count(connection: Connection, capture_id: str, counted: Sequence[Counted]) -> None:
+    """Add records' outcomes to what their partitions have counted, and their problems to those that are there."""
+    if not counted:
+        return
+    rows = [
+        {
+            "unit": unit_of(one.origin),
+            "lane": _lane_of(one.origin),
+            "place": f"{one.origin.topic}[{one.origin.partition}]",
+            "partition": one.origin.partition,
+            "record_offset": one.origin.offset,
+            "read": one.read,
+            "updated": one.updated,
+            "unchanged": one.unchanged,
+            "skipped": one.skipped,
+            "errors": one.errors,
+        }
+        for one in counted
+    ]
+    # A row is locked in the order of its partition: two sinks never wait for each other.
+    connection.execute(
+        """INSERT INTO rederive.units AS u (capture_id, unit, key_range, locator, rows, lane, state, partition,
+               record_offset, updated, unchanged, skipped, errors)
+           SELECT %s, unit, place, '{}', sum(read), lane, 'applied', partition, max(record_offset), sum(updated),
+                  sum(unchanged), sum(skipped), sum(errors)
+           FROM jsonb_to_recordset(%s::jsonb) AS v(unit int, place text, lane text, partition int, record_offset int8,
+               read int, updated int, unchanged int, skipped int, errors int)
+           GROUP BY unit, place, lane, partition ORDER BY unit
+           ON CONFLICT (capture_id, unit) DO UPDATE SET rows = u.rows + excluded.rows,
+               record_offset = greatest(u.record_offset, excluded.record_offset),
+               updated = u.updated + excluded.updated, unchanged = u.unchanged + excluded.unchanged,
+               skipped = u.skipped + excluded.skipped, errors = u.errors + excluded.errors""",
+        [capture_id, orjson.dumps(rows).decode()],
+    )
+    _add_problems(connection, capture_id, counted)
+
+
+def _add_problems(connection: Connection, capture_id: str, counted: Sequence[Counted]) -> None:
+    written = [
+        {"unit": unit_of(one.origin), "at": at, "key": p.key, "reason": p.reason, "message": p.text.replace("\0", "")}
+        for one in counted
+        for at, p in enumerate(one.problems)
+    ]
+    if written:
+        connection.execute(
+            """INSERT INTO rederive.problems (capture_id, unit, ordinal, key, reason, message)
+               SELECT %(capture)s, v.unit, row_number() OVER (PARTITION BY v.unit ORDER BY at) + (
+                   SELECT coalesce(max(p.ordinal), -1) FROM rederive.problems p
+                   WHERE p.capture_id = %(capture)s AND p.unit = v.unit), key, reason, message
+               FROM jsonb_to_recordset(%(problems)s::jsonb)
+                   AS v(unit int, at int, key jsonb, reason text, message text)""",
+            {"capture": capture_id, "problems": orjson.dumps(written).decode()},
+        )
+
+
+def unit_of(origin: Origin) -> int:
+    """The number of the row in which a partition's records are counted."""
+    return _LANES.index(_lane_of(origin)) * _MOST_PARTITIONS + origin.partition
+
+
+def _lane_of(origin: Origin) -> LaneName:
+    word = origin.topic.rpartition(".")[2]
+    return next((name for name in LaneName if name == word), LaneName.LOG)
+
+
+Place = tuple[str, int, int]
+"""A problem's capture, unit and ordinal."""
+
+
+def skipped(connection: Connection, domain: str, reason: str, limit: int, now: str) -> list[tuple[int, Place]]:
+    """Rows that live captures have skipped for a reason that no longer holds: their keys, and where each is noted.
+
+    `now` is a query, of a problem p, for what has come meanwhile.
+    """
+    found = connection.execute(
+        f"""SELECT (p.key ->> 0)::int8, p.capture_id, p.unit, p.ordinal
+            FROM rederive.problems p JOIN rederive.captures c USING (capture_id)
+            WHERE c.domain = %s AND c.source = %s AND c.state = 'running' AND p.reason = %s AND EXISTS ({now})
+            ORDER BY 2, 3, 4 LIMIT %s""",
+        [domain, LIVE, reason, limit],
+    )
+    return [(key, (capture_id, unit, ordinal)) for key, capture_id, unit, ordinal in found]
+
+
+def taken_up(connection: Connection, places: Sequence[Place]) -> None:
+    """Strike out problems whose rows have been sent again: they are counted anew."""
+    captures, units, ordinals = (list(part) for part in zip(*places, strict=True))
+    with connection.transaction():
+        # The sinks' order: what counts first, then what it counted.
+        connection.execute(
+            """UPDATE rederive.units u SET skipped = u.skipped - v.n, rows = u.rows - v.n
+               FROM (SELECT capture_id, unit, count(*) AS n FROM unnest(%s::text[], %s::int4[]) AS p(capture_id, unit)
+                     GROUP BY 1, 2) v
+               WHERE (u.capture_id, u.unit) = (v.capture_id, v.unit)""",
+            [captures, units],
+        )
+        connection.execute(
+            """DELETE FROM rederive.problems p USING unnest(%s::text[], %s::int4[], %s::int4[])
+                   AS v(capture_id, unit, ordinal)
+               WHERE (p.capture_id, p.unit, p.ordinal) = (v.capture_id, v.unit, v.ordinal)""",
+            [captures, units, ordinals],
+        )
