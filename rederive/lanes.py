@@ -74,7 +74,7 @@ class Lanes:
         """Process ids of the run by role; the producer is this process."""
         workers = [workers for _, workers in self._open.values()]
         of_workers = {role: [pid for one in workers for pid in one.pids(role)] for role in get_args(Role)}
-        return {"producer": [os.getpid()], **of_workers}
+        return {**of_workers, "producer": [os.getpid()]}
 
     def check(self) -> None:
         """Start workers again that have died. Failed when only a person can mend it."""

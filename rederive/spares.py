@@ -15,7 +15,7 @@ from rederive import safe_path
 if TYPE_CHECKING:
     from rederive.worker import Work
 
-Role = Literal["agent", "sink"]
+Role = Literal["agent", "sink", "producer"]
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""A worker: an agent or a sink of one lane.
+"""A worker: an agent or a sink of one lane, or a domain's live producer.
 
 A run starts them as `python -m rederive.worker agent DOMAIN`: such a process imports what its role needs, then waits on
 its stdin, a socket, to be told its work, and is given the lock of its slot and the run's log (`rederive/spares.py`).
@@ -30,6 +30,7 @@ _BOTH = ("producers.topics", "rederive.logs", "rederive.stopping")
 _MODULES: "dict[Role, tuple[str, ...]]" = {
     "agent": (),
     "sink": ("rederive.database", "rederive.workers", "sinks.consumer"),
+    "producer": ("rederive.database", "rederive.producing"),
 }
 _MOST_SAID = 64 * 1024
 
@@ -42,7 +43,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 class Work:
     """What a worker is told: its lane, who it is in its group, and how the services are reached.
 
-    `kafka` are librdkafka settings. An agent has no use for the database.
+    `kafka` are librdkafka settings. An agent has no use for the database. A live producer is no member of a group, and
+    begins anew with `from_now`.
     """
 
     domain: str
@@ -54,9 +56,10 @@ class Work:
     database_url: str = field(repr=False)
     batch_rows: int
     log_level: str
+    from_now: bool = False
 
     @classmethod
-    def of(cls, settings: "Settings", domain: str, lane: str, member: str) -> Self:
+    def of(cls, settings: "Settings", domain: str, lane: str, member: str, *, from_now: bool = False) -> Self:
         """The work of a member of a lane; both services are named by the settings."""
         assert settings.database_url is not None
         return cls(
@@ -69,6 +72,7 @@ class Work:
             database_url=settings.database_url.get_secret_value(),
             batch_rows=settings.batch_rows,
             log_level=settings.log_level,
+            from_now=from_now,
         )
 
     @property
@@ -143,6 +147,32 @@ def run_sink(work: Work, stop: "Stop") -> int:
     return 0
 
 
+def run_producer(work: Work, stop: "Stop") -> int:
+    """Find and deliver what arrives until it is asked to stop; the exit code."""
+    import psycopg
+
+    from rederive import domains
+    from rederive.database import first_line, place
+    from rederive.logs import libraries_too
+    from rederive.producing import produce
+    from rederive.workers import BEGIN_AGAIN
+    from schemas.errors import Away, RederiveError
+
+    libraries_too()
+    place(work.database_url)
+    stop.begin()
+    try:
+        produce(work, domains.find(work.domain), stop)
+    except psycopg.OperationalError as error:
+        log.warning("the database is away, the producer is to be started again: %s", first_line(error))
+        return BEGIN_AGAIN
+    except Away:
+        raise
+    except RederiveError as error:
+        return _needs_a_person(error)
+    return 0
+
+
 def run(role: "Role", work: Work, stop: "Stop") -> int:
     """Work until asked to stop; the exit code. While a service is away it ends, to be started again."""
     from rederive.workers import BEGIN_AGAIN
@@ -164,7 +194,11 @@ def _needs_a_person(error: "RederiveError") -> int:
     return NEEDS_A_PERSON
 
 
-ROLES: "dict[Role, Callable[[Work, Stop], int]]" = {"agent": run_agent, "sink": run_sink}
+ROLES: "dict[Role, Callable[[Work, Stop], int]]" = {
+    "agent": run_agent,
+    "sink": run_sink,
+    "producer": run_producer,
+}
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,9 @@ class _Worker:
 
 @dataclass(slots=True)
 class Workers:
-    """The worker processes of one run; a context manager that leaves none behind.
+    """The worker processes of a lane: of one run, or of live; a context manager that leaves none behind.
+
+    With `producer` the domain's live producer is among them; it begins anew with `from_now`.
 
     A worker watches its stdin: when this process dies, however it dies, the socket closes and the worker stops.
     """
@@ -58,6 +61,8 @@ class Workers:
     sinks: int
     log_file: Path
     spares: Spares = field(default_factory=Spares)
+    producer: bool = False
+    from_now: bool = False
     _workers: list[_Worker] = field(default_factory=list)
     restarts: int = 0
 
@@ -68,7 +73,8 @@ class Workers:
     def start(self) -> None:
         """Start all; none is left when one can't be started."""
         try:
-            wanted: list[Role] = [*["agent"] * self.agents, *["sink"] * self.sinks]  # type: ignore[list-item]
+            counts: dict[Role, int] = {"agent": self.agents, "sink": self.sinks, "producer": int(self.producer)}
+            wanted = [role for role, count in counts.items() for _ in range(count)]
             for role in wanted:
                 self._add(role)
         except BaseException:
@@ -88,6 +94,27 @@ class Workers:
         """Process ids of the workers of a role that run now."""
         return [w.process.pid for w in self._workers if w.role == role and w.process and w.process.poll() is None]
 
+    def members(self) -> dict[str, int]:
+        """Process ids of the agents and sinks that run now, by their ids within their groups."""
+        return {w.member: w.process.pid for w in self._workers if w.process and w.process.poll() is None}
+
+    def age(self, member: str) -> float:
+        """Seconds since a member was started."""
+        return min((time.monotonic() - w.started for w in self._workers if w.member == member), default=0.0)
+
+    def kill(self, member: str) -> None:
+        """End a worker that hangs: it is started again with the next `check`, what it hasn't finished comes again."""
+        for worker in self._workers:
+            if worker.member == member and worker.process is not None:
+                worker.process.kill()
+                worker.process.wait()
+
+    def stop_producer(self) -> None:
+        """Stop the producer in order, agents and sinks go on: nothing new comes then."""
+        leaving = [worker for worker in self._workers if worker.role == "producer"]
+        self._stop(leaving)
+        self._workers = [worker for worker in self._workers if worker not in leaving]
+
     def check(self) -> None:
         """Start again what has died, later each time. Failed when a worker says that only a person can mend it."""
         for worker in self._workers:
@@ -99,8 +126,13 @@ class Workers:
 
     def stop(self) -> None:
         """Stop all in order, and by force what takes longer than 25 s."""
-        running = [worker.process for worker in self._workers if worker.process and worker.process.poll() is None]
-        for worker in self._workers:
+        self._stop(self._workers)
+        self._workers.clear()
+
+    @staticmethod
+    def _stop(workers: Sequence[_Worker]) -> None:
+        running = [worker.process for worker in workers if worker.process and worker.process.poll() is None]
+        for worker in workers:
             if worker.parent is not None:
                 worker.parent.close()
         for process in running:
@@ -113,11 +145,10 @@ class Workers:
                 log.warning("worker %d does not stop and is killed; its work comes again", process.pid)
                 process.kill()
                 process.wait()
-        for worker in self._workers:
+        for worker in workers:
             if worker.process and worker.process.stdout:
                 worker.process.stdout.close()
             worker.slot.close()
-        self._workers.clear()
 
     def _add(self, role: Role) -> None:
         worker = self._take_slot(role)
@@ -158,7 +189,7 @@ class Workers:
         """
         folder = self.settings.home / "run"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        group = self.lane.agents if role == "agent" else self.lane.sinks
+        group = {"agent": self.lane.agents, "sink": self.lane.sinks, "producer": f"{self.lane.raw}.producer"}[role]
         number = 0
         while True:
             slot = (folder / f"{group}-{number}.lock").open("w")
@@ -176,8 +207,13 @@ class Workers:
         # One that has just died is buried with the next look, as any other.
         with suppress(BrokenPipeError):
             spare.tell(
-                Work.of(self.settings, self.lane.domain, self.lane.name, worker.member), worker.slot, self.log_file
+                Work.of(self.settings, self.lane.domain, self.lane.name, worker.member, from_now=self.from_now),
+                worker.slot,
+                self.log_file,
             )
+        if worker.role == "producer":
+            # Once begun anew it goes on.
+            self.from_now = False
         worker.started = time.monotonic()
 
 

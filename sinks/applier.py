@@ -91,10 +91,15 @@ class Applier:
                 max(result.outcome.read, 1),
             )
         if live:
-            try:
-                self._latencies.write(self._connected())
-            except psycopg.Error as error:
-                log.info("latencies are not noted: %s", error)
+            self.note_latencies()
+
+    def note_latencies(self) -> None:
+        """Keep what has been measured, every second at most; nothing else is being written."""
+        try:
+            if self._connection is not None:
+                self._latencies.write(self._connection)
+        except psycopg.Error as error:
+            log.info("latencies are not noted: %s", error)
 
     def _apply(self, share: Share) -> Applied:
         """What passes by itself is tried again, what needs a person is Failed."""

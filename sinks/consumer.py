@@ -158,6 +158,7 @@ class Sink:
                 if idle:
                     # Records that were no outcomes are done with, too.
                     self._commit(self._safe())
+                    self._applier.note_latencies()
                 started = time.monotonic()
 
     def _read(self) -> bool:

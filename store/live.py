@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import orjson
 from psycopg import Connection
@@ -11,6 +12,7 @@ from schemas.live import LIVE, LiveDay
 from schemas.outcome import RowProblem
 from schemas.table import Mode
 from schemas.unit import Origin
+from store.rows import values
 
 _LANES = tuple(LaneName)
 _MOST_PARTITIONS = 100_000
@@ -151,3 +153,25 @@ def taken_up(connection: Connection, places: Sequence[Place]) -> None:
                WHERE (p.capture_id, p.unit, p.ordinal) = (v.capture_id, v.unit, v.ordinal)""",
             [captures, units, ordinals],
         )
+
+
+def running_before(connection: Connection, domain: str, day: date) -> list[str]:
+    """The live captures of a domain that run though their day is over."""
+    return values(
+        connection,
+        f"SELECT capture_id FROM rederive.captures WHERE {_RUNNING_BEFORE} ORDER BY number",
+        [domain, LIVE, day.isoformat()],
+    )
+
+
+def complete_before(connection: Connection, domain: str, day: date) -> list[str]:
+    """Complete those captures; which."""
+    return values(
+        connection,
+        f"""UPDATE rederive.captures SET state = 'complete', finished_at = now() WHERE {_RUNNING_BEFORE}
+            RETURNING capture_id""",
+        [domain, LIVE, day.isoformat()],
+    )
+
+
+_RUNNING_BEFORE = "domain = %s AND source = %s AND state = 'running' AND request ->> 'day' < %s"

@@ -37,6 +37,10 @@ COMMANDS = {
         "rederive.cli.program:demo",
         "Do the main job on real input with fresh embedded services, and stop them: nothing else is needed.",
     ),
+    "live": Command(
+        "rederive.cli.live:live",
+        "Derive what arrives as it arrives, until stopped: producers, agents and sinks are kept at work.",
+    ),
     "local": Command("rederive.cli.local:local", "The embedded Kafka and Postgres under REDERIVE_HOME (.rederive)."),
     "logs": Command(
         "rederive.cli.program:logs",

@@ -94,6 +94,7 @@ BETFAIR = Domain(
     process="processors.betfair.process:process",
     compute="processors.betfair.line:compute",
     sources={"table": "producers.betfair.snapshots:SnapshotTable"},
+    live="producers.betfair.live:LiveSnapshots",
     scopes=SCOPES,
     log_retention=timedelta(days=30),
     demo="rederive.betfair.demo:demo",

@@ -26,3 +26,14 @@ CREATE UNLOGGED TABLE rederive.latencies (
 
 -- What a market lacks that a snapshot was skipped for is looked for again among these.
 CREATE INDEX ON rederive.problems (capture_id, reason);
+
+-- Who finds what arrives: one producer of a domain at a time, which says so as long as it lives.
+CREATE TABLE rederive.producers (
+    domain text PRIMARY KEY,
+    machine text NOT NULL,
+    pid integer NOT NULL,
+    -- The server's process that serves it, which holds its right.
+    backend integer NOT NULL,
+    spoke_at timestamptz NOT NULL,
+    moved_at timestamptz NOT NULL
+);

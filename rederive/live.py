@@ -1,0 +1,270 @@
+"""Live: producers, agents and sinks of the log lanes, kept at work until somebody stops them."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from psycopg import Connection
+
+from producers.topics import ensure_topics
+from rederive import domains
+from rederive.database import connect, explained, first_line
+from rederive.health import Health, standings
+from rederive.logs import run_log
+from rederive.settings import Settings
+from rederive.workers import Workers, machine_id
+from schemas.domain import Domain
+from schemas.errors import Failed, RederiveError
+from schemas.lane import Lane, LaneName
+from sinks.steps import run_steps
+from store import live as stored
+from store import producers
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.5
+_HEALTH_SECONDS = 5.0
+_CLOSE_SECONDS = 60.0
+_DRAIN_SECONDS = 10.0
+_PLACE_SECONDS = 5.0
+_AGAIN_SECONDS = 60.0
+_PATIENCE_SECONDS = 60.0
+_SILENT_SECONDS, _STILL_SECONDS = 10.0, 120.0
+_LATE = timedelta(minutes=10)
+_LARGEST_LOG = 50 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Crew:
+    """The workers of one lane and how their groups do."""
+
+    workers: Workers
+    agents: Health
+    sinks: Health
+
+    @property
+    def lane(self) -> Lane:
+        return self.workers.lane
+
+
+@dataclass(slots=True)
+class _Work:
+    """A domain at work; `again` is when it is begun again after it needed a person."""
+
+    domain: Domain
+    crews: list[_Crew] = field(default_factory=list)
+    again: float | None = None
+    worked: bool = False
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps the live work of domains going on this machine; `settings` name services that answer.
+
+    Another machine that does the same shares agents and sinks; its producers stand by.
+    """
+
+    settings: Settings
+    database_url: str
+    names: tuple[str, ...]
+    from_now: bool = False
+    patience: float = _PATIENCE_SECONDS
+    _connection: Connection | None = None
+    _database_away: bool = False
+
+    def __call__(self, stop: threading.Event) -> int:
+        """Work until `stop` is set, then let what is on its way arrive. The exit code.
+
+        Failed when this machine does it already, or when nothing could begin.
+        """
+        works = [_Work(domains.find(name)) for name in self.names]
+        try:
+            with explained("live"):
+                self._take_place()
+            for work in works:
+                self._begin(work)
+            self._keep(works, stop)
+            self._drain(works)
+        finally:
+            for work in works:
+                _end(work)
+            if self._connection is not None:
+                self._connection.close()
+        return int(any(work.again is not None for work in works))
+
+    def _take_place(self) -> None:
+        """One supervisor of a domain a machine: two would fight over their members' ids."""
+        machine = machine_id(self.settings.home)
+        self._connection = connect(self.database_url, application=f"rederive live {machine}")
+        for name in self.names:
+            deadline = time.monotonic() + _PLACE_SECONDS
+            while not producers.alone(self._connection, machine, name):
+                if time.monotonic() > deadline:
+                    raise Failed(
+                        f"live of {name} is running with this machine's id already ({machine})",
+                        why=producers.where(self._connection, machine),
+                        mend="stop that one, or share the work from another home; a home that was copied from another "
+                        f"machine needs an id of its own: remove {self.settings.home / 'machine-id'}",
+                    )
+                time.sleep(0.2)
+
+    def _begin(self, work: _Work) -> None:
+        domain, kafka = work.domain, self.settings.kafka_config()
+        log_file = run_log(self.settings.home, f"{domain.name}-live")
+        if log_file.exists() and log_file.stat().st_size > _LARGEST_LOG:
+            log_file.replace(log_file.with_suffix(".old.log"))
+        for name in domain.kept:
+            lane = Lane(domain.name, name, self.settings.topic_prefix)
+            ensure_topics(kafka, lane, self.settings.workers, domain.log_retention)
+            workers = Workers(
+                self.settings,
+                lane,
+                self.settings.workers if name is LaneName.LOG else 1,
+                self.settings.sinks if name is LaneName.LOG else 1,
+                log_file,
+                producer=bool(domain.live) and name is LaneName.LOG,
+                from_now=self.from_now,
+            )
+            work.crews.append(_Crew(workers, Health(self.patience), Health(self.patience)))
+            workers.start()
+        work.again = None
+        log.info("live %s: %s", domain.name, _said(work))
+
+    def _keep(self, works: list[_Work], stop: threading.Event) -> None:
+        looked, closed, begun = time.monotonic(), 0.0, time.monotonic()
+        while not stop.wait(_LOOK_SECONDS):
+            for work in works:
+                self._check(work, works, time.monotonic() - begun)
+            if time.monotonic() - looked > _HEALTH_SECONDS:
+                for work in works:
+                    self._mend(work)
+                looked = time.monotonic()
+            if time.monotonic() - closed > _CLOSE_SECONDS:
+                for work in works:
+                    self._close_days(work)
+                closed = time.monotonic()
+
+    def _check(self, work: _Work, works: list[_Work], age: float) -> None:
+        """Start again what has died. A domain that needs a person is tried again later, the others go on."""
+        try:
+            if work.again is None:
+                for crew in work.crews:
+                    crew.workers.check()
+                work.worked = work.worked or age > _AGAIN_SECONDS
+            elif time.monotonic() > work.again:
+                self._begin(work)
+        except RederiveError as error:
+            _end(work)
+            if not any(other.worked for other in works) and not any(
+                other.crews for other in works if other is not work
+            ):
+                raise
+            work.again = time.monotonic() + _AGAIN_SECONDS
+            log.error("live %s stops and is begun again in %.0f s: %s", work.domain.name, _AGAIN_SECONDS, error)
+
+    def _mend(self, work: _Work) -> None:
+        """End what hangs: it is started again."""
+        try:
+            connection = self._connected()
+            self._database_away = False
+            self._mend_producer(work, connection)
+        except (psycopg.Error, Failed) as error:
+            if not self._database_away:
+                log.warning("the database is away; what arrives waits on the log: %s", _line(error))
+            self._database_away = True
+        for crew in work.crews:
+            try:
+                self._mend_crew(crew)
+            except Failed as error:
+                log.info("the groups of %s can't be looked at: %s", crew.lane.raw, error.why)
+                crew.agents.forget()
+                crew.sinks.forget()
+
+    def _mend_crew(self, crew: _Crew) -> None:
+        kafka, lane = self.settings.kafka_config(), crew.lane
+        for health, group, topic in (
+            (crew.agents, lane.agents, lane.raw),
+            (crew.sinks, lane.sinks, lane.derived),
+        ):
+            health.look(standings(kafka, group, topic))
+            if self._database_away and health is crew.sinks:
+                health.forget()
+                continue
+            for member in crew.workers.members():
+                if f"-{group}-" in member and crew.workers.age(member) > self.patience and health.is_stuck(member):
+                    log.warning("%s has done nothing for %.0f s though work waits: it is ended", member, self.patience)
+                    crew.workers.kill(member)
+
+    def _mend_producer(self, work: _Work, connection: Connection) -> None:
+        holder = producers.holder(connection, work.domain.name)
+        if holder is None or not (holder.silent > _SILENT_SECONDS or holder.still > _STILL_SECONDS):
+            return
+        for crew in work.crews:
+            for member, pid in crew.workers.members().items():
+                if member in holder.machine and pid == holder.pid:
+                    log.warning("the producer of %s hangs: it is ended", work.domain.name)
+                    crew.workers.kill(member)
+
+    def _close_days(self, work: _Work) -> None:
+        """Complete the captures of days that are over, once nothing of them waits any more; run the domain's steps."""
+        try:
+            connection = self._connected()
+            run_steps(connection, work.domain)
+            today = (datetime.now(UTC) - _LATE).date()
+            if stored.running_before(connection, work.domain.name, today) and _nothing_waits(self.settings, work):
+                for capture_id in stored.complete_before(connection, work.domain.name, today):
+                    log.info("%s is complete", capture_id)
+        except (psycopg.Error, Failed) as error:
+            log.info("days of %s are not closed: %s", work.domain.name, _line(error))
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed or self._connection.broken:
+            self._take_place()
+        assert self._connection is not None
+        return self._connection
+
+    def _drain(self, works: list[_Work]) -> None:
+        """Stop what finds, let what was found arrive."""
+        log.info("stopping: what is on its way arrives first")
+        for work in works:
+            for crew in work.crews:
+                crew.workers.stop_producer()
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        for work in works:
+            while work.crews and time.monotonic() < deadline:
+                try:
+                    if _nothing_waits(self.settings, work):
+                        break
+                except Failed as error:
+                    log.warning("what waits can't be seen: %s; it comes with the next start", error.why)
+                    return
+                time.sleep(0.2)
+
+
+def _nothing_waits(settings: Settings, work: _Work) -> bool:
+    kafka = settings.kafka_config()
+    return not any(
+        one.lag > 0
+        for crew in work.crews
+        for group, topic in ((crew.lane.agents, crew.lane.raw), (crew.lane.sinks, crew.lane.derived))
+        for one in standings(kafka, group, topic)
+    )
+
+
+def _said(work: _Work) -> str:
+    first = work.crews[0].workers
+    finds = "finds what arrives" if first.producer else "takes what is sent to its log"
+    return f"{finds}; {first.agents} agents, {first.sinks} sinks; {first.log_file} says more"
+
+
+def _end(work: _Work) -> None:
+    for crew in work.crews:
+        crew.workers.stop()
+    work.crews.clear()
+
+
+def _line(error: Exception) -> str:
+    return first_line(error) if isinstance(error, psycopg.Error) else str(error)
