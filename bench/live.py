@@ -30,6 +30,7 @@ from psycopg.types.json import Jsonb
 from bench.domains import services
 from bench.rows import bare
 from bench.watch import part_of
+from rederive.logs import run_log
 from rederive.settings import Settings
 from samples.betfair.load import derive_bare_rows, load
 from samples.betfair.synthetic import Synthetic
@@ -42,6 +43,7 @@ _LOOK_SECONDS = 0.003
 _READY_SECONDS = 60.0
 _LAST_SECONDS = 30.0
 _MINUTE = 60.0
+_SAID_CHARS = 4_000
 _SETTLED_MINUTES = 5
 
 
@@ -108,7 +110,6 @@ def live(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "rederive", "live", "betfair"],
         env={**environment, **settings.environment()},
-        stderr=subprocess.DEVNULL,
     )
     try:
         yield process
@@ -117,7 +118,7 @@ def live(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(60)
 
 
-def wait_until_live(url: str, rows: Iterator[Sequence[Any]]) -> None:
+def wait_until_live(settings: Settings, url: str, rows: Iterator[Sequence[Any]]) -> None:
     """Until what is written is derived. SystemExit when that takes too long."""
     deadline = time.monotonic() + _READY_SECONDS
     with psycopg.connect(url, autocommit=True) as connection:
@@ -126,9 +127,10 @@ def wait_until_live(url: str, rows: Iterator[Sequence[Any]]) -> None:
             assert found is not None
             for _ in range(20):
                 time.sleep(0.05)
-                if connection.execute("SELECT FROM market_derived_metrics WHERE snapshot_id = %s", found).fetchone():
+                if connection.execute("SELECT 1 FROM market_derived_metrics WHERE snapshot_id = %s", found).fetchone():
                     return
-    raise SystemExit("live doesn't begin")
+    log = run_log(settings.home, "betfair-live").read_text(errors="replace")
+    raise SystemExit(f"live doesn't begin:\n{log[-_SAID_CHARS:]}")
 
 
 def at(values: Sequence[float], share: float) -> float:
@@ -188,7 +190,7 @@ def measure(settings: Settings, url: str, rate: float, seconds: float, replayed:
     if replayed:
         bare(url)
     with live(settings) as process:
-        wait_until_live(url, rows)
+        wait_until_live(settings, url, rows)
         watch = Growth(process.pid)
         if growth:
             watch.start()

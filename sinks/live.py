@@ -27,9 +27,10 @@ def on_day(
 ) -> "tuple[Capture, Sequence[Result]]":
     """The day's capture that runs, held until the transaction ends, and the results that none before it has applied."""
     while True:
-        live.begin(connection, day, domain.tables[0].policy)
         capture = captures.held(connection, day.capture_id)
-        assert capture is not None
+        if capture is None:
+            live.begin(connection, day, domain.tables[0].policy)
+            continue
         if capture.state is CaptureState.RUNNING:
             return capture, results
         known = origins.lock(connection, day.capture_id, [result.origin for result in results])

@@ -38,7 +38,6 @@ def begin(connection: Connection, day: LiveDay, mode: Mode) -> None:
                columns, request, digest, reason, who, state)
            SELECT %(id)s, nextval('rederive.capture_number'), %(domain)s, %(source)s, %(mode)s, false, %(version)s,
                   '{}', jsonb_build_object('day', %(day)s::text), '', 'live', 'live', 'running'
-           WHERE NOT EXISTS (SELECT FROM rederive.captures WHERE capture_id = %(id)s)
            ON CONFLICT DO NOTHING""",
         {
             "id": day.capture_id,

@@ -26,6 +26,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters=","), min_size=1, max_size=12)
 ORIGINS = st.builds(Origin, TEXTS, st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))
 UNITS = st.none() | st.integers(0, 2**31 - 1)
+MOMENTS = st.none() | st.integers(0, 2**63 - 1)
 RAW = st.builds(
     RawHeaders,
     TEXTS,
@@ -35,9 +36,12 @@ RAW = st.builds(
     st.none() | st.integers(0, 999_999),
     TEXTS,
     TEXTS,
+    MOMENTS,
 )
 DERIVED = st.integers(1, 50).flatmap(
-    lambda count: st.builds(DerivedHeaders, ORIGINS, st.none() | TEXTS, UNITS, st.integers(1, count), st.just(count))
+    lambda count: st.builds(
+        DerivedHeaders, ORIGINS, st.none() | TEXTS, UNITS, st.integers(1, count), st.just(count), MOMENTS, MOMENTS
+    )
 )
 OUR_NAMES = st.sampled_from([name for name, _ in encode_derived(DerivedHeaders(Origin("t", 0, 0), "c", 1))])
 
