@@ -6,7 +6,7 @@ late, in whatever order, and no long transaction holds anything back. What PgQ d
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import psycopg
@@ -43,9 +43,9 @@ class Arrivals:
     def now(self, connection: Connection) -> Position:
         """The position behind all that is committed now. Failed on a standby."""
         self._check_primary(connection)
-        row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+        row = connection.execute("SELECT pg_current_snapshot()::text, statement_timestamp()").fetchone()
         assert row is not None
-        return Position(server_of(connection), row[0])
+        return Position(server_of(connection), *row)
 
     def check(self, connection: Connection, position: Position) -> None:
         """Failed when the position means nothing here: on a standby, another server, or one set back in time."""
@@ -128,12 +128,14 @@ class Arrivals:
             },
             prepare=True,
         ).fetchall()
-        upto = rows[0][2]
-        keys = [key for _, key, _ in rows if key is not None]
+        *_, upto, looked = rows[0]
+        keys = [row[1] for row in rows if row[1] is not None]
         if len(keys) < limit:
-            return Found(keys, Position(position.server, upto), more=False)
-        xid, key, _ = rows[-1]
-        return Found(keys, Position(position.server, position.since, upto, int(xid), key), more=True)
+            # The pages of a snapshot that was taken before say nothing of what has been committed since.
+            reached = looked if position.upto is None else position.reached
+            return Found(keys, Position(position.server, upto, reached), more=False)
+        xid, key, *_ = rows[-1]
+        return Found(keys, replace(position, upto=upto, after_xid=int(xid), after_key=key), more=True)
 
     @cached_property
     def statement(self) -> str:
@@ -148,7 +150,7 @@ class Arrivals:
             ORDER BY r.{XID}, r.{key} LIMIT %(limit)s"""
         return f"""
             WITH s AS MATERIALIZED (SELECT coalesce(%(upto)s::pg_snapshot, pg_current_snapshot()) AS upto)
-            SELECT page.xid::text, page.key, s.upto::text FROM s LEFT JOIN LATERAL (
+            SELECT page.xid::text, page.key, s.upto::text, statement_timestamp() FROM s LEFT JOIN LATERAL (
                 SELECT u.xid, u.key FROM (
                     (SELECT r.{XID} AS xid, r.{key} AS key FROM {table} r
                      WHERE r.{XID} >= %(new_xid)s::xid8

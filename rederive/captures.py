@@ -15,6 +15,7 @@ from rederive import domains
 from schemas.capture import Capture, CaptureState
 from schemas.domain import Domain
 from schemas.errors import Failed, UsageError
+from schemas.live import LIVE
 from sinks import rollback as rollback_of
 from sinks.policies import prepare
 from sinks.policy import Taken
@@ -124,6 +125,9 @@ def _said(connection: Connection, capture: str, state: str, run: str | None) -> 
         if stored.is_rolled_back_now(connection, capture):
             return f"{capture} is being rolled back by another process"
         return f"{capture} is half rolled back; `{rollback_again(capture)}` goes on with it"
+    found = stored.find(connection, capture)
+    if found is not None and found.source == LIVE:
+        return f"{capture} takes what arrives; `rederive live {found.domain}` keeps it going"
     if run is not None:
         return f"{capture} is being run by another process ({run}); watch it with `rederive captures show {capture}`"
     return f"{capture} is unfinished; `rederive captures resume {capture}` goes on with it"
@@ -175,7 +179,7 @@ def said_key(value: object) -> str:
 
 def cancel(connection: Connection, capture_id: str) -> int:
     """End a running capture: what is merged stays, the rest is not done. Return the units given up."""
-    find(connection, capture_id)
+    check_planned(find(connection, capture_id), "cancelled")
     given_up = stored.cancel(connection, capture_id)
     if given_up is None:
         raise Failed(f"{capture_id} is not running", mend=f"see `rederive captures show {capture_id}`")
@@ -188,6 +192,7 @@ def reopen(connection: Connection, capture_id: str, *, dead: Source[Any] | None 
     What the source plans anew of them is frozen with it. Failed when the capture has been rolled back.
     """
     capture = find(connection, capture_id)
+    check_planned(capture, "resumed" if dead is None else "retried")
     stored.reopen(
         connection,
         capture,
@@ -198,6 +203,17 @@ def reopen(connection: Connection, capture_id: str, *, dead: Source[Any] | None 
     if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
         raise Failed(f"{capture_id} is {capture.state}", mend=way_on(capture_id, capture.state))
     return capture
+
+
+def check_planned(capture: Capture, what: str) -> None:
+    """Failed for a live capture: it has no plan that could be ended, or gone on with."""
+    if capture.source == LIVE:
+        raise Failed(
+            f"{capture.capture_id} can't be {what}",
+            why="it is live: it takes what arrives on its day, without a plan",
+            mend=f"`rederive live {capture.domain}` goes on with it; what was skipped or is dead is tried again by "
+            f"`rederive replay-topic {capture.domain}`",
+        )
 
 
 def nothing_to_take_back(connection: Connection, capture_id: str) -> str:

@@ -170,6 +170,7 @@ class Replayer:
         if not dead:
             return captures.reopen(connection, capture_id)
         found = captures.find(connection, capture_id)
+        captures.check_planned(found, "retried")
         with closing(self._source(connection, found.domain, found.source, dry=found.dry_run)) as source:
             return captures.reopen(connection, capture_id, dead=source)
 

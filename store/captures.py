@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from schemas.capture import Capture, CaptureState
 from schemas.lane import Lane, LaneName
+from schemas.live import LIVE
 from schemas.plan import PlanHead, PlannedUnit
 from schemas.table import Mode
 from store import origins, units
@@ -229,10 +230,11 @@ def lasted(connection: Connection, capture_id: str) -> float:
 
 
 def unfinished(connection: Connection, domain: str) -> dict[str, str]:
-    """The domain's captures that are running or being rolled back, newest first, each with its state."""
+    """The domain's captures that are running or rolled back now, newest first, each with its state; live ones aside."""
     found = connection.execute(
-        "SELECT capture_id, state FROM rederive.captures WHERE domain = %s AND state = ANY(%s) ORDER BY number DESC",
-        [domain, list(UNFINISHED)],
+        """SELECT capture_id, state FROM rederive.captures
+           WHERE domain = %s AND state = ANY(%s) AND NOT (source = %s AND state = 'running') ORDER BY number DESC""",
+        [domain, list(UNFINISHED), LIVE],
     )
     return dict(found.fetchall())
 

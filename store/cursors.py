@@ -1,6 +1,7 @@
 """The table of cursors: where a live producer stands among the transactions of its server."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg import Connection
 
@@ -12,11 +13,13 @@ class Position:
     """A place among transactions: what snapshot `since` saw has been delivered.
 
     While what `upto` sees is read in pages, it is set, and the last row delivered is the one after which (xid, key)
-    order goes on. Snapshots are pg_snapshot's texts, `server` is the server's system identifier.
+    order goes on. Snapshots are pg_snapshot's texts, `server` is the server's system identifier. What was committed
+    before the moment `reached`, by the server's clock, has been delivered.
     """
 
     server: int
     since: str
+    reached: datetime
     upto: str | None = None
     after_xid: int | None = None
     after_key: int | None = None
@@ -32,7 +35,7 @@ def load(connection: Connection, name: str) -> Position | None:
     return row(
         connection,
         Position,
-        """SELECT server, since::text, upto::text, after_xid::text::int8, after_key
+        """SELECT server, since::text, reached, upto::text, after_xid::text::int8, after_key
            FROM rederive.cursors WHERE name = %s""",
         [name],
     )
@@ -41,17 +44,12 @@ def load(connection: Connection, name: str) -> Position | None:
 def save(connection: Connection, name: str, position: Position) -> None:
     """Keep a position."""
     connection.execute(
-        """INSERT INTO rederive.cursors (name, server, since, upto, after_xid, after_key)
-           VALUES (%s, %s, %s, %s, %s::text::xid8, %s)
+        """INSERT INTO rederive.cursors (name, server, since, reached, upto, after_xid, after_key)
+           VALUES (%s, %s, %s, %s, %s, %s::text::xid8, %s)
            ON CONFLICT (name) DO UPDATE SET server = excluded.server, since = excluded.since, upto = excluded.upto,
-               after_xid = excluded.after_xid, after_key = excluded.after_key, moved_at = now()""",
+               after_xid = excluded.after_xid, after_key = excluded.after_key, reached = excluded.reached""",
         [
-            name, position.server, position.since, position.upto,
+            name, position.server, position.since, position.reached, position.upto,
             None if position.after_xid is None else str(position.after_xid), position.after_key,
         ],
     )  # fmt: skip
-
-
-def moved(connection: Connection, name: str) -> None:
-    """Say that the producer has looked and stands where it stood."""
-    connection.execute("UPDATE rederive.cursors SET moved_at = now() WHERE name = %s", [name])

@@ -9,7 +9,8 @@ CREATE TABLE rederive.cursors (
     upto pg_snapshot,
     after_xid xid8,
     after_key bigint,
-    moved_at timestamptz NOT NULL DEFAULT now()
+    -- What was committed before has been delivered.
+    reached timestamptz NOT NULL
 );
 
 -- Per ten seconds and stage, how many rows took how long: figures for people, not worth a log's write.
