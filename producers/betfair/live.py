@@ -41,12 +41,12 @@ class LiveSnapshots(Live):
     def __init__(self, domain: Domain, services: Services, arriving: Arriving) -> None:
         super().__init__(domain, services, arriving)
         lane = Lane(domain.name, LaneName.LOG, services.prefix)
-        SNAPSHOTS.ready(self.connection)
         partitions = partitions_of(services.kafka, lane.raw)
         self._sender = Sender(services.kafka, lane.raw, partitions, lane.codec, at_once=True)
         self._topic = lane.raw
         self._sent = 0
         self._position = self._begin()
+        SNAPSHOTS.ready(self.connection)
         self._saved = self._looked_for_lacking = time.monotonic()
         self._looked = _now_ms()
 

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from schemas.betfair.tables import SCOPES
 from tests.betfair.replay.midway import held, running, sink_waits
 from tests.betfair.replay.stored import counts, nulls, scalar
 from tests.betfair.reports.made import many
+from tests.own import Own
 from tests.program import last_object, workers
 from tests.wait import until
 
@@ -31,33 +31,6 @@ pytestmark = pytest.mark.services
 # A sink takes at most 8 records, units of 512 rows, at once.
 ROWS = 8_000
 HELD = 1_000
-
-
-@dataclass
-class Own:
-    """Services that a test may end, and settings that name them."""
-
-    services: Settings
-    settings: Settings
-
-    @property
-    def url(self) -> str:
-        assert self.settings.database_url is not None
-        return self.settings.database_url.get_secret_value()
-
-    def end(self, service: str, number: signal.Signals) -> None:
-        (found,) = [one for one in local.status(self.services) if one.service == service]
-        assert found.pid is not None
-        process = psutil.Process(found.pid)
-        process.send_signal(number)
-        # The embedded services may be children of the tests or nobody's.
-        psutil.wait_procs([process], timeout=30)
-        assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-    def back(self) -> None:
-        """Start again what was ended; the addresses must be the same."""
-        found = local.start(self.services)
-        assert (found.kafka_bootstrap, found.database_url) == (self.settings.kafka_bootstrap, self.url)
 
 
 @pytest.fixture(scope="module")

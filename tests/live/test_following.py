@@ -1,0 +1,148 @@
+"""Live follows what ingesters write, whatever is killed meanwhile: each committed snapshot gets its row, once."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from producers.topics import watermarks
+from rederive import local
+from rederive.migrate import migrate
+from rederive.settings import Settings
+from schemas.lane import Lane, LaneName
+from store.origins import holes
+from tests.live.ingesting import Ingesters, check_rows, derived, insert, markets, stored
+from tests.own import Own
+from tests.program import rederive, start, workers
+from tests.wait import until
+
+pytestmark = pytest.mark.services
+
+SECONDS = 60
+
+
+def stop(live: subprocess.Popen[str]) -> str:
+    """Stop it in order; what it has said."""
+    live.terminate()
+    _, said = live.communicate(timeout=SECONDS)
+    assert live.returncode == 0, said
+    return said
+
+
+def end(live: subprocess.Popen[str]) -> None:
+    """End it, however the test ends, and show what it has said."""
+    if live.stdout is not None and not live.stdout.closed:
+        live.kill()
+        sys.stderr.writelines(live.communicate())
+
+
+def kill(live: subprocess.Popen[str], role: str) -> None:
+    (one, *_) = until(lambda: workers(live, role), SECONDS, f"there is no {role}")
+    one.kill()
+
+
+def more(connection: psycopg.Connection, rows: int) -> None:
+    """Wait until so many rows more are derived."""
+    reached = derived(connection)
+    until(lambda: derived(connection) >= reached + rows, SECONDS, "nothing more is derived")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    folder = tmp_path_factory.mktemp("live")
+    services = Settings(home=folder / "services", kafka_bootstrap=None, database_url=None)
+    try:
+        found = local.start(services)
+        migrate(found.database_url)
+        named = Settings(
+            home=folder / "home",
+            kafka_bootstrap=found.kafka_bootstrap,
+            database_url=SecretStr(found.database_url),
+        )
+        yield Own(services, named)
+    finally:
+        local.stop(services)
+
+
+def test_whatever_is_killed_each_committed_snapshot_has_its_row(own: Own) -> None:
+    lane = Lane("betfair", LaneName.LOG)
+    with psycopg.connect(own.url, autocommit=True) as connection:
+        markets(connection)
+    live = start(own.settings, "live", "betfair")
+    try:
+        with psycopg.connect(own.url, autocommit=True) as connection, Ingesters(own.url, 4, seed=1):
+            more(connection, 100)
+            for role in ("agent", "sink", "producer"):
+                kill(live, role)
+                more(connection, 200)
+            own.end("kafka", signal.SIGKILL)
+            own.back()
+            more(connection, 200)
+            own.end("postgres", signal.SIGTERM)
+            own.back()
+        with psycopg.connect(own.url, autocommit=True) as connection, Ingesters(own.url, 2, seed=2):
+            more(connection, 200)
+            os.kill(live.pid, signal.SIGKILL)
+            live.communicate()
+            live = start(own.settings, "live", "betfair")
+            more(connection, 200)
+        with psycopg.connect(own.url, autocommit=True) as connection:
+            until(lambda: derived(connection) == stored(connection), SECONDS, "not all is derived")
+            stop(live)
+            check_rows(connection)
+            for partition, (low, high) in watermarks(own.settings.kafka_config(), lane.raw).items():
+                assert holes(connection, lane.raw, partition, low, high) == []
+    finally:
+        end(live)
+
+
+def test_snapshots_wait_for_their_market(settings: Settings, connection: psycopg.Connection) -> None:
+    from samples.betfair.synthetic import Synthetic
+
+    markets(connection)
+    snapshot = next(Synthetic().snapshots(1))
+    market = [snapshot["market_id"]]
+    connection.execute("UPDATE market_event_metadata SET draw_selection_id = NULL WHERE market_id = %s", market)
+    live = start(settings, "live", "betfair")
+    try:
+        until(lambda: "betfair.market" in cursors(connection), SECONDS, "live does not begin")
+        insert(connection, snapshot)
+        until(lambda: skips(connection) == [(1, 0)], SECONDS, "the snapshot is not skipped")
+        connection.execute(
+            "UPDATE market_event_metadata SET draw_selection_id = %s WHERE market_id = %s",
+            [snapshot["raw_payload"]["runners"][2]["selectionId"], *market],
+        )
+        until(lambda: derived(connection) == 1, SECONDS, "the snapshot is not taken up")
+        until(lambda: skips(connection) == [(0, 1)], SECONDS, "the skip is not struck out")
+        stop(live)
+        assert connection.execute("SELECT count(*) FROM rederive.problems").fetchone() == (0,)
+    finally:
+        end(live)
+
+
+def cursors(connection: psycopg.Connection) -> str:
+    return str(connection.execute("SELECT name FROM rederive.cursors").fetchall())
+
+
+def skips(connection: psycopg.Connection) -> list[tuple[int, int]]:
+    """(skipped, updated) of live."""
+    return connection.execute(
+        "SELECT sum(skipped)::int, sum(updated)::int FROM rederive.units HAVING count(*) > 0"
+    ).fetchall()
+
+
+def test_a_machine_s_second_live_is_refused(settings: Settings, migrated: str) -> None:  # noqa: ARG001
+    live = start(settings, "live", "betfair")
+    try:
+        until(lambda: workers(live, "producer"), SECONDS, "live does not begin")
+        second = rederive(settings, "live", "betfair", code=1)
+        assert "is running with this machine's id already" in second.stderr
+        assert workers(live, "producer"), "the first goes on"
+        stop(live)
+    finally:
+        end(live)
