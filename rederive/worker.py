@@ -152,7 +152,7 @@ def run_producer(work: Work, stop: "Stop") -> int:
     import psycopg
 
     from rederive import domains
-    from rederive.database import first_line, place
+    from rederive.database import failure, first_line, place
     from rederive.logs import libraries_too
     from rederive.producing import produce
     from rederive.workers import BEGIN_AGAIN
@@ -168,6 +168,8 @@ def run_producer(work: Work, stop: "Stop") -> int:
         return BEGIN_AGAIN
     except Away:
         raise
+    except psycopg.Error as error:
+        return _needs_a_person(failure(error, f"live of {work.domain}"))
     except RederiveError as error:
         return _needs_a_person(error)
     return 0

@@ -25,6 +25,11 @@ def markets(connection: psycopg.Connection) -> None:
     load(connection, Synthetic().metadata(), [])
 
 
+def stream() -> Iterator[dict[str, Any]]:
+    """What ingesters write, one after the other."""
+    return Synthetic().snapshots(10**9)
+
+
 def insert(connection: psycopg.Connection, snapshot: dict[str, Any]) -> None:
     connection.execute(
         INSERT, [Jsonb(snapshot[name]) if name == "raw_payload" else snapshot.get(name) for name in COLUMNS]
@@ -34,9 +39,9 @@ def insert(connection: psycopg.Connection, snapshot: dict[str, Any]) -> None:
 class Ingesters:
     """Some connections that write one stream of snapshots, until stopped."""
 
-    def __init__(self, url: str, count: int, seed: int) -> None:
+    def __init__(self, url: str, snapshots: Iterator[dict[str, Any]], count: int, seed: int) -> None:
         self._url = url
-        self._snapshots: Iterator[dict[str, Any]] = Synthetic().snapshots(10**9)
+        self._snapshots = snapshots
         self._next = threading.Lock()
         self._over = threading.Event()
         self._threads = [
@@ -80,20 +85,22 @@ class Ingesters:
             return next(self._snapshots)
 
 
-def stored(connection: psycopg.Connection) -> int:
-    """How many snapshots are committed."""
-    return _count(connection, "market_book_snapshots")
-
-
 def derived(connection: psycopg.Connection) -> int:
-    """How many of them have a derived row."""
-    return _count(connection, "market_derived_metrics")
-
-
-def _count(connection: psycopg.Connection, table: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    """How many derived rows there are."""
+    row = connection.execute("SELECT count(*) FROM market_derived_metrics").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def lacking(connection: psycopg.Connection) -> list[int]:
+    """The committed snapshots without a derived row."""
+    return [
+        row[0]
+        for row in connection.execute(
+            """SELECT snapshot_id FROM market_book_snapshots s WHERE NOT EXISTS (
+                   SELECT FROM market_derived_metrics d WHERE d.snapshot_id = s.snapshot_id) ORDER BY 1"""
+        )
+    ]
 
 
 def check_rows(connection: psycopg.Connection) -> None:
