@@ -17,6 +17,9 @@ from schemas.errors import Away
 
 log = logging.getLogger(__name__)
 
+# What it counts is said in our own words.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
+
 _WAIT_SECONDS = 0.5
 _DEBOUNCE_MS = 100
 

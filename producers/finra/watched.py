@@ -214,8 +214,7 @@ class FinraWatched(FinraFiles):
         planned: list[PlannedUnit[Any]] = [folder.refused(one.path, one.reason, one.sha256) for one in found.refused]
         planned += [folder.planned_file(one, minter, wanted) for one in found.files]
         yield from months(planned)
-        unusable = folder.Folder(refused=[(one.path, one.reason) for one in found.refused])
-        self._notes = list(told.files(unusable, ()))
+        self._notes = list(told.files(folder.Folder(refused=[(one.path, one.reason) for one in found.refused]), ()))
 
 
 def _named(source: Path, names: set[str]) -> list[Path]:

@@ -105,15 +105,13 @@ class WatchedFolder(Live):
     def _begin(self, found: Intake) -> None:
         request = watched.request(self._folder, found.names)
         try:
-            capture, head = self._replayer.mint(request, WATCHED, dry_run=False, reason=_REASON)
+            capture, _ = self._replayer.mint(request, WATCHED, dry_run=False, reason=_REASON)
         except NothingError:
             # Gone again, or somebody else was quicker: the next look says.
             self._read.clear()
             return
         self._taken |= {one.file.path: self._read[one.file.path][0] for one in found.files}
         log.info("%s takes %s", capture.capture_id, ", ".join(found.names))
-        for note in head.notes:
-            log.warning("%s", note)
         self._run(capture)
 
     def _resume(self) -> bool:

@@ -22,7 +22,6 @@ from producers.source import Services
 from rederive import captures
 from rederive.database import connect
 from rederive.finra.live import WatchedFolder
-from rederive.replayer import Replayer
 from rederive.settings import Settings
 from samples.finra.files import FinraFiles
 from schemas.errors import Away, Failed, UsageError
@@ -47,6 +46,7 @@ def inbox(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     folder.mkdir()
     for name, value in {
         **environment(settings),
+        "REDERIVE_WORKERS": "1",
         "FINRA_FOLDER": str(folder),
         "FINRA_SETTLE_SECONDS": str(SETTLE),
     }.items():
@@ -182,14 +182,14 @@ def test_what_is_dropped_is_taken_as_a_replay_of_the_folder_takes_it(
         until(idle(connection, 4), LONG, "what was written slowly isn't taken")
 
         (inbox / "broken_20250203.csv").write_text("neither|columns|nor|tier\n1|2|3|4\n")
-        (inbox / "finra_otc_weekly_ats_20250203.csv").write_bytes(b"\xff\xfe no text")
+        (inbox / "finra_otc_weekly_atsb_20250203.csv").write_bytes(b"\xff\xfe no text")
         drop(inbox, WEEKS[4], "ATS", edition=1).rename(inbox / "week_2025-01-31_ats_b.psv")
         drop(inbox, WEEKS[4], "ATS").rename(inbox / "week_2025-01-31_ats_a.psv")
         drop(inbox, WEEKS[4])
         until(lambda: len(refused(connection)) == 4, LONG, "unusable files aren't noted")
         until(idle(connection, 5), LONG, "unusable files hold another one back")
         said = "\n".join(refused(connection))
-        assert "broken_20250203.csv: its name holds no tier" in said
+        assert "the name 'broken_20250203.csv' says no tier" in said
         assert "it is no UTF-8 text" in said
         assert "week_2025-01-31_ats_a.psv and week_2025-01-31_ats_b.psv came at once" in said
 
@@ -233,7 +233,7 @@ def test_a_run_that_was_stopped_is_resumed_and_what_is_taken_back_stays_away(
         run = until(lambda: runs(connection, "running"), LONG, "no run begins")[0]
         until(
             lambda: connection.execute(
-                "SELECT FROM rederive.units WHERE capture_id = %s AND state = 'applied'", [run]
+                "SELECT 1 FROM rederive.units WHERE capture_id = %s AND state = 'applied'", [run]
             ).fetchone(),
             LONG, "nothing is applied",
         )  # fmt: skip
@@ -263,7 +263,6 @@ def test_somebody_elses_run_and_files_given_up(
         other = tmp_path / "other"
         other.mkdir()
         drop(other, WEEKS[2])
-        Replayer.of(Settings())
         assert done(connection, asked(other)).ranges()
         drop(inbox, WEEKS[2])
         drop(inbox, WEEKS[3])
@@ -272,8 +271,20 @@ def test_somebody_elses_run_and_files_given_up(
         gone.unlink()
         drop(inbox, WEEKS[5])
         until(idle(connection, 3), LONG, "a file that is gone holds another one back")
-    assert [name for name, _ in taken(connection)] == [file(WEEKS[n])[0] for n in (1, 3, 5)]
-    assert refused(connection) == []
+        assert [name for name, _ in taken(connection)] == [file(WEEKS[n])[0] for n in (1, 3, 5)]
+        assert refused(connection) == []
+
+        other.joinpath("week_2025-01-03_ats_b.psv").write_bytes(file(WEEKS[0], "ATS")[1])
+        other.joinpath("week_2025-01-03_ats_a.psv").write_bytes(file(WEEKS[0], "ATS", edition=1)[1])
+        for path in other.glob("*_ats_*"):
+            path.rename(inbox / path.name)
+        until(lambda: len(refused(connection)) == 2 and not runs(connection, "running"), LONG, "two came at once")
+        assert done(connection, asked(inbox / "week_2025-01-03_ats_b.psv")).ranges()
+        (inbox / "week_2025-01-03_ats_b.psv").unlink()
+        drop(inbox, WEEKS[6])
+        until(idle(connection, 4), LONG, "nothing is taken after a person has decided")
+    assert len(refused(connection)) == 2
+    assert len(taken(connection)) == 4, "the other of two is left alone once a person has taken one"
 
 
 def settled(inbox: Inbox, *names: str) -> None:
