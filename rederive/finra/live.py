@@ -53,7 +53,7 @@ class WatchedFolder(Live):
         self._read: dict[Path, tuple[Mark, Seen | None]] = {}
         self._decided: dict[Path, Mark] | None = None
         self._taken: dict[Path, Mark] = {}
-        self._looked = float("-inf")
+        self._looked, self._said = float("-inf"), ""
         if arriving.from_now:
             self._give_up()
         self._passed = stored.most_requested(self.connection, domain.name, WATCHED, PASSED) or 0
@@ -74,8 +74,15 @@ class WatchedFolder(Live):
             return 0.0
         if self._resume():
             return 0.0
-        found = self._inbox.files()
-        self._looked = time.monotonic()
+        try:
+            found = self._inbox.files()
+        except Away as error:
+            # The process goes on: begun again it would not find the folder, and end for good.
+            if str(error) != self._said:
+                log.warning("%s", error)
+            self._said = str(error)
+            return _LOOK_SECONDS
+        self._looked, self._said = time.monotonic(), ""
         if found != self._decided and not self.arriving.stop.is_set():
             self._take(found)
         return 0.0

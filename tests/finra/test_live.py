@@ -252,7 +252,7 @@ def test_a_run_that_was_stopped_is_resumed_and_what_is_taken_back_stays_away(
 
 @pytest.mark.services
 def test_somebody_elses_run_and_files_given_up(
-    inbox: Path, connection: psycopg.Connection, database_url: str, tmp_path: Path
+    inbox: Path, connection: psycopg.Connection, database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     drop(inbox, WEEKS[0])
     with living(database_url, from_now=True):
@@ -281,6 +281,10 @@ def test_somebody_elses_run_and_files_given_up(
         until(lambda: len(refused(connection)) == 2 and not runs(connection, "running"), LONG, "two came at once")
         assert done(connection, asked(inbox / "week_2025-01-03_ats_b.psv")).ranges()
         (inbox / "week_2025-01-03_ats_b.psv").unlink()
+
+        inbox.rename(tmp_path / "away")
+        until(lambda: "can't be read" in caplog.text, LONG, "a folder that is away isn't said")
+        (tmp_path / "away").rename(inbox)
         drop(inbox, WEEKS[6])
         until(idle(connection, 4), LONG, "nothing is taken after a person has decided")
     assert len(refused(connection)) == 2
