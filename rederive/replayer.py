@@ -38,7 +38,8 @@ _LISTED = 12
 _REPORT_SECONDS = 60.0
 
 
-def _database_away(error: Exception) -> bool:
+def database_away(error: Exception) -> bool:
+    """Whether a database is away, or refuses for now, as far as a run's or a plan's error says."""
     from sinks.applier import passes
 
     return isinstance(error, Failed) and isinstance(error.__cause__, psycopg.Error) and passes(error.__cause__)
@@ -203,7 +204,7 @@ class Replayer:
         """What a complete capture has done: counts, problems, dead units; a database that is away is waited for."""
         try:
             for attempt in stamina.retry_context(
-                on=_database_away, attempts=None, timeout=_REPORT_SECONDS, wait_max=2.0
+                on=database_away, attempts=None, timeout=_REPORT_SECONDS, wait_max=2.0
             ):
                 with attempt:
                     if attempt.num == 2:

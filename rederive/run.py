@@ -66,7 +66,8 @@ class Run:
     def __call__(self) -> Progress:
         """Work until the capture is complete. Failed when it was cancelled, or when nothing moves for 5 minutes.
 
-        KeyboardInterrupt leaves everything such that `captures resume` goes on.
+        KeyboardInterrupt, or what the listener raises, leaves everything such that `captures resume` goes on. The
+        listener is called several times a second, while a service is away as often as that is tried.
         """
         with Lanes(self.settings, self.capture, self.agents, self.sinks, self.spares) as lanes:
             try:
@@ -111,6 +112,7 @@ class Run:
                     if isinstance(error, Away):
                         raise
                     raise failure(error, "the replay") from error
+                self.listener(step.progress)
                 time.sleep(1.0)
 
     @contextmanager

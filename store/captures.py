@@ -239,6 +239,28 @@ def unfinished(connection: Connection, domain: str) -> dict[str, str]:
     return dict(found.fetchall())
 
 
+def running(connection: Connection, domain: str, source: str) -> list[Capture]:
+    """The domain's running captures of a source, but for dry runs, oldest first."""
+    return rows(
+        connection,
+        _capture,
+        f"""SELECT {_COLUMNS} FROM rederive.captures
+            WHERE (domain, source, state) = (%s, %s, 'running') AND NOT dry_run ORDER BY number""",
+        [domain, source],
+    )
+
+
+def most_requested(connection: Connection, domain: str, source: str, field: str) -> int | None:
+    """The greatest number that the requests of a domain's captures of a source say in a field; None for none."""
+    found: int | None = value(
+        connection,
+        """SELECT max((request ->> %s)::int8) FROM rederive.captures
+           WHERE (domain, source) = (%s, %s) AND NOT dry_run""",
+        [field, domain, source],
+    )
+    return found
+
+
 def digest(connection: Connection, capture_id: str) -> str:
     """The digest of the capture's plan."""
     return str(value(connection, "SELECT digest FROM rederive.captures WHERE capture_id = %s", [capture_id]))

@@ -342,6 +342,22 @@ def applied_between(connection: Connection, domain: str, field: str, low: str, h
     )
 
 
+def planned_of(connection: Connection, domain: str, stage: str, fields: Mapping[str, Sequence[str]]) -> list[Known]:
+    """The units of a domain's stage, but for dry runs, in whatever state, in the order in which they were planned.
+
+    Those of which any of these locators' fields has one of its texts.
+    """
+    return rows(
+        connection,
+        _known,
+        f"""SELECT {_OF_KNOWN} FROM rederive.captures c JOIN rederive.units u USING (capture_id)
+            WHERE c.domain = %s AND NOT c.dry_run AND u.stage = %s
+              AND ({" OR ".join("u.locator ->> %s = ANY(%s)" for _ in fields)})
+            ORDER BY c.number, u.unit""",
+        [domain, stage, *(part for field, texts in fields.items() for part in (field, list(texts)))],
+    )
+
+
 def last_failures(connection: Connection, domain: str, lane: LaneName) -> dict[str, str]:
     """Why each range of a domain's lane was dead last, by its name; of those of which a unit is."""
     found = connection.execute(

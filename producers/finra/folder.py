@@ -80,7 +80,7 @@ def look(source: Path, tiers: Collection[str], file_date: date | None, first: da
     found = Folder()
     single = not source.is_dir()
     for path in _entries(source):
-        if not path.name.lower().endswith(_ENDINGS) and not single:
+        if not is_weekly(path.name) and not single:
             found.unknown.append(path.name)
             continue
         try:
@@ -129,15 +129,20 @@ def _entries(source: Path) -> Iterator[Path]:
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise UsageError(f"--source {source} can't be read", why=why) from None
-    if not any(path.name.lower().endswith(_ENDINGS) for path in entries):
+    if not any(is_weekly(path.name) for path in entries):
         why = f"weekly files end with {', '.join(_ENDINGS)}"
         raise Failed(f"{source} holds no weekly file", why=why, mend="name their folder: --source FOLDER")
     return iter(entries)
 
 
+def is_weekly(name: str) -> bool:
+    """Whether it is the name of a weekly file, which hidden ones and those on their way haven't."""
+    return not name.startswith(".") and name.lower().endswith(_ENDINGS)
+
+
 def _is_meant(path: Path) -> bool:
     """Whether it is a file, or has the name of one that is wanted."""
-    return path.is_file() or path.name.lower().endswith(_ENDINGS)
+    return path.is_file() or is_weekly(path.name)
 
 
 _OTHERS = {
@@ -310,10 +315,10 @@ def said_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def refused(path: Path, reason: str) -> PlannedUnit[FinraLocator]:
+def refused(path: Path, reason: str, sha256: str = "") -> PlannedUnit[FinraLocator]:
     """A file that can't be used as a planned unit, so that the run says so and goes on."""
     name = said_name(path.name)
     where = str(path.absolute())
     # Where it is looked for again; JSON can't hold every path, and such a file must be renamed anyway.
-    why = Unusable(refused=f"{name}: {reason}", path=where if where.isprintable() else "")
+    why = Unusable(refused=f"{name}: {reason}", path=where if where.isprintable() else "", sha256=sha256)
     return PlannedUnit(unit=0, key_range=f"file/{name}", locator=why, stage="file")

@@ -60,12 +60,16 @@ class LoggedFile(StageWork, Place):
 
 
 class Unusable(Locator):
-    """A file, or a record, of which nothing can be made, and why; `path` is where a file is looked for again."""
+    """A file, or a record, of which nothing can be made, and why; `path` is where a file is looked for again.
+
+    `sha256` is of what it held, where that is known: live says it once.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     refused: str
     path: str = ""
+    sha256: str = ""
 
 
 FinraLocator = FileWork | LoggedFile | StageWork | Unusable

@@ -287,7 +287,9 @@ FINRA = Domain(
         "files": "producers.finra.sources:FinraFiles",
         "table": "producers.finra.sources:FinraStored",
         "log": "producers.finra.log:FinraLog",
+        "watched": "producers.finra.watched:FinraWatched",
     },
+    live="rederive.finra.live:WatchedFolder",
     checks="rederive.finra.quality:checked",
     defaults={
         "options": {
@@ -315,7 +317,11 @@ FINRA = Domain(
         "report rejects": Command("rederive.finra.report_commands:rejects"),
         "report week": Command("rederive.finra.report_commands:one_week"),
     },
-    counts={"table": ("stage", "to compute"), "files": ("file and stage", "to compute")},
+    counts={
+        "table": ("stage", "to compute"),
+        "files": ("file and stage", "to compute"),
+        "watched": ("file", "to take"),
+    },
     stages={
         "file": (RAW.name, VENUE_VOLUME.name, *_OF_VOLUMES),
         "raw": (VENUE_VOLUME.name, *_OF_VOLUMES),

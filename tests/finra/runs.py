@@ -23,6 +23,12 @@ FIRST = date(2025, 1, 3)
 """A Friday."""
 
 
+OWN = {"id", "updated_at", "merge_xid", "capture_id", "captured_at", "execution_id", "batch_id", "input_capture_id"}
+OWN |= {"ingested_at", "normalized_at", "calculated_at", "computed_at", "derivation_version"}
+OWN |= {f"input_{which}_{what}" for which in ("min", "max") for what in ("capture_id", "captured_at")}
+"""Columns that are a capture's own: other captures of the same files have other values there."""
+
+
 def weeks(count: int, first: date = FIRST) -> list[date]:
     return fridays(first, first + timedelta(weeks=count - 1))
 

@@ -15,6 +15,7 @@ from samples.finra.files import FinraFiles
 from schemas.finra.partition import fridays
 from schemas.finra.tables import FINRA
 from schemas.table import Mode
+from tests.finra.runs import OWN
 from tests.program import last_object, rederive, start, workers
 from tests.wait import until
 
@@ -26,8 +27,6 @@ RANGE = ("--from", "2025-01-01", "--to", "2025-03-21")
 pytestmark = pytest.mark.services
 
 _KEPT = [table for table in FINRA.tables if not table.audit]
-_OWN = {"id", "updated_at", "merge_xid", "capture_id", "captured_at", "execution_id", "batch_id", "input_capture_id"}
-_OWN |= {"ingested_at", "normalized_at", "calculated_at", "computed_at", "derivation_version"}
 
 
 def everything(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
@@ -48,14 +47,7 @@ def by_run(connection: psycopg.Connection, run: str) -> Iterator[tuple[str, list
     """Per table the rows of a run without what is a capture's own, sorted."""
     for table in _KEPT:
         if table.policy is Mode.INSERT:
-            own = ", ".join(
-                f"'{name}'"
-                for name in sorted(
-                    _OWN
-                    | {"input_min_capture_id", "input_max_capture_id"}
-                    | {"input_min_captured_at", "input_max_captured_at"}
-                )
-            )
+            own = ", ".join(f"'{name}'" for name in sorted(OWN))
             rows = connection.execute(
                 f"SELECT (to_jsonb(t) - ARRAY[{own}])::text FROM {table.name} t WHERE execution_id = %s ORDER BY 1",
                 [run],
