@@ -19,6 +19,8 @@ from rederive.workers import Workers, machine_id
 from schemas.domain import Domain
 from schemas.errors import Failed, RederiveError
 from schemas.lane import Lane, LaneName
+from schemas.words import counted
+from sinks.live import inserts
 from sinks.steps import run_steps
 from store import live as stored
 from store import producers
@@ -30,7 +32,7 @@ _HEALTH_SECONDS = 5.0
 _CLOSE_SECONDS = 60.0
 _DRAIN_SECONDS = 10.0
 _PLACE_SECONDS = 5.0
-_AGAIN_SECONDS = 60.0
+_AGAIN_SECONDS, _MOST_AGAIN_SECONDS = 60.0, 900.0
 _PATIENCE_SECONDS = 60.0
 _SILENT_SECONDS, _STILL_SECONDS = 10.0, 120.0
 _LATE = timedelta(minutes=10)
@@ -52,11 +54,13 @@ class _Crew:
 
 @dataclass(slots=True)
 class _Work:
-    """A domain at work; `again` is when it is begun again after it needed a person."""
+    """A domain at work; `again` is when it is begun again after it needed a person, `pause` how long that takes."""
 
     domain: Domain
+    from_now: bool
     crews: list[_Crew] = field(default_factory=list)
     again: float | None = None
+    pause: float = _AGAIN_SECONDS
     worked: bool = False
 
 
@@ -80,7 +84,7 @@ class Supervisor:
 
         Failed when this machine does it already, or when nothing could begin.
         """
-        works = [_Work(domains.find(name)) for name in self.names]
+        works = [_Work(domains.find(name), self.from_now) for name in self.names]
         try:
             with explained("live"):
                 self._take_place()
@@ -116,21 +120,23 @@ class Supervisor:
         log_file = run_log(self.settings.home, f"{domain.name}-live")
         if log_file.exists() and log_file.stat().st_size > _LARGEST_LOG:
             log_file.replace(log_file.with_suffix(".old.log"))
-        for name in domain.kept:
+        # What runs of their own derive has its workers from them.
+        by_runs = inserts(domain) is not None
+        for name in domain.kept[:1] if by_runs else domain.kept:
             lane = Lane(domain.name, name, self.settings.topic_prefix)
             ensure_topics(kafka, lane, self.settings.workers, domain.log_retention)
             workers = Workers(
                 self.settings,
                 lane,
-                self.settings.workers if name is LaneName.LOG else 1,
-                self.settings.sinks if name is LaneName.LOG else 1,
+                0 if by_runs else self.settings.workers if name is LaneName.LOG else 1,
+                0 if by_runs else self.settings.sinks if name is LaneName.LOG else 1,
                 log_file,
                 producer=bool(domain.live) and name is LaneName.LOG,
-                from_now=self.from_now,
+                from_now=work.from_now,
             )
             work.crews.append(_Crew(workers, Health(self.patience), Health(self.patience)))
             workers.start()
-        work.again = None
+        work.again, work.from_now = None, False
         log.info("live %s: %s", domain.name, _said(work))
 
     def _keep(self, works: list[_Work], stop: threading.Event) -> None:
@@ -162,8 +168,9 @@ class Supervisor:
                 other.crews for other in works if other is not work
             ):
                 raise
-            work.again = time.monotonic() + _AGAIN_SECONDS
-            log.error("live %s stops and is begun again in %.0f s: %s", work.domain.name, _AGAIN_SECONDS, error)
+            work.again = time.monotonic() + work.pause
+            log.error("live %s stops and is begun again in %.0f s: %s", work.domain.name, work.pause, error)
+            work.pause = min(2 * work.pause, _MOST_AGAIN_SECONDS)
 
     def _mend(self, work: _Work) -> None:
         """End what hangs: it is started again."""
@@ -185,6 +192,8 @@ class Supervisor:
 
     def _mend_crew(self, crew: _Crew) -> None:
         kafka, lane = self.settings.kafka_config(), crew.lane
+        if not crew.workers.sinks:
+            return
         for health, group, topic in (
             (crew.agents, lane.agents, lane.raw),
             (crew.sinks, lane.sinks, lane.derived),
@@ -249,6 +258,7 @@ def _nothing_waits(settings: Settings, work: _Work) -> bool:
     return not any(
         one.lag > 0
         for crew in work.crews
+        if crew.workers.sinks
         for group, topic in ((crew.lane.agents, crew.lane.raw), (crew.lane.sinks, crew.lane.derived))
         for one in standings(kafka, group, topic)
     )
@@ -257,7 +267,8 @@ def _nothing_waits(settings: Settings, work: _Work) -> bool:
 def _said(work: _Work) -> str:
     first = work.crews[0].workers
     finds = "finds what arrives" if first.producer else "takes what is sent to its log"
-    return f"{finds}; {first.agents} agents, {first.sinks} sinks; {first.log_file} says more"
+    crew = f"{counted(first.agents, 'agent')}, {counted(first.sinks, 'sink')}" if first.sinks else "each by a run"
+    return f"{finds}; {crew}; {first.log_file} says more"
 
 
 def _end(work: _Work) -> None:
