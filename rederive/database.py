@@ -22,6 +22,13 @@ _SCHEMA = "public"
 _START = "start Postgres (`rederive local start`), or " + _SET_URL
 _MIGRATE = "run `rederive migrate`: it makes what is missing, or says why it can't"
 
+# Text that goes to and fro as the program writes and reads it, and locks that show what was committed meanwhile. Said
+# by statements: libpq sends PGTZ and PGDATESTYLE after the options of an address.
+_TERMS = """
+    SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres';
+    SET extra_float_digits = 1; SET array_nulls = on; SET bytea_output = 'hex'; SET standard_conforming_strings = on;
+    SET default_transaction_isolation = 'read committed'"""
+
 _STAYS = "what was committed stays, the rest is undone"
 
 # libpq gives no SQLSTATE for a connection that never came to be, only text.
@@ -78,17 +85,31 @@ def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.C
     """
     where = place(url)
     try:
-        connection = psycopg.connect(connection_string(url, application), autocommit=autocommit)
+        connection = session(url, application)
     except psycopg.Error as error:
         raise _refused(error, where) from error
     try:
         check_version(connection)
-        if not autocommit:
-            connection.rollback()
+        connection.autocommit = autocommit
     except BaseException as error:
         connection.close()
         if isinstance(error, psycopg.Error):
             raise _refused(error, where) from error
+        raise
+    return connection
+
+
+def session(url: str, application: str) -> psycopg.Connection:
+    """A connection in autocommit on the program's terms: UTF-8, UTC, every digit of a float, reading what is committed.
+
+    What a role, a database, an address or libpq's variables set otherwise doesn't matter: rows would be written in
+    another encoding, and read rounded. Raises psycopg.Error.
+    """
+    connection = psycopg.connect(connection_string(url, application), autocommit=True)
+    try:
+        connection.execute(_TERMS)
+    except BaseException:
+        connection.close()
         raise
     return connection
 
@@ -118,7 +139,7 @@ def check_version(connection: psycopg.Connection) -> None:
 
 
 def connection_string(url: str, application: str) -> str:
-    """`url` as every connection of the program uses it: named, patient for 10 s, in UTC, with tables in `public`.
+    """`url` as every connection of the program uses it (`session`): named, patient for 10 s, with tables in `public`.
 
     What a user or a database has as its search path doesn't matter: one user's tables must be every user's. A
     `search_path` in the options of the URL itself does count.
@@ -128,7 +149,7 @@ def connection_string(url: str, application: str) -> str:
         url,
         application_name=application,
         connect_timeout=given.get("connect_timeout") or CONNECT_SECONDS,
-        options=f"-c search_path={_SCHEMA} {given.get('options') or ''} -c TimeZone=UTC",
+        options=f"-c search_path={_SCHEMA} {given.get('options') or ''}",
     )
 
 
