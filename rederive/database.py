@@ -29,6 +29,13 @@ _TERMS = """
     SET extra_float_digits = 1; SET array_nulls = on; SET bytea_output = 'hex'; SET standard_conforming_strings = on;
     SET default_transaction_isolation = 'read committed'"""
 
+# Limits that a role or a database has for people's queries: a merge that they end comes again, and is ended again.
+# Those of the address itself are meant for this program.
+_UNLIMITED = """
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE source <> 'client' AND setting <> '0' AND name IN (
+        'statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout',
+        'idle_session_timeout')"""
+
 _STAYS = "what was committed stays, the rest is undone"
 
 # libpq gives no SQLSTATE for a connection that never came to be, only text.
@@ -103,11 +110,12 @@ def session(url: str, application: str) -> psycopg.Connection:
     """A connection in autocommit on the program's terms: UTF-8, UTC, every digit of a float, reading what is committed.
 
     What a role, a database, an address or libpq's variables set otherwise doesn't matter: rows would be written in
-    another encoding, and read rounded. Raises psycopg.Error.
+    another encoding, and read rounded. Nor do limits of time, unless the address says them. Raises psycopg.Error.
     """
     connection = psycopg.connect(connection_string(url, application), autocommit=True)
     try:
         connection.execute(_TERMS)
+        connection.execute(_UNLIMITED)
     except BaseException:
         connection.close()
         raise

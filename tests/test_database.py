@@ -98,6 +98,20 @@ def test_what_a_database_or_a_variable_sets_changes_no_text(database_url: str, m
 
 
 @pytest.mark.services
+def test_limits_of_a_database_end_no_merge_and_those_of_the_address_count(database_url: str) -> None:
+    limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        database = sql.Identifier(connection.info.dbname)
+        for name in limits:
+            connection.execute(sql.SQL("ALTER DATABASE {} SET {} = '40ms'").format(database, sql.Identifier(name)))
+    own = f"{database_url}{'&' if '?' in database_url else '?'}options=-cstatement_timeout%3D5s"
+    for url, first in ((database_url, "0"), (own, "5s")):
+        with connect(url, application="a test") as connection:
+            found = [connection.execute(f"SHOW {name}").fetchone() for name in limits]
+        assert found == [(first,), ("0",), ("0",), ("0",)]
+
+
+@pytest.mark.services
 def test_a_database_of_a_newer_version_is_left_alone(
     settings: Settings,
     connection: psycopg.Connection,
