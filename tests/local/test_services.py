@@ -68,10 +68,10 @@ class Place:
 
 
 @contextmanager
-def made_place() -> Iterator[Place]:
+def made_place(name: str = "home") -> Iterator[Place]:
     # not under pytest's own folder: every pytest that starts as root closes that to Postgres' user
     with tempfile.TemporaryDirectory(prefix="rederive-local-") as folder:
-        here = Place(Path(folder) / "home")
+        here = Place(Path(folder) / name)
         yield here
         here.run("stop")
         assert here.processes() == []
@@ -202,6 +202,17 @@ def test_only_folders_of_others_are_opened_with_a_word(first: First) -> None:
     assert f"{home.parent}: the system user" in first.said
     assert f"{home}: the system user" not in first.said
     assert home.stat().st_mode & stat.S_IXOTH
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_home_may_have_any_name(monkeypatch: pytest.MonkeyPatch, locale: str) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    with made_place('Zoë, 100%d of "$HOME" & <co>\\#1') as odd:
+        odd.start()
+        assert [path.name for path in odd.home.parent.iterdir()] == [odd.home.name]
+        assert {"data", "kafka.log", "console.log"} <= {path.name for path in (odd.home / "kafka").iterdir()}
+        os.kill(odd.start()["kafka"]["pid"], signal.SIGKILL)
+        odd.start()
 
 
 def test_two_homes_run_side_by_side(place: Place, first: First) -> None:
