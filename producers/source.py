@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from schemas.capture import Capture
 from schemas.domain import LOG, TABLE, Domain, load
-from schemas.errors import UsageError
+from schemas.errors import Failed, UsageError
 from schemas.plan import Digest, Plan, PlanHead, PlannedUnit
 from schemas.table import Mode
 from schemas.unit import Delivered, Unit
@@ -269,7 +269,13 @@ class DraftOfSource:
         nulls: Counter[str] = Counter(dict.fromkeys(self.head.columns, 0))
         found = count = 0
         for page in self._source.pages(self._request):
-            for unit in page.units:
+            for number, unit in enumerate(page.units, count):
+                if unit.unit != number:
+                    raise Failed(
+                        f"{self.head.domain} can't be replayed from {self.head.source}",
+                        why=f"its source numbers unit {number} ({unit.key_range}) as {unit.unit}",
+                        mend="mend the source: numbers of units count from 0, over all pages",
+                    )
                 self._digest.add(unit)
                 # Of a log every unit is one record found.
                 found += 1 if unit.rows is None else unit.rows

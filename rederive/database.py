@@ -22,6 +22,20 @@ _SCHEMA = "public"
 _START = "start Postgres (`rederive local start`), or " + _SET_URL
 _MIGRATE = "run `rederive migrate`: it makes what is missing, or says why it can't"
 
+# Text that goes to and fro as the program writes and reads it, and locks that show what was committed meanwhile. Said
+# by statements: libpq sends PGTZ and PGDATESTYLE after the options of an address.
+_TERMS = """
+    SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres';
+    SET extra_float_digits = 1; SET array_nulls = on; SET bytea_output = 'hex'; SET standard_conforming_strings = on;
+    SET default_transaction_isolation = 'read committed'"""
+
+# Limits that a role or a database has for people's queries: a merge that they end comes again, and is ended again.
+# Those of the address itself are meant for this program.
+_UNLIMITED = """
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE source <> 'client' AND setting <> '0' AND name IN (
+        'statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout',
+        'idle_session_timeout')"""
+
 _STAYS = "what was committed stays, the rest is undone"
 
 # libpq gives no SQLSTATE for a connection that never came to be, only text.
@@ -78,17 +92,32 @@ def connect(url: str, *, application: str, autocommit: bool = True) -> psycopg.C
     """
     where = place(url)
     try:
-        connection = psycopg.connect(connection_string(url, application), autocommit=autocommit)
+        connection = session(url, application)
     except psycopg.Error as error:
         raise _refused(error, where) from error
     try:
         check_version(connection)
-        if not autocommit:
-            connection.rollback()
+        connection.autocommit = autocommit
     except BaseException as error:
         connection.close()
         if isinstance(error, psycopg.Error):
             raise _refused(error, where) from error
+        raise
+    return connection
+
+
+def session(url: str, application: str) -> psycopg.Connection:
+    """A connection in autocommit on the program's terms: UTF-8, UTC, every digit of a float, reading what is committed.
+
+    What a role, a database, an address or libpq's variables set otherwise doesn't matter: rows would be written in
+    another encoding, and read rounded. Nor do limits of time, unless the address says them. Raises psycopg.Error.
+    """
+    connection = psycopg.connect(connection_string(url, application), autocommit=True)
+    try:
+        connection.execute(_TERMS)
+        connection.execute(_UNLIMITED)
+    except BaseException:
+        connection.close()
         raise
     return connection
 
@@ -118,7 +147,7 @@ def check_version(connection: psycopg.Connection) -> None:
 
 
 def connection_string(url: str, application: str) -> str:
-    """`url` as every connection of the program uses it: named, patient for 10 s, in UTC, with tables in `public`.
+    """`url` as every connection of the program uses it (`session`): named, patient for 10 s, with tables in `public`.
 
     What a user or a database has as its search path doesn't matter: one user's tables must be every user's. A
     `search_path` in the options of the URL itself does count.
@@ -128,7 +157,7 @@ def connection_string(url: str, application: str) -> str:
         url,
         application_name=application,
         connect_timeout=given.get("connect_timeout") or CONNECT_SECONDS,
-        options=f"-c search_path={_SCHEMA} {given.get('options') or ''} -c TimeZone=UTC",
+        options=f"-c search_path={_SCHEMA} {given.get('options') or ''}",
     )
 
 

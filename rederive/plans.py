@@ -78,7 +78,8 @@ def _wrong(error: ValidationError) -> str:
     if missing:
         return f"it lacks {', '.join(missing)}"
     first = error.errors()[0]
-    return f"its field {_path(first['loc'])}: {first['msg']}"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"its field {_path(first['loc'])}: {said}" if first["loc"] else said
 
 
 def _path(where: tuple[int | str, ...]) -> str:

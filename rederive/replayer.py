@@ -25,6 +25,7 @@ from schemas.domain import load
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
 from schemas.plan import Plan, PlanHead
+from schemas.table import Mode
 from schemas.words import counted
 from store import captures as stored
 from store import problems, units
@@ -112,7 +113,14 @@ class Replayer:
         mend = "make a new plan"
         if plan.digest != plan.computed_digest():
             raise Failed("the plan can't be applied", why="its digest doesn't fit: it was altered", mend=mend)
-        version = domains.find(plan.domain).derivation_version
+        domain = domains.find(plan.domain)
+        version = domain.derivation_version
+        strange = [name for name in plan.columns if name not in domain.scopes["all"]]
+        if strange:
+            raise Failed("the plan can't be applied", why=f"{domain.name} has no column {strange[0]}", mend=mend)
+        if (plan.mode is Mode.INSERT) != (domain.tables[0].policy is Mode.INSERT):
+            why = f"rows of {domain.name} aren't written by {plan.mode.value}"
+            raise Failed("the plan can't be applied", why=why, mend=mend)
         if plan.derivation_version != version:
             why = f"it was made for derivation version {plan.derivation_version}, this program computes {version}"
             raise Failed("the plan is stale", why=why, mend=mend)

@@ -15,7 +15,7 @@ import psycopg
 from producers.source import Refusal, Source, Split
 from rederive import captures
 from rederive.closing import close
-from rederive.database import connection_string, failure, first_line
+from rederive.database import failure, first_line, session
 from rederive.lanes import Lanes
 from rederive.memory import Memory
 from rederive.settings import Settings
@@ -128,8 +128,7 @@ class Run:
             yield connection
 
     def _connect(self) -> psycopg.Connection:
-        name = f"rederive replay {self.capture.capture_id}"
-        return psycopg.connect(connection_string(self.database_url, name), autocommit=True)
+        return session(self.database_url, f"rederive replay {self.capture.capture_id}")
 
     def _locked(self, connection: psycopg.Connection) -> bool:
         """Lock the capture; a session that has just gone may hold it a moment longer."""

@@ -110,7 +110,7 @@ def run_sink(work: Work, stop: "Stop") -> int:
     import psycopg
 
     from rederive import domains
-    from rederive.database import check_version, connection_string, place
+    from rederive.database import check_version, place, session
     from rederive.logs import libraries_too
     from rederive.workers import BEGIN_AGAIN
     from schemas.errors import RederiveError
@@ -122,9 +122,7 @@ def run_sink(work: Work, stop: "Stop") -> int:
     where = work.topics
 
     def opened() -> psycopg.Connection:
-        connection = psycopg.connect(
-            connection_string(work.database_url, f"rederive sink {work.member}"), autocommit=True
-        )
+        connection = session(work.database_url, f"rederive sink {work.member}")
         check_version(connection)
         return connection
 

@@ -1,10 +1,11 @@
 """The plan: what a replay will read again, frozen before anything is sent."""
 
 import hashlib
-from typing import Any, Generic, Literal, Self, TypeVar
+from collections import Counter
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.lane import LaneName
 from schemas.table import Mode
@@ -13,6 +14,9 @@ FORMAT: Literal[2] = 2
 """The format of plans that this program writes."""
 
 L = TypeVar("L")
+
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+"""What a column of Postgres and a header of a record can hold: an agent refuses a header that is negative."""
 
 
 class Locator(BaseModel):
@@ -31,10 +35,10 @@ class PlannedUnit(BaseModel, Generic[L]):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unit: int
+    unit: _Count
     key_range: str
     locator: L
-    rows: int | None = None
+    rows: _Count | None = None
     lane: LaneName = LaneName.REPLAY
     stage: str = ""
     reads: tuple[str, ...] = ()
@@ -69,6 +73,13 @@ class Plan(PlanHead, Generic[L]):
 
     units: tuple[PlannedUnit[L], ...]
     digest: str = ""
+
+    @model_validator(mode="after")
+    def _each_unit_once(self) -> Self:
+        for number, times in Counter(unit.unit for unit in self.units).items():
+            if times > 1:
+                raise ValueError(f"unit {number} is there {times} times")
+        return self
 
     @property
     def head(self) -> PlanHead:

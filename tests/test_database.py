@@ -1,5 +1,8 @@
+from datetime import UTC, datetime, timedelta
+
 import psycopg
 import pytest
+from psycopg import sql
 
 from rederive import __main__ as program
 from rederive.database import connect, explained
@@ -66,6 +69,46 @@ def test_a_connection_is_named_and_in_utc(database_url: str) -> None:
     with connect(database_url, application="a test") as connection:
         row = connection.execute("SELECT current_setting('application_name'), current_setting('TimeZone')").fetchone()
     assert row == ("a test", "UTC")
+
+
+@pytest.mark.services
+def test_what_a_database_or_a_variable_sets_changes_no_text(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGTZ", "Asia/Kathmandu")
+    monkeypatch.setenv("PGDATESTYLE", "German")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    odd = {
+        "client_encoding": "LATIN1", "DateStyle": "German, DMY", "IntervalStyle": "sql_standard",
+        "extra_float_digits": "-10", "array_nulls": "off", "default_transaction_isolation": "serializable",
+    }  # fmt: skip
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        database = sql.Identifier(connection.info.dbname)
+        for name, text in odd.items():
+            connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(database, sql.Identifier(name), text))
+    for autocommit in (True, False):
+        with connect(database_url, application="a test", autocommit=autocommit) as connection:
+            row = connection.execute(
+                """SELECT convert_to(%s, 'UTF8') = decode('e282ac', 'hex'), '2026-02-06T12:00:00Z'::timestamptz,
+                          0.1::float8 / 3, json_build_array(0.1::float8 / 3)::text, '{NULL}'::text[],
+                          '3 days'::interval::text, current_setting('transaction_isolation')""",
+                ["€"],
+            ).fetchone()
+        noon = datetime(2026, 2, 6, 12, tzinfo=UTC)
+        assert row == (True, noon, 0.1 / 3, f"[{0.1 / 3}]", [None], "3 days", "read committed")
+        assert row[1].utcoffset() == timedelta(0)
+
+
+@pytest.mark.services
+def test_limits_of_a_database_end_no_merge_and_those_of_the_address_count(database_url: str) -> None:
+    limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        database = sql.Identifier(connection.info.dbname)
+        for name in limits:
+            connection.execute(sql.SQL("ALTER DATABASE {} SET {} = '40ms'").format(database, sql.Identifier(name)))
+    own = f"{database_url}{'&' if '?' in database_url else '?'}options=-cstatement_timeout%3D5s"
+    for url, first in ((database_url, "0"), (own, "5s")):
+        with connect(url, application="a test") as connection:
+            found = [connection.execute(f"SHOW {name}").fetchone() for name in limits]
+        assert found == [(first,), ("0",), ("0",), ("0",)]
 
 
 @pytest.mark.services

@@ -36,6 +36,23 @@ def _with(**values: Any) -> str:
     return json.dumps({**json.loads(WHOLE), **values})
 
 
+def _units(**values: Any) -> str:
+    return _with(units=[{**json.loads(WHOLE)["units"][0], **values}])
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"columns": ("home_risk", "nope")}, "betfair has no column nope"),
+        ({"mode": Mode.INSERT}, "rows of betfair aren't written by insert"),
+    ],
+)
+def test_a_plan_sealed_by_hand_is_one_of_its_domain(changed: dict[str, Any], why: str) -> None:
+    with pytest.raises(Failed, match="can't be applied") as refused:
+        Replayer(Settings(), "").check(PLAN.model_copy(update=changed).sealed())
+    assert refused.value.why == why
+
+
 def test_a_plan_is_read_as_it_was_written() -> None:
     assert read_plan(WHOLE, "plan.json") == PLAN
 
@@ -47,6 +64,10 @@ def test_a_plan_is_read_as_it_was_written() -> None:
         (_without("units"), ["it lacks units"]),
         (_with(units=[{"unit": 0}]), ["it lacks units.0.key_range, units.0.locator"]),
         (_with(mode="shadow"), ["its field mode: ", "'fill', 'supersede'"]),
+        (_units(unit=-1), ["its field units.0.unit: ", "greater than or equal to 0"]),
+        (_units(unit=2**31), ["its field units.0.unit: ", "less than"]),
+        (_units(rows=-7), ["its field units.0.rows: ", "greater than or equal to 0"]),
+        (_with(units=[*json.loads(WHOLE)["units"]] * 2), ["unit 0 is there 2 times"]),
         ("[]", ["a plan is one JSON object, this is a list"]),
         ("null", ["this is null"]),
         ("", ["it is empty"]),

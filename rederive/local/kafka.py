@@ -43,7 +43,7 @@ listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller_por
 advertised.listeners=PLAINTEXT://127.0.0.1:{{port}}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={{data}}
+log.dirs=data
 # a killed broker registers again as soon as its old session is over
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
@@ -70,11 +70,13 @@ num.recovery.threads.per.data.dir=2
 log.cleaner.dedupe.buffer.size=16777216
 """
 
+# Files are named from the folder that the JVM runs in: a comma, a percent sign or a letter beyond ASCII in the home's
+# path would mean something else in properties, in XML and in a list of configurations.
 _LOGGING = """\
 <Configuration status="ERROR" shutdownHook="disable">
   <Appenders>
-    <RollingFile name="file" fileName="{file}" filePattern="{file}.%i">
-      <PatternLayout pattern="%d{{ISO8601}} %p %c{{1}} %m%n"/>
+    <RollingFile name="file" fileName="kafka.log" filePattern="kafka.log.%i">
+      <PatternLayout pattern="%d{ISO8601} %p %c{1} %m%n"/>
       <Policies><SizeBasedTriggeringPolicy size="10MB"/></Policies>
       <DefaultRolloverStrategy max="1"/>
     </RollingFile>
@@ -155,14 +157,15 @@ class Kafka:
         state.kafka_port = free_port(state.kafka_port, {state.controller_port, state.postgres_port})
         state.controller_port = free_port(state.controller_port, {state.kafka_port, state.postgres_port})
         base = [str(java), *_JVM, "-cp", os.pathsep.join(map(str, class_path))]
-        logging_file = self.folder / "log4j2.xml"
-        logging_file.write_text(_LOGGING.format(file=self._log))
+        (self.folder / "log4j2.xml").write_text(_LOGGING)
         if not (self.data / "meta.properties").exists():
             self._format(base, state)
-        self._write_properties(self._properties, state, self.data)
+        _write_properties(self._properties, state)
         self._console.write_bytes(b"")
         started = process.spawn(
-            [*base, f"-Dlog4j2.configurationFile={logging_file}", "kafka.Kafka", str(self._properties)], self._console
+            [*base, "-Dlog4j2.configurationFile=log4j2.xml", "kafka.Kafka", str(self._properties)],
+            self._console,
+            environment=_environment(),
         )
         state.kafka_pid, state.kafka_created = started.pid, psutil.Process(started.pid).create_time()
         self.home.save(state)
@@ -181,13 +184,15 @@ class Kafka:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         with process.staging(self.folder) as new:
             properties = new / "format.properties"
-            self._write_properties(properties, state, new / "data")
+            _write_properties(properties, state)
             done = subprocess.run(
                 [*base, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 check=False,
+                cwd=new,
+                env=_environment(),
             )
             if done.returncode:
                 raise _died(done.stdout + done.stderr, self._log)
@@ -202,16 +207,18 @@ class Kafka:
                 return value
         return ""
 
-    def _write_properties(self, path: Path, state: State, data: Path) -> None:
-        path.write_text(
-            PROPERTIES.format(
-                port=state.kafka_port, controller_port=state.controller_port, data=str(data).replace("\\", "\\\\")
-            )
-        )
-
     def _is_ours(self, candidate: psutil.Process) -> bool:
         words = candidate.cmdline()
         return len(words) > 2 and words[-2:] == ["kafka.Kafka", str(self._properties)]
+
+
+def _write_properties(path: Path, state: State) -> None:
+    path.write_text(PROPERTIES.format(port=state.kafka_port, controller_port=state.controller_port))
+
+
+def _environment() -> dict[str, str]:
+    """With file names in UTF-8: in another locale the JVM doesn't find a path beyond ASCII."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def _java() -> Path:

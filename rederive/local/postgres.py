@@ -47,6 +47,11 @@ OPTIONS = {
     # a failed statement may carry megabytes of data
     "log_min_error_statement": "panic",
 }
+# What is said of a server that is on its way up or down, or of none; everything else is a refusal by one that runs.
+_NOT_THERE = (
+    "connection refused", "timeout", "starting up", "shutting down", "recovery", "not yet accepting", "closed",
+    "reset by peer", "broken pipe", "could not receive", "could not send", "crash",
+)  # fmt: skip
 _SHARED_MEMORY_WANTED = 512 * 1024 * 1024
 
 
@@ -72,7 +77,7 @@ class Postgres:
         return next(iter(process.search(self._is_postmaster)), None)
 
     def answers(self, state: State) -> bool:
-        """Whether our own server, not another one, lets us in on its port."""
+        """Whether our own server, not another one, lets us in on its port. Failed where it runs and refuses to."""
         try:
             with self._connect(state) as connection:
                 row = connection.execute("SHOW data_directory").fetchone()
@@ -82,6 +87,17 @@ class Postgres:
                     "the embedded Postgres doesn't know the password that is kept for it",
                     why=f"{self._password_file} was changed",
                     mend="put the file back, or move the folder away and start with an empty database",
+                ) from None
+            said = str(error).strip().splitlines()[0]
+            if not any(sign in said.lower() for sign in _NOT_THERE) and self.find(state):
+                raise Failed(
+                    "the embedded Postgres runs, but this command can't connect to it",
+                    why=said.rpartition("FATAL:")[2]
+                    .rpartition(" failed: ")[2]
+                    .removeprefix("connection is bad: ")
+                    .strip(),
+                    mend="end what holds its connections, or unset what your shell sets for other servers (PGSSLMODE, "
+                    "PGSERVICE, PGTZ and such)",
                 ) from None
             return False
         return row is not None and Path(row[0]).resolve() == self.data.resolve()

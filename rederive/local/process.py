@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,17 @@ class Account:
     gid: int
 
 
-def spawn(command: Sequence[str], log_file: Path, account: Account | None = None) -> subprocess.Popen[bytes]:
-    """Start a process on its own: own session, no terminal, none of the caller's open files; output goes to a file."""
+def spawn(
+    command: Sequence[str],
+    log_file: Path,
+    account: Account | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a process on its own: own session, no terminal, none of the caller's open files; output goes to a file.
+
+    It runs in that file's folder.
+    """
     if log_file.exists() and log_file.stat().st_size > _LOG_LIMIT:
         log_file.replace(log_file.with_suffix(".old.log"))
     with log_file.open("ab") as output:
@@ -42,6 +51,7 @@ def spawn(command: Sequence[str], log_file: Path, account: Account | None = None
             start_new_session=True,
             close_fds=True,
             cwd=log_file.parent,
+            env=environment,
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,

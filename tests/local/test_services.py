@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,10 @@ class Place:
 
 
 @contextmanager
-def made_place() -> Iterator[Place]:
+def made_place(name: str = "home") -> Iterator[Place]:
     # not under pytest's own folder: every pytest that starts as root closes that to Postgres' user
     with tempfile.TemporaryDirectory(prefix="rederive-local-") as folder:
-        here = Place(Path(folder) / "home")
+        here = Place(Path(folder) / name)
         yield here
         here.run("stop")
         assert here.processes() == []
@@ -204,6 +204,17 @@ def test_only_folders_of_others_are_opened_with_a_word(first: First) -> None:
     assert home.stat().st_mode & stat.S_IXOTH
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_home_may_have_any_name(monkeypatch: pytest.MonkeyPatch, locale: str) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    with made_place('Zoë, 100%d of "$HOME" & <co>\\#1') as odd:
+        odd.start()
+        assert [path.name for path in odd.home.parent.iterdir()] == [odd.home.name]
+        assert {"data", "kafka.log", "console.log"} <= {path.name for path in (odd.home / "kafka").iterdir()}
+        os.kill(odd.start()["kafka"]["pid"], signal.SIGKILL)
+        odd.start()
+
+
 def test_two_homes_run_side_by_side(place: Place, first: First) -> None:
     one, two = place.start(), first.place.start()
     assert {each["port"] for each in one.values()}.isdisjoint(each["port"] for each in two.values())
@@ -258,6 +269,41 @@ def test_stop_leaves_no_process_and_status_says_so(place: Place) -> None:
     assert {one["state"] for one in json.loads(status.stdout).values()} == {"stopped"}
     assert place.run("stop").returncode == 0
     assert place.run("env").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "why"),
+    [
+        ("PGTZ", "Mars", 'invalid value for parameter "TimeZone": "Mars"'),
+        ("PGSERVICE", "nowhere", 'definition of service "nowhere" not found'),
+        ("PGSSLMODE", "require", "server does not support SSL, but SSL was required"),
+    ],
+)
+def test_a_server_that_runs_is_not_started_anew_for_a_variable(
+    place: Place, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, why: str
+) -> None:
+    before = place.start()
+    monkeypatch.setenv(variable, value)
+    refused = place.run("start")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"the embedded Postgres runs, but this command can't connect to it\n  why: {why}")
+    assert variable in refused.stderr
+    monkeypatch.delenv(variable)
+    assert place.start() == before
+
+
+def test_a_server_without_a_free_connection_is_not_started_anew(place: Place) -> None:
+    before = place.start()
+    url = place.endpoints()[1]
+    with ExitStack() as held:
+        with suppress(psycopg.OperationalError):
+            while True:
+                held.enter_context(psycopg.connect(url))
+        refused = place.run("start")
+    assert refused.returncode == 1
+    assert "too many clients already" in refused.stderr
+    until(lambda: place.run("status").returncode == 0, 60, "connections that ended are still held")
+    assert place.start() == before
 
 
 def test_stop_asks_while_a_capture_is_being_run(place: Place) -> None:
