@@ -1,8 +1,6 @@
 """An agent that raises, is cancelled or is killed never commits what it hasn't delivered."""
 
 import random
-import subprocess
-import sys
 from itertools import count
 
 import pytest
@@ -14,26 +12,18 @@ from rederive.settings import Settings
 from schemas.lane import Lane, LaneName
 from schemas.wire import decode_derived
 from tests.faults.agent_under_test import NEVER
-from tests.program import ROOT, environment
+from tests.program import environment
 from tests.wait import until
+from tests.worker_forks import Forked, address
 
 RECORDS = 200
 REPEATS = 3
 
 
-def agent(
-    settings: Settings, harm: str, at: int, name: str = "agent", session_seconds: float = 6.0
-) -> subprocess.Popen[bytes]:
+def agent(settings: Settings, harm: str, at: int, name: str = "agent", session_seconds: float = 6.0) -> Forked:
     words = [harm, str(at), str(settings.kafka_bootstrap), settings.topic_prefix, str(settings.home)]
     words += [name, str(session_seconds)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.agent_under_test", *words],
-        cwd=ROOT,
-        env=environment(settings),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    return Forked.begun(address(), "tests.faults.agent_under_test", words, environment(settings))
 
 
 def reached_by(settings: Settings, lane: Lane) -> int:
