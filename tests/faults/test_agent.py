@@ -38,12 +38,18 @@ class Delivered:
     def __init__(self, settings: Settings, lane: Lane) -> None:
         self.offsets: set[int] = set()
         self._consumer = Consumer({**settings.kafka_config(), "group.id": f"{lane.derived}.look"})
-        self._consumer.assign([TopicPartition(lane.derived, 0, 0)])
+        self._place = TopicPartition(lane.derived, 0, 0)
+        self._consumer.assign([self._place])
+        self._read = 0
 
     def look(self) -> set[int]:
         """Read what has come since; everything that was there when this was called is in the answer."""
-        for message in iter(lambda: self._consumer.poll(0.5), None):
+        _, end = self._consumer.get_watermark_offsets(self._place, timeout=10)
+        while self._read < end:
+            message = self._consumer.poll(30)
+            assert message is not None, f"there is nothing at {self._read} of {end}"
             assert message.error() is None, message.error()
+            self._read = (message.offset() or 0) + 1
             self.offsets.add(decode_derived(message.headers()).origin.offset)  # type: ignore[arg-type]
         return self.offsets
 
