@@ -5,13 +5,13 @@
 Runs that a test kills or looks into (`tests/program.py`, `start`) start their workers as everybody does.
 """
 
-import atexit
 import contextlib
 import gc
 import json
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 
 _CODE = struct.Struct("!i")
 _MOST_SAID = 256 * 1024
+_SERVING: list["subprocess.Popen[bytes]"] = []
+"""What forks for this process: at most one."""
 
 
 class Forked:
@@ -55,9 +57,11 @@ class Forked:
         told.connect(address)
         read, write = os.pipe() if piped else (-1, os.open(os.devnull, os.O_WRONLY))
         given = os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin)
-        said = {"module": module, "words": [*words], "environment": dict(environment), "folder": os.getcwd()}  # noqa: PTH109
+        asked = {"module": module, "words": [*words], "environment": dict(environment), "folder": os.getcwd()}  # noqa: PTH109
+        said = json.dumps(asked).encode() + b"\n"
         try:
-            socket.send_fds(told, [json.dumps(said).encode() + b"\n"], [given, write])
+            sent = socket.send_fds(told, [said], [given, write])
+            told.sendall(said[sent:])
         finally:
             os.close(given)
             os.close(write)
@@ -102,32 +106,28 @@ class Forked:
 
 @cache
 def address() -> str:
-    """Where this process of the tests has its workers forked; what forks them ends with this process."""
+    """Where this process of the tests has its workers forked; what forks them ends when this process does, however."""
     folder = tempfile.mkdtemp(prefix="rederive-forks-")
-    life, of_it = os.pipe()
+    # the other end is closed with this process
+    life, _ = os.pipe()
     path = f"{folder}/socket"
     # one thread: those of a library would be lost in its forks
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(64)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.worker_forks", str(listening.fileno())],
-            stdin=life,
-            cwd=ROOT,
-            env=environment,
-            pass_fds=[listening.fileno()],
-            start_new_session=True,
+        command = [sys.executable, "-m", "tests.worker_forks", str(listening.fileno()), folder]
+        _SERVING.append(
+            subprocess.Popen(
+                command,
+                stdin=life,
+                cwd=ROOT,
+                env=environment,
+                pass_fds=[listening.fileno()],
+                start_new_session=True,
+            )
         )
     os.close(life)
-
-    def end() -> None:
-        os.close(of_it)
-        process.wait()
-        os.unlink(path)  # noqa: PTH108
-        os.rmdir(folder)  # noqa: PTH106
-
-    atexit.register(end)
     return path
 
 
@@ -264,5 +264,8 @@ def _find_more(folders: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _get_ready()
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        _get_ready()
+        _serve(socket.socket(fileno=int(sys.argv[1])))
+    finally:
+        shutil.rmtree(sys.argv[2], ignore_errors=True)

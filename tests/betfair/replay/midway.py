@@ -13,9 +13,9 @@ from tests.wait import until
 
 
 @contextmanager
-def running(settings: Settings, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a command; it doesn't outlive the block."""
-    run = start(settings, *words)
+def running(settings: Settings, *words: str, forked: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Start a command, as `start` does; it doesn't outlive the block."""
+    run = start(settings, *words, forked=forked)
     try:
         yield run
     finally:
