@@ -23,6 +23,8 @@ hypothesis.settings.register_profile(
     "whatever else runs", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("whatever else runs")
+# Of what is tested as it stands elsewhere: --hypothesis-profile few
+hypothesis.settings.register_profile("few", hypothesis.settings.get_profile("whatever else runs"), max_examples=10)
 
 _FOLDER = pytest.StashKey[Path]()
 _IN_WORKERS = "rederive_services"

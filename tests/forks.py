@@ -16,6 +16,7 @@ from pathlib import Path
 from rederive import domains
 from rederive.__main__ import main
 from rederive.cli.root import COMMANDS
+from tests import worker_forks
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,11 +45,12 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """A command of the program in a process, an environment and a working folder of its own, without stdin.
 
-    It has ended when nothing holds its stdout and stderr any more. Raises subprocess.TimeoutExpired after `timeout`
-    seconds.
+    Its workers are forks too, unless what there is to import is what a test is about. It has ended when nothing holds
+    its stdout and stderr any more. Raises subprocess.TimeoutExpired after `timeout` seconds.
     """
     (out, out_of_it), (err, err_of_it) = (_forks().Pipe(duplex=False) for _ in range(2))
-    arguments = ([*words], folder, dict(environment), out_of_it, err_of_it)
+    workers = "" if _in_the_way(folder, environment) else worker_forks.address()
+    arguments = ([*words], folder, dict(environment), workers, out_of_it, err_of_it)
     process = _forks().Process(target=_command, args=arguments)
     with out, err:
         with out_of_it, err_of_it:
@@ -64,6 +66,12 @@ def run(
             process.join()
     assert process.exitcode is not None
     return subprocess.CompletedProcess([*words], process.exitcode, *said)
+
+
+def _in_the_way(folder: Path, environment: Mapping[str, str]) -> bool:
+    """Whether a new interpreter would find what its forks don't."""
+    ahead = environment.get("PYTHONPATH", "").split(os.pathsep)
+    return (folder / "processors").exists() or any(Path(one, "sitecustomize.py").exists() for one in ahead if one)
 
 
 def _read(pipes: Sequence[int], timeout: float) -> list[str]:
@@ -86,7 +94,7 @@ def _read(pipes: Sequence[int], timeout: float) -> list[str]:
 
 
 def _command(
-    words: Sequence[str], folder: Path, environment: Mapping[str, str], out: Connection, err: Connection
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], workers: str, out: Connection, err: Connection
 ) -> None:
     """What a new interpreter finds, and then what `python -m rederive` does."""
     os.environ.clear()
@@ -100,4 +108,6 @@ def _command(
         setattr(sys, name, os.fdopen(place, "w", buffering=-1 if place == 1 else 1, encoding="utf-8", closefd=False))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["rederive", *words]
+    if workers:
+        worker_forks.for_spares(workers)
     main()

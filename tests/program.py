@@ -9,7 +9,7 @@ import orjson
 import psutil
 
 from rederive.settings import Settings
-from tests import forks
+from tests import forks, worker_forks
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,10 +21,20 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join([*ahead, str(ROOT)]), **settings.environment()}
 
 
-def start(settings: Settings, *words: str) -> subprocess.Popen[str]:
-    """Start a command; its output is piped."""
+_WITH_FORKS = """
+import sys
+from tests import worker_forks
+worker_forks.for_spares(sys.argv.pop(1))
+from rederive.__main__ import main
+main()
+"""
+
+
+def start(settings: Settings, *words: str, forked: bool = False) -> subprocess.Popen[str]:
+    """Start a command; its output is piped. With `forked` its workers are forks (`tests/worker_forks.py`)."""
+    begun = ["-c", _WITH_FORKS, worker_forks.address()] if forked else ["-m", "rederive"]
     return subprocess.Popen(
-        [sys.executable, "-m", "rederive", *words],
+        [sys.executable, *begun, *words],
         cwd=settings.home.parent,
         env=environment(settings),
         stdin=subprocess.DEVNULL,

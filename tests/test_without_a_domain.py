@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis.configuration import storage_directory
 
 from tests.services import ROOT
 
@@ -74,6 +75,8 @@ def _run(checkout: Path, *words: str) -> str:
     # each command has what those before it have compiled
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment |= {"PYTHONPATH": str(checkout), "REDERIVE_HOME": str(checkout / "home")}
+    # what Hypothesis has found out about all of Unicode takes it seconds
+    environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(storage_directory())}
     done = subprocess.run(
         [sys.executable, *words], cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )
@@ -96,6 +99,8 @@ def test_everything_else_works_without_a_shipped_domain(checkout: Path, domain: 
         "-q",
         "-p",
         "no:cacheprovider",
+        "--hypothesis-profile",
+        "few",
         "-m",
         "not services",
         "-k",

@@ -17,8 +17,9 @@ from samples.betfair.synthetic import Synthetic
 from schemas.betfair.tables import METRICS, TICKS
 from schemas.payload import read_json
 from tests.betfair import books, oracle
+from tests.sizes import usual
 
-BULK = 24_000
+BULK = usual(8_000, long=24_000)
 UNIT = 500
 
 
@@ -63,9 +64,9 @@ def test_random_and_adversarial_books_equal_the_plain_reading() -> None:
         here = expect_same([books.line(books.payload(random)) for _ in range(UNIT)])
         computed, sure = computed + here[0], sure + here[1]
     # The books must reach both readings in numbers, or this compares nothing.
-    assert computed > 20_000
-    assert sure > 3_000
-    assert computed - sure > 5_000
+    assert computed > BULK * 5 // 6
+    assert sure > BULK // 8
+    assert computed - sure > BULK // 5
 
 
 def test_every_sort_of_ladder_alone_equals_the_plain_reading() -> None:
@@ -161,7 +162,7 @@ sizes = st.integers(1, 10**9).map(lambda n: n / 100) | st.integers(0, 10**7) | s
 ladders = st.lists(st.tuples(prices, sizes).map(list), max_size=5)
 
 
-@settings(max_examples=800, deadline=None, derandomize=True)
+@settings(max_examples=usual(266, long=800), deadline=None, derandomize=True)
 @given(st.lists(st.tuples(ladders, ladders), min_size=3, max_size=4))
 def test_any_ladders_equal_the_plain_reading(sides: list[tuple[Any, Any]]) -> None:
     runners = [
@@ -175,7 +176,7 @@ any_value = st.sampled_from(books.ODD_VALUES) | st.floats(allow_nan=True) | st.i
 any_level = st.lists(any_value, max_size=3) | st.fixed_dictionaries({"price": any_value, "Size": any_value}) | any_value
 
 
-@settings(max_examples=800, deadline=None, derandomize=True)
+@settings(max_examples=usual(266, long=800), deadline=None, derandomize=True)
 @given(st.lists(st.lists(any_level, max_size=4), min_size=6, max_size=6), any_value)
 def test_any_levels_equal_the_plain_reading(six: list[list[Any]], matched: Any) -> None:
     runners = [
@@ -205,7 +206,7 @@ def _json(ladder: list[list[str]]) -> str:
     return "[" + ",".join(f"[{','.join(level)}]" for level in ladder) + "]"
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=usual(100, long=300), deadline=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(st.lists(common_ladders, min_size=6, max_size=6), text_ladders, st.integers(0, 6), number_texts),
@@ -233,7 +234,7 @@ ids = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=usual(200, long=600), deadline=None, derandomize=True)
 @given(st.lists(ids, min_size=3, max_size=3), st.lists(ids, min_size=2, max_size=4), st.lists(ids, max_size=1))
 def test_ids_of_any_sort_equal_the_plain_reading(roles: list[Any], named: list[Any], snake: list[Any]) -> None:
     entries = [{"selectionId": i, "ex": {"availableToBack": [[2.0, 3.0 + at]]}} for at, i in enumerate(named)]
@@ -259,7 +260,7 @@ hundredths = st.tuples(st.integers(101, 100_000), st.integers(1, 10**10)).map(la
 exact_ladders = st.lists(hundredths, max_size=4)
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=usual(333, long=1000), deadline=None, derandomize=True)
 @given(st.lists(st.tuples(exact_ladders, exact_ladders), min_size=1, max_size=5))
 def test_the_float_form_is_the_decimal_reading_or_in_doubt(book: list[tuple[Any, Any]]) -> None:
     found = inputs_of(book)

@@ -1,8 +1,6 @@
 """An agent that raises, is cancelled or is killed never commits what it hasn't delivered."""
 
 import random
-import subprocess
-import sys
 from itertools import count
 
 import pytest
@@ -14,26 +12,18 @@ from rederive.settings import Settings
 from schemas.lane import Lane, LaneName
 from schemas.wire import decode_derived
 from tests.faults.agent_under_test import NEVER
-from tests.program import ROOT, environment
+from tests.program import environment
 from tests.wait import until
+from tests.worker_forks import Forked, address
 
 RECORDS = 200
 REPEATS = 3
 
 
-def agent(
-    settings: Settings, harm: str, at: int, name: str = "agent", session_seconds: float = 6.0
-) -> subprocess.Popen[bytes]:
+def agent(settings: Settings, harm: str, at: int, name: str = "agent", session_seconds: float = 6.0) -> Forked:
     words = [harm, str(at), str(settings.kafka_bootstrap), settings.topic_prefix, str(settings.home)]
     words += [name, str(session_seconds)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.agent_under_test", *words],
-        cwd=ROOT,
-        env=environment(settings),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    return Forked.begun(address(), "tests.faults.agent_under_test", words, environment(settings))
 
 
 def reached_by(settings: Settings, lane: Lane) -> int:
@@ -48,12 +38,18 @@ class Delivered:
     def __init__(self, settings: Settings, lane: Lane) -> None:
         self.offsets: set[int] = set()
         self._consumer = Consumer({**settings.kafka_config(), "group.id": f"{lane.derived}.look"})
-        self._consumer.assign([TopicPartition(lane.derived, 0, 0)])
+        self._place = TopicPartition(lane.derived, 0, 0)
+        self._consumer.assign([self._place])
+        self._read = 0
 
     def look(self) -> set[int]:
         """Read what has come since; everything that was there when this was called is in the answer."""
-        for message in iter(lambda: self._consumer.poll(0.5), None):
+        _, end = self._consumer.get_watermark_offsets(self._place, timeout=10)
+        while self._read < end:
+            message = self._consumer.poll(30)
+            assert message is not None, f"there is nothing at {self._read} of {end}"
             assert message.error() is None, message.error()
+            self._read = (message.offset() or 0) + 1
             self.offsets.add(decode_derived(message.headers()).origin.offset)  # type: ignore[arg-type]
         return self.offsets
 

@@ -1,7 +1,6 @@
 """Agents that join: before their topic is there, beside one that answers no more, and one after another."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +18,7 @@ from schemas.table import Mode
 from tests.faults.agent_under_test import NEVER
 from tests.faults.test_agent import agent, reached_by
 from tests.wait import until
+from tests.worker_forks import Forked
 
 pytestmark = pytest.mark.services
 
@@ -27,7 +27,7 @@ PATIENT = 60.0
 
 
 @contextmanager
-def joining(settings: Settings, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def joining(settings: Settings, name: str) -> Iterator[Forked]:
     process = agent(settings, NEVER, 0, name, PATIENT)
     try:
         yield process

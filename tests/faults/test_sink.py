@@ -1,30 +1,23 @@
 """A sink that is killed, wherever it is, leaves nothing half done: its successor ends what it began."""
 
 import signal
-import subprocess
-import sys
 
 import psycopg
 import pytest
 
 from rederive.settings import Settings
 from tests.faults.sink_under_test import NEVER, POINTS
-from tests.program import ROOT, environment
+from tests.program import environment
 from tests.sinks.made_lane import all_committed, check_written_once, fill
 from tests.wait import until
+from tests.worker_forks import Forked, address
 
 pytestmark = pytest.mark.services
 
 
-def sink(settings: Settings, url: str, point: str) -> subprocess.Popen[bytes]:
+def sink(settings: Settings, url: str, point: str) -> Forked:
     words = [point, str(settings.kafka_bootstrap), settings.topic_prefix, url]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.sink_under_test", *words],
-        cwd=ROOT,
-        env=environment(settings),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    return Forked.begun(address(), "tests.faults.sink_under_test", words, environment(settings))
 
 
 def test_a_sink_that_is_killed_at_every_point(settings: Settings, migrated: str) -> None:

@@ -15,6 +15,7 @@ from schemas.finra.units import RollingFacts, RollingUnit, TierCapture, TierSpli
 from schemas.outcome import Outcome
 from tests.finra import naive
 from tests.finra.texts import AT, WEEK, file_outcome, picked, table
+from tests.sizes import usual
 
 RAW = (
     "line_number",
@@ -123,7 +124,7 @@ def files(header: str, rows: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=usual(100, long=300), deadline=None)
 @given(
     st.one_of(files(HEADER, LONG_ROWS), files(SHORT, SHORT_ROWS)),
     st.sampled_from(["v1", "v2"]),
@@ -136,7 +137,7 @@ def test_any_file(content: str, version: str, reject_zero_volume: bool) -> None:
 VOLUMES = st.one_of(st.integers(0, 3), st.integers(0, 10**9), st.integers(2**53, 2**59))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=usual(100, long=200), deadline=None)
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from(["OTC", "ATS", "ATSB"]), st.text("ABC", min_size=1, max_size=2)), VOLUMES, max_size=12
@@ -152,7 +153,7 @@ def test_any_tier_split(volumes: dict[tuple[str, str], int]) -> None:
     assert sorted(picked(found, *columns)) == picked(expected, *columns)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=usual(100, long=200), deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -19,6 +19,7 @@ from schemas.finra.row_equality import rows_equal_deterministic
 from schemas.finra.tables import FINRA
 from schemas.outcome import Outcome
 from tests.finra.texts import AT, WEEK, checks, content, file_outcome, table
+from tests.sizes import usual
 
 TABLES = (
     "venue_volume",
@@ -88,7 +89,7 @@ GOOD_ROWS = st.lists(
 ).filter(lambda rows: any(row[2] for row in rows))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=usual(100, long=150), deadline=None)
 @given(GOOD_ROWS, st.randoms(use_true_random=False))
 def test_the_order_of_lines_does_not_matter(rows: list[tuple[str, str, int, int]], random: Random) -> None:
     first = file_outcome(content(rows))
@@ -135,7 +136,7 @@ def refused_or_whole(value: bytes) -> None:
         assert decode_outcome(encode_outcome(outcome)).read == outcome.read
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=usual(100, long=300), deadline=None)
 @given(st.text(max_size=300))
 @example("")
 @example("\ufeff")
@@ -161,7 +162,7 @@ UNIT: dict[str, Any] = {
 }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=usual(133, long=400), deadline=None)
 @given(
     st.sampled_from(KINDS),
     st.dictionaries(st.sampled_from(sorted([*UNIT, "calc", "versions", "part", "capture_id"])), JSON, max_size=2),

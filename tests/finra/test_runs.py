@@ -17,6 +17,7 @@ from schemas.finra.tables import FINRA
 from schemas.table import Mode
 from tests.finra.runs import OWN
 from tests.program import last_object, rederive, start, workers
+from tests.sizes import usual
 from tests.wait import until
 
 WEEKS = fridays(date(2025, 1, 1), date(2025, 3, 21))
@@ -109,17 +110,18 @@ def test_a_restated_week_renews_what_follows_and_is_rolled_back(
     assert "there is no capture" in missing
 
 
-def test_killed_in_a_years_backfill(settings: Settings, connection: psycopg.Connection, tmp_path: Path) -> None:
-    weeks = fridays(date(2024, 1, 1), date(2024, 12, 31))
-    source = written(tmp_path / "weekly", weeks, TIERS)
-    year = ("--from", "2024-01-01", "--to", "2024-12-31")
+def test_killed_in_a_long_backfill(settings: Settings, connection: psycopg.Connection, tmp_path: Path) -> None:
+    # four months, or a year
+    last = usual(date(2024, 4, 30), long=date(2024, 12, 31))
+    source = written(tmp_path / "weekly", fridays(date(2024, 1, 1), last), TIERS)
+    months = ("--from", "2024-01-01", "--to", str(last))
 
     def applied() -> int:
         row = connection.execute("SELECT count(*) FROM rederive.units WHERE state = 'applied'").fetchone()
         assert row is not None
         return int(row[0])
 
-    run = start(settings, "replay", "finra", "--source", str(source), *year)
+    run = start(settings, "replay", "finra", "--source", str(source), *months)
     try:
         until(lambda: applied() > 5, 60, "the backfill does not begin")
         agents, sinks = workers(run, "agent"), workers(run, "sink")
@@ -134,7 +136,7 @@ def test_killed_in_a_years_backfill(settings: Settings, connection: psycopg.Conn
     assert state == "running", "the producer was killed in the middle"
     rederive(settings, "captures", "resume", capture)
     undisturbed = last_object(
-        rederive(settings, "replay", "finra", "--source", str(source), *year, "--force", "--json").stdout
+        rederive(settings, "replay", "finra", "--source", str(source), *months, "--force", "--json").stdout
     )
     first, second = dict(by_run(connection, capture)), dict(by_run(connection, str(undisturbed["capture_id"])))
     assert {name: len(rows) for name, rows in first.items()} == {name: len(rows) for name, rows in second.items()}

@@ -51,6 +51,12 @@ class Place:
         assert {one["state"] for one in services.values()} == {"running"}
         return services
 
+    def stopped(self) -> None:
+        """See to it that they have run here, and don't now."""
+        if not (self.home / "local.json").exists():
+            self.start()
+        self.run("stop")
+
     def endpoints(self) -> tuple[str, str]:
         lines = self.run("env").stdout.splitlines()
         variables = dict(line.split("=", 1) for line in lines)
@@ -166,19 +172,6 @@ import psycopg, sys
 with psycopg.connect(sys.argv[1], autocommit=True) as connection:
     connection.execute("DO $$ BEGIN LOOP END LOOP; END $$")
 """
-
-
-def test_the_program_that_started_them_can_heal_and_another_can_stop_them(place: Place) -> None:
-    place.run("stop")
-    settings = Settings(home=place.home)
-    before = start(settings)
-    for service in status(settings):
-        assert service.pid
-        # uncollected children of this process: they don't count as running
-        os.kill(service.pid, signal.SIGKILL)
-    assert start(settings) == before
-    assert place.run("stop").returncode == 0
-    assert {one.state for one in status(settings)} == {"stopped"}
 
 
 def test_a_lost_state_file_costs_only_the_ports(place: Place) -> None:
@@ -306,6 +299,19 @@ def test_a_server_without_a_free_connection_is_not_started_anew(place: Place) ->
     assert place.start() == before
 
 
+def test_the_program_that_started_them_can_heal_and_another_can_stop_them(place: Place) -> None:
+    place.stopped()
+    settings = Settings(home=place.home)
+    before = start(settings)
+    for service in status(settings):
+        assert service.pid
+        # uncollected children of this process: they don't count as running
+        os.kill(service.pid, signal.SIGKILL)
+    assert start(settings) == before
+    assert place.run("stop").returncode == 0
+    assert {one.state for one in status(settings)} == {"stopped"}
+
+
 def test_stop_asks_while_a_capture_is_being_run(place: Place) -> None:
     place.start()
     capture = "betfair-20261121-1"
@@ -342,8 +348,7 @@ def test_stop_asks_while_a_capture_is_being_run(place: Place) -> None:
 
 
 def test_a_broker_that_may_not_open_its_files(place: Place) -> None:
-    place.start()
-    place.run("stop")
+    place.stopped()
     done = subprocess.run(
         [sys.executable, "-c", "from rederive import local, settings; local.start_kafka(settings.Settings())"],
         env=place.environment,

@@ -29,6 +29,7 @@ from tests.racing.lines import (
     rows,
     without,
 )
+from tests.sizes import usual
 
 NIGHT = "2024-05-18T23:00:00+00:00"
 
@@ -198,7 +199,7 @@ def test_a_non_runner_stays_one_when_the_result_has_landed() -> None:
     assert (found["is_scratched"], found["position"], found["result_updated_at"]) == (True, None, None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=usual(100, long=200), deadline=None)
 @given(st.data())
 def test_a_race_that_has_a_result_keeps_it_whatever_comes(data: st.DataObject) -> None:
     moments = st.sampled_from([MORNING, EVENING, NEXT_DAY])

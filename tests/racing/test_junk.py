@@ -28,6 +28,7 @@ from tests.racing.lines import (
     result_line,
     rows,
 )
+from tests.sizes import usual
 
 DEEP: Any = json.loads("[" * 300 + "]" * 300)
 
@@ -236,7 +237,7 @@ def spoilt(draw: st.DrawFn, name: str) -> dict[str, Any]:
     return whole
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=usual(100, long=300), deadline=None)
 @given(st.data())
 def test_whatever_an_answer_holds_its_rows_fit_their_columns(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["racecards", "results"]))
@@ -267,7 +268,7 @@ def _in_utc(text: str) -> str:
     return datetime.fromisoformat(text).astimezone(UTC).isoformat()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=usual(100, long=300), deadline=None)
 @given(st.sampled_from(["racecards", "results", "masters", "horse", "x"]), JUNK, JUNK, JUNK)
 def test_nothing_raises_but_value_errors(kind: str, payload: Any, observed: Any, day: Any) -> None:
     for said in ({"observed": observed, "date": day}, {"observed": "2024-05-18T09:00:00+00:00"}):
@@ -282,7 +283,7 @@ def test_nothing_raises_but_value_errors(kind: str, payload: Any, observed: Any,
                 expect_fit(outcome)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=usual(100, long=300), deadline=None)
 @given(st.data())
 def test_whatever_a_horse_or_masters_hold_their_rows_fit_their_columns(data: st.DataObject) -> None:
     horse = answer("horse")

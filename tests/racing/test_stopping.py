@@ -26,7 +26,7 @@ def test_an_interrupt_does_not_wait_for_an_api_that_hangs(
 ) -> None:
     monkeypatch.setenv("RACING_API_TIMEOUT", "60")
     api.faults.add(Fault("timeout", path="/results", times=None))
-    run = start(settings, *WORDS)
+    run = start(settings, *WORDS, forked=True)
     try:
         until(lambda: api.asked(DAY, "/results"), 60, "the backfill does not begin")
         asked = time.monotonic()
@@ -43,7 +43,7 @@ def test_a_cancelled_run_ends_while_it_waits_for_its_next_try(
     settings: Settings, database: psycopg.Connection, api: StandIn
 ) -> None:
     api.faults.add(Fault("429", path="/results", times=None, retry_after=600))
-    run = start(settings, *WORDS)
+    run = start(settings, *WORDS, forked=True)
     try:
         until(lambda: api.asked(DAY, "/results"), 60, "the backfill does not begin")
         (capture,) = [row[0] for row in database.execute("SELECT capture_id FROM rederive.captures")]

@@ -17,6 +17,7 @@ from sinks.merge.rollback import roll_back
 from sinks.merge.staging import Staged
 from sinks.policy import Taken, Writer
 from tests.sinks.made_tables import MODES, ONE_SOURCE, THREE_SOURCES, TWO_SOURCES, make, make_capture
+from tests.sizes import usual
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 TABLES = {table.name: table for table in (ONE_SOURCE, TWO_SOURCES, THREE_SOURCES)}
@@ -327,6 +328,9 @@ def test_merging_equals_its_model(migrated: str) -> None:
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=usual(30, long=60),
+                stateful_step_count=25,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
             ),
         )

@@ -13,9 +13,9 @@ from tests.wait import until
 
 
 @contextmanager
-def running(settings: Settings, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a command; it doesn't outlive the block."""
-    run = start(settings, *words)
+def running(settings: Settings, *words: str, forked: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Start a command, as `start` does; it doesn't outlive the block."""
+    run = start(settings, *words, forked=forked)
     try:
         yield run
     finally:
@@ -29,10 +29,15 @@ _SINK_WAITS = """
     WHERE datname = current_database() AND application_name LIKE 'rederive sink%' AND wait_event_type = 'Lock'"""
 
 
+def sink_stands(connection: psycopg.Connection) -> bool:
+    """Whether a sink stands at a lock."""
+    return connection.execute(_SINK_WAITS).fetchone() != (0,)
+
+
 def sink_waits(url: str) -> None:
     """Until a sink stands at a lock."""
     with connect(url, application="tests") as looking:
-        until(lambda: (looking.execute(_SINK_WAITS).fetchone() or (0,))[0], 60, "no sink came to what is held")
+        until(lambda: sink_stands(looking), 60, "no sink came to what is held")
 
 
 class Held:

@@ -4,6 +4,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from rederive import __main__ as program
+from rederive import captures
 from rederive.captures import rollback
 from rederive.database import connect
 from rederive.settings import Settings
@@ -85,14 +87,20 @@ def test_after_a_rollback_the_domains_steps_run_again(connection: psycopg.Connec
 
 
 @pytest.mark.usefixtures("book")
-def test_a_capture_that_is_being_run_is_left_to_its_run(settings: Settings, database_url: str) -> None:
+def test_a_capture_that_is_being_run_is_left_to_its_run(
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     capture = replay(settings, "replay", "betfair", "--columns", "l1")["capture_id"]
+    monkeypatch.setattr(captures, "_FREE_SECONDS", 0.2)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
     with connect(database_url, application=f"rederive replay {capture}"):
         for command in ("resume", "retry"):
-            done = rederive(settings, "captures", command, capture, code=1)
-            assert done.stderr.startswith(f"{capture} is being run by another process\n")
-            assert f"do:  watch it with `rederive captures show {capture}`" in done.stderr
-            assert done.stdout == ""
+            assert program.run(["captures", command, capture]) == 1
+            said = capsys.readouterr()
+            assert said.err.startswith(f"{capture} is being run by another process\n")
+            assert f"do:  watch it with `rederive captures show {capture}`" in said.err
+            assert said.out == ""
     assert replay(settings, "captures", "resume", capture)["processed"] == 2
 
 

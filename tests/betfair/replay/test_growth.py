@@ -30,10 +30,10 @@ def test_more_workers_than_the_run_beside(
     words = ("replay", "betfair", "--json", "--columns")
     with (
         held(database_url, 1) as row,
-        running(settings, *words, "l1", "--workers", "1") as first,
+        running(settings, *words, "l1", "--workers", "1", forked=True) as first,
     ):
         row.reached()
-        with running(settings, *words, "l3", "--workers", "2") as second:
+        with running(settings, *words, "l3", "--workers", "2", forked=True) as second:
             sent = "SELECT count(*) FROM rederive.units WHERE state = 'sent' AND capture_id LIKE '%%-2'"
             until(lambda: scalar(connection, sent) == 8, 60, "the second run sends nothing")
             row.release()

@@ -85,7 +85,7 @@ def test_of_a_run_at_work_it_is_said_that_it_is_and_a_rollback_ends_it(
     many(connection, 200, 200, ("home_risk",))
     with (
         held(database_url, 1) as row,
-        running(settings, "replay", "betfair", "--columns", "home_risk", "--workers", "1") as run,
+        running(settings, "replay", "betfair", "--columns", "home_risk", "--workers", "1", forked=True) as run,
     ):
         row.reached()
         (capture,) = connection.execute("SELECT capture_id FROM rederive.captures").fetchone() or ("",)
