@@ -94,7 +94,8 @@ class LiveDays(Live):
         self._keep(ask, answer)
         self._due.done(ask, self._clock())
         self._said.pop(ask, None)
-        if not self._due.failing and self._said.pop(None, None):
+        if None in self._said and not self._due.failing:
+            del self._said[None]
             log.info("The Racing API answers again")
         return 0.0
 
