@@ -14,6 +14,7 @@ import orjson
 import psycopg
 import pytest
 
+from producers.racing.settings import LIVE_PREFIX, LiveSettings
 from producers.topics import partitions_of, watermarks
 from rederive import domains
 from rederive.cli.app import app
@@ -249,8 +250,15 @@ def test_settings_and_their_documentation_agree() -> None:
     operations = (ROOT / "docs/operations.md").read_text()
     rows = re.findall(r"^\| `(REDERIVE_\w+)` \|", operations, re.MULTILINE)
     assert sorted(rows) == sorted(settings)
+    of_racing = {f"{LIVE_PREFIX}{name}".upper() for name in LiveSettings.model_fields}
+    racing = (ROOT / "docs/racing.md").read_text()
+    assert set(re.findall(r"`(REDERIVE_\w+)` \|", racing)) == of_racing
+    for name, field in LiveSettings.model_fields.items():
+        if name in ("cards", "results", "missed", "amended"):
+            assert f"`{LIVE_PREFIX}{name.upper()}` | `{field.default}`" in racing
     for page in PAGES:
-        assert set(re.findall(r"REDERIVE_[A-Z_]*[A-Z]", page.read_text())) <= settings | of_compose, page.name
+        known = settings | of_compose | of_racing
+        assert set(re.findall(r"REDERIVE_[A-Z_]*[A-Z]", page.read_text())) <= known, page.name
 
 
 def test_headers_and_their_documentation_agree() -> None:

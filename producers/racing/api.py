@@ -33,7 +33,13 @@ _LONGEST_WAIT = 16  # times the first
 _TEXT_LIMIT = 200
 
 _Params = list[tuple[str, str]]
+Now = Callable[[], datetime]
 _Fits = Callable[[Any], bool]
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
 
 
 class AccessRefused(Failed):
@@ -100,7 +106,8 @@ class RacingApi:
     """The calls that a backfill needs. May be shared by threads; counts `requests`, `errors` and `retries`.
 
     `requests` are those sent, `errors` those of them that failed (404 is an answer), `retries` those sent again. Waits
-    end with StoppedError when `stopping` is set. `transport` takes the network's place.
+    end with StoppedError when `stopping` is set. `now` gives the times of answers, `tries_level` is the level at which
+    failed tries are logged, `transport` takes the network's place.
     """
 
     def __init__(
@@ -110,11 +117,14 @@ class RacingApi:
         *,
         stopping: threading.Event | None = None,
         first_wait_seconds: float = 2.0,
+        now: Now = utc_now,
+        tries_level: int = logging.WARNING,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.requests = self.errors = self.retries = 0
         self._attempts = settings.max_retries + 1
         self._first_wait = first_wait_seconds
+        self._now, self._tries_level = now, tries_level
         self._limit = limit
         self._stopping = stopping or threading.Event()
         self._counting = threading.Lock()
@@ -229,9 +239,10 @@ class RacingApi:
                     except _TransientError as error:
                         wait = max(attempt.next_wait, error.wait_seconds)
                         if attempt.num < self._attempts:
-                            log.warning(
-                                "%s: %s; try %d of %d in %g s", call, error, attempt.num + 1, self._attempts, wait
-                            )
+                            log.log(
+                                self._tries_level,
+                                "%s: %s; try %d of %d in %g s", call, error, attempt.num + 1, self._attempts, wait,
+                            )  # fmt: skip
                         raise
         except _TransientError as error:
             raise DayFailed(
@@ -250,7 +261,7 @@ class RacingApi:
 
     def _once(self, call: str, path: str, params: _Params, fits: _Fits) -> _Answer | None:
         self._limit.acquire(self._stopping)
-        started = datetime.now(UTC)
+        started = self._now()
         with self._counting:
             self.requests += 1
         try:

@@ -1,17 +1,18 @@
 """Fetch planned answers of the Racing API, the next ones while the last is on its way."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from queue import SimpleQueue
 
 import orjson
 import stamina
 from psycopg import Connection
 
-from producers.racing.api import DayFailed, RacingApi
+from producers.racing.api import DayFailed, Now, RacingApi, utc_now
 from producers.racing.index import Answer
 from producers.racing.locators import Ask
 from producers.racing.settings import RacingSettings
@@ -35,17 +36,21 @@ class Fetched:
 
 
 class Fetcher:
-    """Answers by unit, fetched in order by two threads that share the API's rate limit. `close` it in the end."""
+    """Answers by unit, fetched in order by two threads that share the API's rate limit. `close` it in the end.
+
+    `now` and `tries_level` are as for `RacingApi`.
+    """
 
     ahead = _IN_FLIGHT - 1
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, *, now: Now = utc_now, tries_level: int = logging.WARNING) -> None:
         settings = RacingSettings()
         # The client says itself what it tries again, and when.
         stamina.instrumentation.set_on_retry_hooks(())
         self._stopping = threading.Event()
         self._limit = RateLimit(connect, settings.limit_name())
-        self._api = RacingApi(settings, self._limit, stopping=self._stopping)
+        self._now = now
+        self._api = RacingApi(settings, self._limit, stopping=self._stopping, now=now, tries_level=tries_level)
         self._asked: SimpleQueue[tuple[Ask, Future[Fetched]] | None] = SimpleQueue()
         self._futures: dict[int, Future[Fetched]] = {}
         for number in range(_IN_FLIGHT):
@@ -89,7 +94,7 @@ class Fetcher:
 
     def _fetch(self, ask: Ask) -> Fetched:
         kind = ask.fetch
-        fetched_at = datetime.now(UTC)
+        fetched_at = self._now()
         regions = ask.regions
         day: date | None = None
         races = runners = 0
@@ -123,7 +128,18 @@ class Fetcher:
         return Fetched(answer, value)
 
 
+_PAYLOAD = b',"payload":'
+
+
+def payloads(value: bytes) -> list[bytes]:
+    """The payloads of a record that was made here, as they stand in it: what the API said, whenever it was asked.
+
+    Of a record in another spelling they may be empty.
+    """
+    return [line.partition(_PAYLOAD)[2] for line in value.split(b"\n")]
+
+
 def _line(said: Mapping[str, object], payload: bytes) -> bytes:
     """One line of a raw record: the payload's own bytes, but for line ends, which JSON has only between its tokens."""
     head = orjson.dumps({name: value for name, value in said.items() if value is not None})
-    return head[:-1] + b',"payload":' + payload.replace(b"\r", b" ").replace(b"\n", b" ") + b"}"
+    return head[:-1] + _PAYLOAD + payload.replace(b"\r", b" ").replace(b"\n", b" ") + b"}"

@@ -6,7 +6,7 @@ database) is read and added before it is asked.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
@@ -30,7 +30,7 @@ _COPY = "pg_temp.racing_records"
 class Answer:
     """What one raw record holds: all pages of one (day, kind), the masters, or one horse; `size` in bytes.
 
-    `regions` are those that were asked for, in lower case.
+    `regions` are those that were asked for, in lower case. `confirmed_at` is when the API last said the same again.
     """
 
     kind: str
@@ -41,13 +41,19 @@ class Answer:
     runners: int = 0
     size: int = 0
     horse_id: str | None = None
+    confirmed_at: datetime | None = None
+
+    @property
+    def asked_at(self) -> datetime:
+        """When the API last said this."""
+        return max(self.fetched_at, self.confirmed_at or self.fetched_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
     """One day of one kind, and the records that hold it, oldest fetch first.
 
-    `settled` when one of them was fetched after the day was over: until then an answer may lack races.
+    `settled` when the API has said one of them after the day was over: until then an answer may lack races.
     """
 
     day: date
@@ -58,7 +64,13 @@ class Day:
     def settled(self) -> bool:
         """Whether there is nothing left to ask for."""
         over = datetime.combine(self.day + timedelta(days=1), time(), UTC)
-        return any(answer.fetched_at >= over for _, answer in self.kept)
+        return any(answer.asked_at >= over for _, answer in self.kept)
+
+    def last(self, regions: Sequence[str], now: datetime) -> tuple[Place, Answer] | None:
+        """The last record of just these regions; one that was fetched later than now only where there is no other."""
+        own = [one for one in self.kept if set(one[1].regions) == set(regions)]
+        past = [one for one in own if one[1].fetched_at <= now]
+        return next(reversed(past or own), None)
 
 
 class RacingIndex:
@@ -70,15 +82,18 @@ class RacingIndex:
         self._topics = {name: Lane(RACING.name, name, prefix).raw for name in RACING.kept}
         self._ids: dict[LaneName, str] = {}
 
-    def index(self) -> int:
-        """Bring the index up to what the logs hold now; return how many records were missing."""
+    def index(self, moving: Callable[[], None] = lambda: None) -> int:
+        """Bring the index up to what the logs hold now; return how many records were missing.
+
+        `moving` is called with every record: of a new database there may be years of them.
+        """
         if self._dry:
             self._connection.execute(
                 f"""DROP TABLE IF EXISTS {_COPY};
                     CREATE TEMP TABLE racing_records (LIKE {_KEPT} INCLUDING ALL);
                     INSERT INTO {_COPY} SELECT * FROM {_KEPT}"""
             )
-        return sum(self._index(name) for name in self._topics)
+        return sum(self._index(name, moving) for name in self._topics)
 
     def _id(self, name: LaneName) -> str:
         """Kafka's id of a log's topic, "" while there is none."""
@@ -86,7 +101,7 @@ class RacingIndex:
             self._ids[name] = topic_id(self._kafka, self._topics[name]) or ""
         return self._ids[name]
 
-    def _index(self, name: LaneName) -> int:
+    def _index(self, name: LaneName, moving: Callable[[], None]) -> int:
         if not self._id(name):
             return 0
         records = Records(self._kafka, self._topics[name])
@@ -98,6 +113,7 @@ class RacingIndex:
                 if len(missing) > 100:
                     log.info("%s[%d]: indexing %d records", records.topic, partition, len(missing))
                 for offset in missing:
+                    moving()
                     message = records.at(partition, offset)
                     answer = _read(message.value() if message else None)
                     self._add(name, partition, offset, answer, capture_id=None)
@@ -136,9 +152,17 @@ class RacingIndex:
         )
         return [offset for (offset,) in rows]
 
-    def add(self, place: Place, answer: Answer, capture_id: str) -> None:
+    def add(self, place: Place, answer: Answer, capture_id: str | None) -> None:
         """Note a record that has just been delivered."""
         self._add(place.log, place.partition, place.offset, answer, capture_id)
+
+    def confirm(self, place: Place, moment: datetime) -> None:
+        """Note that the API has said the same again."""
+        self._connection.execute(
+            f"""UPDATE {self._table} SET confirmed_at = %s
+                WHERE (topic_id, partition, record_offset) = (%s, %s, %s)""",
+            [moment, self._id(place.log), place.partition, place.offset],
+        )
 
     def _add(self, name: LaneName, partition: int, offset: int, answer: Answer | None, capture_id: str | None) -> None:
         said = answer or Answer("", None, (), datetime.now(UTC))
@@ -156,18 +180,36 @@ class RacingIndex:
         """Each day of the range, both ends included, by day and then kind, with what is kept of it for all regions."""
         kept: dict[tuple[date, Kind], list[tuple[Place, Answer]]] = defaultdict(list)
         rows = self._connection.execute(
-            f"""SELECT kind, date, regions, fetched_at, races, runners, bytes, partition, record_offset
+            f"""SELECT kind, date, regions, fetched_at, races, runners, bytes, confirmed_at, partition, record_offset
                FROM {self._table}
                WHERE topic_id = %s AND date BETWEEN %s AND %s AND kind = ANY(%s) AND regions @> %s
                ORDER BY fetched_at, record_offset""",
             [self._id(LaneName.LOG), start, end, list(kinds), list(regions)],
         )
-        for kind, day, asked, fetched_at, races, runners, size, partition, offset in rows:
-            answer = Answer(kind, day, tuple(asked), fetched_at, races, runners, size)
+        for kind, day, asked, fetched_at, races, runners, size, confirmed_at, partition, offset in rows:
+            answer = Answer(kind, day, tuple(asked), fetched_at, races, runners, size, confirmed_at=confirmed_at)
             kept[day, kind].append((Place(log=LaneName.LOG, partition=partition, offset=offset), answer))
         span = [start + timedelta(days=n) for n in range((end - start).days + 1)]
         for day, kind in product(span, kinds):
             yield Day(day, kind, tuple(kept[day, kind]))
+
+    def ends(self, regions: Sequence[str], before: date) -> tuple[date | None, date | None]:
+        """Of the days before `before`, for all regions: the first that anything is kept of, the last settled one."""
+        found = self._connection.execute(
+            f"""SELECT min(date), max(date) FILTER (
+                   WHERE greatest(fetched_at, confirmed_at) >= (date + 1)::timestamp AT TIME ZONE 'UTC')
+               FROM {self._table} WHERE topic_id = %s AND date < %s AND regions @> %s""",
+            [self._id(LaneName.LOG), before, list(regions)],
+        ).fetchone()
+        return found or (None, None)
+
+    def details_kept(self, horses: Sequence[str]) -> set[str]:
+        """Those of the horses whose detail is kept."""
+        rows = self._connection.execute(
+            f"SELECT DISTINCT horse_id FROM {self._table} WHERE topic_id = %s AND horse_id = ANY(%s)",
+            [self._id(LaneName.DETAIL), list(horses)],
+        )
+        return {horse for (horse,) in rows}
 
     def later(self, ranges: Mapping[int, tuple[int, int]]) -> list[Place]:
         """Records outside `ranges` (offsets [first, last) by partition) that hold a later fetch of a day in them."""

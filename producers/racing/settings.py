@@ -1,15 +1,17 @@
-"""How The Racing API is reached: `RACING_API_` variables of the environment (racing spec, section 1)."""
+"""How The Racing API is reached (racing spec, section 1), and what of it comes by itself: environment variables."""
 
 import hashlib
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import httpx2
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from producers.racing.schedule import Schedule
 from schemas.errors import Failed, UsageError
 
 PREFIX = "RACING_API_"
+LIVE_PREFIX = "REDERIVE_RACING_LIVE_"
 CREDENTIALS = f"{PREFIX}USERNAME and {PREFIX}PASSWORD"
 
 
@@ -57,9 +59,51 @@ class RacingSettings(BaseSettings):
         return f"{self.base_url} {user[:16]}"
 
 
-def _message(error: ValidationError) -> Failed | UsageError:
+class LiveSettings(BaseSettings):
+    """What comes by itself, and when. UsageError when a value can't be used.
+
+    Lines of cron, in UTC: for the cards of today and tomorrow; for today's results, while races are due or unfinished;
+    for days before that aren't settled; for results of the last `amended_days`, which may be amended. With `horses`
+    the details of the horses on the cards, too.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=LIVE_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, arbitrary_types_allowed=True
+    )
+
+    regions: Annotated[tuple[str, ...], NoDecode] = ("gb", "ire")
+    cards: Schedule = Schedule("30 5,9,12,17,21 * * *")
+    results: Schedule = Schedule("*/5 * * * *")
+    missed: Schedule = Schedule("15 * * * *")
+    amended: Schedule = Schedule("45 6 * * *")
+    amended_days: int = Field(default=7, ge=0, le=365)
+    horses: bool = False
+
+    def __init__(self, **values: object) -> None:
+        try:
+            super().__init__(**cast("dict[str, Any]", values))
+        except ValidationError as error:
+            raise _message(error, LIVE_PREFIX) from None
+
+    @field_validator("cards", "results", "missed", "amended", mode="before")
+    @classmethod
+    def _schedule(cls, line: object) -> object:
+        return Schedule(line) if isinstance(line, str) else line
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _codes(cls, words: object) -> object:
+        if not isinstance(words, str):
+            return words
+        codes = tuple(sorted({code.lower() for code in words.replace(",", " ").split()}))
+        if not codes:
+            raise ValueError("it names no region")
+        return codes
+
+
+def _message(error: ValidationError, prefix: str = PREFIX) -> Failed | UsageError:
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    names = [f"{PREFIX}{problem['loc'][0]}".upper() for problem in problems]
+    names = [f"{prefix}{problem['loc'][0]}".upper() for problem in problems]
     missing = [name for name, problem in zip(names, problems, strict=True) if problem["type"] == "missing"]
     if missing:
         return Failed(

@@ -5,7 +5,7 @@ About 30 races and 300 runners a day. 23 and 24 December have no racing, of Chri
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -20,16 +20,23 @@ FIRST_CARDS = date(2023, 1, 23)
 
 CARDS_AHEAD = timedelta(days=7)
 
+RESULT_AFTER = timedelta(minutes=10)
+"""From a race's off time to its result."""
+
 _RACE_IDS = 11_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RacingDay:
-    """A day's races in the order of meetings and times; `poor` when its cards have lost what they had."""
+    """A day's races in the order of meetings and times; `poor` when its cards have lost what they had.
+
+    At a `moment` of the day only the races that were over by then have a result.
+    """
 
     when: date
     races: tuple[Race, ...]
     poor: bool = False
+    moment: datetime | None = None
 
     def card_races(self, today: date) -> tuple[Race, ...]:
         """The races that have a card."""
@@ -37,7 +44,10 @@ class RacingDay:
 
     def result_races(self, today: date) -> tuple[Race, ...]:
         """The races that have a result: those that were run, once the day is over."""
-        return tuple(race for race in self.races if not race.abandoned) if self.when < today else ()
+        run = tuple(race for race in self.races if not race.abandoned) if self.when < today else ()
+        if self.moment is None:
+            return run
+        return tuple(race for race in run if datetime.fromisoformat(race.starts_at) + RESULT_AFTER <= self.moment)
 
     def card(self, race: Race, today: date) -> dict[str, Any]:
         """A race's card as it's asked for on a day; the further ahead the less is on it."""
@@ -50,6 +60,10 @@ class RacingDay:
     def results(self, today: date) -> list[dict[str, Any]]:
         """All results, as `results` has them."""
         return [result(race) for race in self.result_races(today)]
+
+    def at(self, moment: datetime) -> "RacingDay":
+        """The day while it goes on; `moment` is aware."""
+        return replace(self, moment=moment)
 
     def poorer(self) -> "RacingDay":
         """The day when its cards are asked for late: no odds, no spotlight, `-` for ratings."""

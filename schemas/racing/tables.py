@@ -259,6 +259,7 @@ RACING = Domain(
     process="processors.racing.process:process",
     compute="processors.racing.line:compute",
     sources={"api": "producers.racing.days:RacingDays", "log": "producers.racing.days:RacingLog"},
+    live="producers.racing.live:LiveDays",
     steps=tuple(_link(parents) for parents in ("ra_mst_sires", "ra_mst_dams", "ra_mst_damsires")),
     kept=(LaneName.LOG, LaneName.DETAIL),
     defaults={"kinds": ("masters", "racecards", "results"), "keys": tuple(REGIONS)},
