@@ -96,6 +96,7 @@ BETFAIR = Domain(
     sources={"table": "producers.betfair.snapshots:SnapshotTable"},
     scopes=SCOPES,
     log_retention=timedelta(days=30),
+    gaps="rederive.betfair.gaps:gaps",
     demo="rederive.betfair.demo:demo",
     commands={
         "replay betfair": Command("rederive.betfair.commands:replay_betfair"),
