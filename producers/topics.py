@@ -273,4 +273,6 @@ def behind(kafka: Mapping[str, str], group: str, topic: str) -> int:
 
 def members(kafka: Mapping[str, str], group: str) -> int:
     """How many consumers a group has now. Away when the broker doesn't answer."""
-    return len(_answer(kafka, AdminClient(dict(kafka)).describe_consumer_groups([group])[group]).members)
+    # Its calls end with the client.
+    admin = AdminClient(dict(kafka))
+    return len(_answer(kafka, admin.describe_consumer_groups([group])[group]).members)

@@ -73,21 +73,20 @@ def _missing(looking: Looking, request: Request, weeks: Sequence[date]) -> Itera
     """Weeks that nothing is stored of, by tier: of the tiers asked for, else of those that anything is stored of."""
     held = weeks_held(looking.services.connection, weeks, request.keys or TIERS)
     tiers = request.keys or _tiers(looking)
-    for week in weeks:
-        lacking = [tier for tier in tiers if week not in held.get(tier, ())]
-        for tier in lacking:
-            mend = f"rederive replay finra --source FOLDER --from {week} --to {week}"
-            asked = replace(request, start=_midnight(week), end=end_of(week), keys=(tier,))
-            yield Gap(
-                kind=MISSING,
-                day=week,
-                days=7,
-                part=tier,
-                of="file",
-                why="no tier of the week is stored" if len(lacking) == len(tiers) > 1 else "",
-                fill=Fill(_FILES, asked) if asked.options["source"] else None,
-                mend=mend,
-            )
+    lacking = [(week, tier) for week in weeks for tier in tiers if week not in held.get(tier, ())]
+    for week, tier in lacking:
+        alone = any(week in held.get(other, ()) for other in tiers)
+        asked = replace(request, start=_midnight(week), end=end_of(week), keys=(tier,))
+        yield Gap(
+            kind=MISSING,
+            day=week,
+            days=7,
+            part=tier,
+            of="file",
+            why="" if alone or len(tiers) == 1 else "no tier of the week is stored",
+            fill=Fill(_FILES, asked) if asked.options["source"] else None,
+            mend=f"rederive replay finra --source FOLDER --from {lacking[0][0]} --to {lacking[-1][0]}",
+        )
 
 
 def _tiers(looking: Looking) -> list[str]:
