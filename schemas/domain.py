@@ -97,7 +97,7 @@ class Domain:
         How a dry run prints a plan: a function of the plan and `json` that returns the exit code. Without it a dry run
         computes and counts.
     gaps
-        What is missing: a function of a producers.gap.Looking that yields producers.gap.Gap, rows of older derivation
+        What is missing: a function of a Looking that yields Gaps (producers.gap), rows of older derivation
         versions too where it is asked for them. Without it the engine looks for these. Holes in the domain's logs are
         looked for by the engine in any case.
     demo

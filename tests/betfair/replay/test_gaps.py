@@ -41,7 +41,7 @@ def test_snapshots_without_a_row_and_nulls_that_payloads_fill(
     for number, (at, of, raw) in enumerate(
         [
             (START, "1.1", payload()),
-            (START, "1.1", payload()),
+            (START + timedelta(hours=1), "1.1", payload()),
             (START + timedelta(days=1), "1.1", payload()),
             # What no formula makes a value of is no gap.
             (START + timedelta(days=1), "1.2", payload()),
@@ -75,7 +75,7 @@ def test_snapshots_without_a_row_and_nulls_that_payloads_fill(
 def test_rows_of_an_older_version_are_computed_anew_by_day(settings: Settings, connection: psycopg.Connection) -> None:
     market(connection, "1.1")
     for number in range(4):
-        snapshot(connection, number, "1.1", START + timedelta(days=number // 2))
+        snapshot(connection, number, "1.1", START + timedelta(days=number // 2, minutes=number))
     rederive(settings, "replay", "betfair")
     assert gaps(settings, "--outdated", code=0) == []
     # As the version before would have left the first day, with a wrong value.
@@ -84,7 +84,7 @@ def test_rows_of_an_older_version_are_computed_anew_by_day(settings: Settings, c
         """UPDATE rederive.market_derived_metrics_history SET derivation_version = 0, home_risk = 1
            WHERE snapshot_id < 2"""
     )
-    snapshot(connection, 9, "1.1", START)
+    snapshot(connection, 9, "1.1", START + timedelta(hours=1))
     assert gaps(settings) == [("missing", DAY, 1)]
     assert gaps(settings, "--outdated") == [("missing", DAY, 1), ("outdated", DAY, 2)]
 
@@ -98,7 +98,7 @@ def test_a_record_of_the_log_that_nobody_has_noted_is_a_hole(
 ) -> None:
     market(connection, "1.1")
     for number in range(6):
-        snapshot(connection, number, "1.1", START)
+        snapshot(connection, number, "1.1", START + timedelta(minutes=number))
     log.fill(settings, [(log.line(number), (), START + timedelta(days=number // 4)) for number in range(6)])
     assert gaps(settings, "--only", "hole", code=0) == [], "nobody follows this log"
     # A live day that has applied all but the last of one partition and the first of the other.
