@@ -105,7 +105,8 @@ def test_a_record_of_the_log_that_nobody_has_noted_is_a_hole(
     connection.execute(
         """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
                request, digest, who, state)
-           VALUES ('betfair-live-1', nextval('rederive.capture_number'), 'betfair', 'live', 'fill', 1, '{}', '{}', '', 'tests', 'running')"""
+           VALUES ('betfair-live-1', nextval('rederive.capture_number'), 'betfair', 'live', 'fill', 1, '{}', '{}',
+               '', 'tests', 'running')"""
     )
     topic = log.lane(settings, LaneName.LOG).raw
     for partition, applied in ((0, "{[0,2)}"), (1, "{[1,3)}")):
