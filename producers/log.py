@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from producers.records import Records
-from producers.source import Page, Refusal, Request, Services, Source
+from producers.source import Page, Refusal, Request, Services, Source, Stretch
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
@@ -49,10 +49,12 @@ class LogSource(Source[Any]):
         return head.model_copy(update={"request": {**head.request, "topic": self._logs[LaneName.LOG].topic}})
 
     def pages(self, request: Request) -> Iterator[Page[Any]]:
-        """A unit per record sent in [start, end). Failed when the log doesn't exist or the broker doesn't answer."""
+        """A unit per record sent in [start, end), or at the places named.
+
+        Failed when the log doesn't exist or the broker doesn't answer.
+        """
         number = 0
-        for name, partition in self._partitions():
-            _, first, last = self._range(self._logs[name], partition, request)
+        for name, partition, first, last in self._stretches(request):
             for start in range(first, last, _PAGE_UNITS):
                 end = min(start + _PAGE_UNITS, last)
                 if request.limit is not None:
@@ -65,6 +67,16 @@ class LogSource(Source[Any]):
                 ]
                 number += len(units)
                 yield Page(units, {})
+
+    def _stretches(self, request: Request) -> Iterator[Stretch]:
+        """What is wanted of each partition, of what is kept of it."""
+        for name, partition in self._partitions():
+            low, first, last = self._range(self._logs[name], partition, request)
+            if not request.places:
+                yield Stretch(name, partition, first, last)
+            for place in request.places:
+                if (place.log, place.partition) == (name, partition):
+                    yield Stretch(name, partition, max(low, place.first), min(last, place.last))
 
     def _places(self) -> list[tuple[LaneName, int]]:
         return [(name, partition) for name, log in self._logs.items() for partition in log.partitions()]
@@ -91,7 +103,7 @@ class LogSource(Source[Any]):
         for name, partition in partitions:
             records = self._logs[name]
             low, first, _ = self._range(records, partition, request)
-            if first == low > 0:
+            if first == low > 0 and not request.places:
                 notes.append(f"{records.topic}[{partition}]: retention has dropped what stood before offset {low:,}")
         if not found:
             notes.append(self._why_nothing(partitions))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from psycopg import Connection
 from pydantic import TypeAdapter
@@ -14,12 +14,22 @@ from pydantic import TypeAdapter
 from schemas.capture import Capture
 from schemas.domain import LOG, TABLE, Domain, load
 from schemas.errors import Failed, UsageError
+from schemas.lane import LaneName
 from schemas.plan import Digest, Plan, PlanHead, PlannedUnit
 from schemas.table import Mode
 from schemas.unit import Delivered, Unit
 from schemas.wire import RawHeaders, oversize
 
 L = TypeVar("L")
+
+
+class Stretch(NamedTuple):
+    """Offsets [first, last) of a partition of a log."""
+
+    log: LaneName
+    partition: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,7 @@ class Request:
     Without `all_rows` only rows with a NULL among `columns` are picked. `limit` is a number of rows. `kinds` are the
     answers wanted of an API; what has been kept is asked for again with `refetch`, and left out with `only_missing`.
     FINRA's `keys` are tiers, its `kinds` stages and calculations; `options` are a domain's own words, JSON values.
+    Of a log `places` are all that is read, whenever it was sent.
     """
 
     domain: str
@@ -45,10 +56,13 @@ class Request:
     refetch: bool = False
     only_missing: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
+    places: tuple[Stretch, ...] = ()
 
     @property
     def span(self) -> str:
         """The range in words."""
+        if self.places:
+            return f"of {sum(place.last - place.first for place in self.places):,} places of the log"
         start, end = (moment.isoformat() if moment else None for moment in (self.start, self.end))
         return f"from {start or 'the beginning'} to {end or 'now'} (end excluded)"
 
@@ -64,6 +78,8 @@ class Request:
             "end": self.end.isoformat() if self.end else None,
             "keys": list(self.keys),
         }
+        if self.places:
+            asked["places"] = [list(place) for place in self.places]
         if self.options:
             return asked | {"kinds": list(self.kinds), **self.options}
         if self.kinds:
@@ -292,8 +308,40 @@ class DraftOfSource:
         )
 
 
-def make_plan(source: Source[L], request: Request) -> Plan[L]:
-    """The whole plan at once, for printing."""
+def make_plan(source: Source[L], request: Request, *others: Request) -> Plan[L]:
+    """The whole plan at once, for printing; of several requests, which differ in ranges and keys only, one plan."""
     draft = DraftOfSource(source, request)
     units = tuple(unit for page in draft for unit in page)
-    return Plan(**draft.head.model_dump(), units=units).sealed()
+    made = Plan(**draft.head.model_dump(), units=units).sealed()
+    return _joined([made, *(make_plan(source, other) for other in others)]) if others else made
+
+
+def _joined(plans: Sequence[Plan[L]]) -> Plan[L]:
+    """Plans of one source as one. A unit that several have stands in it once."""
+    units: list[PlannedUnit[L]] = []
+    nulls: Counter[str] = Counter(dict.fromkeys(plans[0].nulls, 0))
+    known: set[str] = set()
+    for plan in plans:
+        nulls.update(plan.nulls)
+        for unit in plan.units:
+            again = unit.model_copy(update={"unit": 0, "writes": ()}).model_dump_json()
+            if again not in known:
+                known.add(again)
+                units.append(unit.model_copy(update={"unit": len(units)}))
+    asked = [plan.request for plan in plans]
+    starts, ends = [one["start"] for one in asked], [one["end"] for one in asked]
+    notes = dict.fromkeys(note for plan in plans if plan.units for note in plan.notes)
+    said = {
+        "found": sum(1 if unit.rows is None else unit.rows for unit in units),
+        "unit_count": len(units),
+        "nulls": dict(nulls),
+        "notes": tuple(notes) or plans[0].notes,
+        "span": f"{plans[0].span} and {len(plans) - 1:,} more",
+        "request": {
+            **asked[0],
+            "start": None if None in starts else min(starts, key=datetime.fromisoformat),
+            "end": None if None in ends else max(ends, key=datetime.fromisoformat),
+            "keys": list(dict.fromkeys(key for one in asked for key in one["keys"])),
+        },
+    }
+    return Plan(**{**plans[0].head.model_dump(), **said}, units=tuple(units)).sealed()

@@ -269,3 +269,10 @@ def behind(kafka: Mapping[str, str], group: str, topic: str) -> int:
     kept = watermarks(kafka, topic)
     places = committed(kafka, group, [TopicPartition(topic, partition) for partition in kept])
     return sum(kept[place.partition][1] - max(place.offset, kept[place.partition][0]) for place in places)
+
+
+def members(kafka: Mapping[str, str], group: str) -> int:
+    """How many consumers a group has now. Away when the broker doesn't answer."""
+    # Its calls end with the client.
+    admin = AdminClient(dict(kafka))
+    return len(_answer(kafka, admin.describe_consumer_groups([group])[group]).members)

@@ -10,6 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from producers.gap import Fill as Fill
+    from producers.gap import Gap as Gap
+    from producers.gap import Looking as Looking
     from producers.log import LogSource as LogSource
     from producers.log import Place as Place
     from producers.source import Page as Page
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from schemas.unit import Unit as Unit
 
 _PLACES = {
+    "producers.gap": ("Fill", "Gap", "Looking"),
     "producers.log": ("LogSource", "Place"),
     "producers.source": ("Page", "Refusal", "Request", "Services", "Source", "Split"),
     "rederive.api": ("KnownUnit", "apply", "plan", "replay", "replay_topic", "units_of"),

@@ -14,6 +14,24 @@ from schemas.plan import FORMAT, Plan
 _MAKE_ONE = "`rederive plan betfair > plan.json` makes one"
 
 
+def read_plans(text: str, name: str) -> list[Plan[Any]]:
+    """The plans that the text of the file `name` holds: one, however it is laid out, or several, each on a line.
+
+    UsageError says why it holds none.
+    """
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if len(lines) < 2 or not _is_document(lines[0][1]):
+        return [read_plan(text, name)]
+    return [read_plan(line, f"{name}, line {number},") for number, line in lines]
+
+
+def _is_document(line: str) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
 def read_plan(text: str, name: str) -> Plan[Any]:
     """The plan that the text of the file `name` is. UsageError says why it is none."""
     try:

@@ -100,13 +100,13 @@ class Replayer:
         with connect(self.database_url, application=f"rederive {doing}") as connection, explained(f"the {doing}"):
             yield connection
 
-    def plan(self, request: Request, source: str, *, dry: bool = True) -> Plan[Any]:
-        """What the request means now. Changes no row; without `dry` a source may keep what it has found out."""
+    def plan(self, request: Request, source: str, *others: Request, dry: bool = True) -> Plan[Any]:
+        """What the request, or several, means now. Changes no row; not `dry` a source may keep what it finds out."""
         with (
             self.connected("plan") as connection,
             closing(self._source(connection, request.domain, source, dry=dry)) as opened,
         ):
-            return make_plan(opened, request)
+            return make_plan(opened, request, *others)
 
     def check(self, plan: Plan[Any]) -> None:
         """Failed when the plan was made by other formulas or was altered; whether it still fits, `mint` says."""
@@ -133,12 +133,16 @@ class Replayer:
         ):
             _check_fits(source, plan)
 
-    def _source(self, connection: psycopg.Connection, domain: str, source: str, *, dry: bool) -> Source[Any]:
+    def services(self, connection: psycopg.Connection, *, dry: bool) -> Services:
+        """What a source may read from."""
+
         def another() -> psycopg.Connection:
             return connect(self.database_url, application="rederive producer")
 
-        services = Services(connection, another, self.settings.kafka_config(), self.settings.topic_prefix, dry)
-        return open_source(domains.find(domain), source, services)
+        return Services(connection, another, self.settings.kafka_config(), self.settings.topic_prefix, dry)
+
+    def _source(self, connection: psycopg.Connection, domain: str, source: str, *, dry: bool) -> Source[Any]:
+        return open_source(domains.find(domain), source, self.services(connection, dry=dry))
 
     def mint(
         self, asked: Request | Plan[Any], source: str = "", *, dry_run: bool, reason: str, agents: int | None = None

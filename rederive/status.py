@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from producers.topics import behind
+from producers.topics import behind, members
 from rederive import domains, local
 from rederive.captures import said
 from rederive.database import NewerError, connect, explained, place
@@ -93,9 +93,5 @@ def _lags(settings: Settings) -> list[tuple[str, int, int]]:
     for lane in (Lane(domain, name, settings.topic_prefix) for domain in domains.names() for name in LaneName):
         for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
             if topic in topics:
-                found.append((group, behind(kafka, group, topic), _members(admin, group)))
+                found.append((group, behind(kafka, group, topic), members(kafka, group)))
     return found
-
-
-def _members(admin: AdminClient, group: str) -> int:
-    return len(admin.describe_consumer_groups([group])[group].result(_SECONDS).members)

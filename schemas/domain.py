@@ -96,6 +96,10 @@ class Domain:
     show_plan
         How a dry run prints a plan: a function of the plan and `json` that returns the exit code. Without it a dry run
         computes and counts.
+    gaps
+        What is missing: a function of a Looking that yields Gaps (producers.gap), rows of older derivation
+        versions too where it is asked for them. Without it the engine looks for these. Holes in the domain's logs are
+        looked for by the engine in any case.
     demo
         Its part of `rederive demo`: a function of a rederive.demo.Show.
     commands, reports
@@ -128,6 +132,7 @@ class Domain:
     checks: Part = ""
     journal: Part = ""
     show_plan: Part = ""
+    gaps: Part = ""
     demo: Part = ""
     commands: Mapping[str, Command] = field(default_factory=dict)
     reports: Mapping[str, Part] = field(default_factory=dict)
@@ -140,7 +145,7 @@ class Domain:
         """All its parts, each by its name."""
         own = (
             self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.journal, self.show_plan,
-            self.demo,
+            self.gaps, self.demo,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)

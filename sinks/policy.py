@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from datetime import date
+from typing import Generic, NamedTuple, TypeVar
 
 from psycopg import Connection
 
@@ -48,6 +49,14 @@ class Taken:
     def counts(self) -> dict[str, int]:
         """For people."""
         return {"entries": self.entries, "changed": self.changed, "deleted": self.deleted}
+
+
+class Outdated(NamedTuple):
+    """How many rows of a UTC day, where they have one, and of a part, are of an older derivation version."""
+
+    day: date | None
+    part: str
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +135,7 @@ class Policy(ABC, Generic[S]):
     @abstractmethod
     def verify(self, connection: Connection, table: Table) -> int:
         """How many rows aren't as what is kept of their making says they are."""
+
+    @abstractmethod
+    def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:
+        """What is of an older derivation version than the domain's, by day; reads only."""

@@ -7,8 +7,9 @@ from psycopg import Connection
 from psycopg.types.multirange import Int8Multirange
 from psycopg.types.range import Int8Range
 
+from schemas.lane import LaneName
 from schemas.unit import Origin
-from store.rows import value
+from store.rows import value, values
 
 Place = tuple[str, int]
 
@@ -76,6 +77,29 @@ def holes(connection: Connection, topic: str, partition: int, low: int, high: in
         [low, high, topic, partition],
     )
     return [(hole.lower, hole.upper) for hole in found]
+
+
+def tops(connection: Connection, topic: str) -> dict[int, int]:
+    """By partition of a topic, one past the last offset that any capture has noted; empty where none has."""
+    found = connection.execute(
+        """SELECT partition, max(greatest(upper(applied), upper(dead))) FROM rederive.origins
+           WHERE topic = %s AND NOT (isempty(applied) AND isempty(dead)) GROUP BY partition""",
+        [topic],
+    )
+    return dict(found.fetchall())
+
+
+def read_again(connection: Connection, domain: str, log: LaneName, partition: int) -> list[int]:
+    """The offsets of a partition of a domain's log that units of replays have read, and have an outcome."""
+    return values(
+        connection,
+        """SELECT DISTINCT (u.locator ->> 'offset')::int8
+           FROM rederive.captures c JOIN rederive.units u USING (capture_id)
+           WHERE c.domain = %s AND NOT c.dry_run AND u.state IN ('applied', 'dead', 'removed')
+             AND u.locator ? 'offset' AND coalesce(u.locator ->> 'log', %s) = %s
+             AND (u.locator ->> 'partition')::int4 = %s""",
+        [domain, LaneName.LOG, log, partition],
+    )
 
 
 def forget(connection: Connection, capture_id: str, topic: str) -> None:

@@ -122,7 +122,6 @@ def _commands_below(node: cyclopts.App, words: tuple[str, ...] = ()) -> Iterator
 _OF_PAGES: dict[tuple[str, ...], str] = {
     ("replay", "racing"): "racing",
     ("plan", "racing"): "racing",
-    ("gaps", "racing"): "racing",
     ("replay", "finra"): "finra",
     ("plan", "finra"): "finra",
 }

@@ -74,7 +74,7 @@ def test_more_agents_than_the_machine_has_use_for(
     # No command gets as far as services.
     monkeypatch.setenv("REDERIVE_KAFKA_BOOTSTRAP", "127.0.0.1:1")
     monkeypatch.setenv("REDERIVE_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
-    for words in (["replay", "betfair"], ["replay-topic", "racing"], ["gaps", "racing"], ["captures", "resume", "x"]):
+    for words in (["replay", "betfair"], ["replay-topic", "racing"], ["captures", "resume", "x"]):
         assert run([*words, "--workers", "9999"]) == 2
         assert "at most 64" in capsys.readouterr().err
 

@@ -216,7 +216,7 @@ class RacingLog(LogSource):
         for page in super().pages(request):
             number += len(page.units)
             yield page
-        if request.limit is not None:
+        if request.limit is not None or request.places:
             return
         self._index.index()
         kept = self._logs[LaneName.LOG]

@@ -211,6 +211,23 @@ class RacingIndex:
         )
         return {horse for (horse,) in rows}
 
+    def first_day(self) -> date | None:
+        """The first race day that anything is kept of."""
+        row = self._connection.execute(
+            f"SELECT min(date) FROM {self._table} WHERE topic_id = %s", [self._id(LaneName.LOG)]
+        ).fetchone()
+        return row[0] if row else None
+
+    def references(self, horses: Sequence[str]) -> list[Place]:
+        """Where the masters are kept, and the details of some horses."""
+        rows = self._connection.execute(
+            f"""SELECT topic_id, partition, record_offset FROM {self._table}
+               WHERE (topic_id, kind) = (%s, 'masters') OR (topic_id = %s AND horse_id = ANY(%s)) ORDER BY 1, 2, 3""",
+            [self._id(LaneName.LOG), self._id(LaneName.DETAIL), list(horses)],
+        )
+        names = {self._id(name): name for name in self._topics}
+        return [Place(log=names[topic], partition=partition, offset=offset) for topic, partition, offset in rows]
+
     def later(self, ranges: Mapping[int, tuple[int, int]]) -> list[Place]:
         """Records outside `ranges` (offsets [first, last) by partition) that hold a later fetch of a day in them."""
         rows = self._connection.execute(

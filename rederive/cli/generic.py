@@ -68,11 +68,12 @@ class Selection:
             keys=self.key,
             all_rows=self.all_rows,
             limit=self.limit,
-            options=_options(self.option),
+            options=options_of(self.option),
         )
 
 
-def _options(words: tuple[str, ...]) -> dict[str, object]:
+def options_of(words: tuple[str, ...]) -> dict[str, object]:
+    """What `--option` says, by name. UsageError for a word that is no NAME=VALUE."""
     from schemas.errors import UsageError
 
     pairs = [word.partition("=") for word in words]

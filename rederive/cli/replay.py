@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -23,7 +23,9 @@ from rederive.cli.running import (
 )
 
 if TYPE_CHECKING:
+    from rederive.replayer import Replayer
     from schemas.domain import Domain
+    from schemas.plan import Plan
     from schemas.table import Mode
 
 replay = cyclopts.App(name="replay", help="Read stored payloads again, recompute their rows, merge them.")
@@ -91,7 +93,7 @@ def apply(
         Parameter(
             allow_leading_hyphen=True,
             validator=_no_option,
-            help="A plan as `rederive plan` printed it; - reads stdin.",
+            help="A plan as `rederive plan` printed it, or several, a line each; - reads stdin.",
         ),
     ],
     *,
@@ -101,11 +103,13 @@ def apply(
     reason: Reason = "",
     json: Json = False,
 ) -> int:
-    """Run just what a plan says. A plan that no longer fits what is stored is refused, and nothing is sent."""
-    from rederive.plans import read_plan
+    """Run just what a plan says. A plan that no longer fits what is stored is refused, and nothing is sent.
+
+    Of several plans, as `rederive gaps --fill` prints them, each is run when the one before is complete.
+    """
+    from rederive.plans import read_plans
     from rederive.replayer import Replayer
     from rederive.settings import Settings
-    from rederive.spares import Spares
     from schemas.errors import UsageError
 
     name = "stdin" if str(file) == "-" else str(file)
@@ -116,9 +120,18 @@ def apply(
     except UnicodeDecodeError:
         mend = "`rederive plan betfair > plan.json` makes one"
         raise UsageError(f"{name} is no plan", why="it is no text", mend=mend) from None
-    made = read_plan(text, name)
+    made = read_plans(text, name)
     replayer = Replayer.of(Settings())
-    replayer.check(made)
+    for one in made:
+        replayer.check(one)
+    return max(_apply(replayer, one, dry_run, reason, batch_size, crew, json) for one in made)
+
+
+def _apply(
+    replayer: "Replayer", made: "Plan[Any]", dry_run: bool, reason: str, batch_size: int, crew: Crew, json: bool
+) -> int:
+    from rederive.spares import Spares
+
     if dry_run:
         replayer.check_fits(made)
         if (code := shown(made, json=json)) is not None:

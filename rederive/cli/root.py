@@ -37,6 +37,10 @@ COMMANDS = {
         "rederive.cli.program:demo",
         "Do the main job on real input with fresh embedded services, and stop them: nothing else is needed.",
     ),
+    "gaps": Command(
+        "rederive.cli.gaps:gaps",
+        "List what is missing of a domain: a calendar, totals, and the command that fills each kind of gap.",
+    ),
     "live": Command(
         "rederive.cli.live:live",
         "Derive what arrives as it arrives, until stopped: producers, agents and sinks are kept at work.",

@@ -1,9 +1,11 @@
 """Whether a run has stored what was asked for, and as many rows as before (finra spec, section 9)."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
+
+from psycopg import Connection
 
 from processors.finra.checks import Check
 from rederive.finra.checked import RUN, Found, Store
@@ -36,18 +38,7 @@ def missing_weeks(store: Store) -> Iterator[Found]:
     weeks = _range(run)
     if not weeks:
         return
-    held: dict[str, set[date]] = defaultdict(set)
-    for tier, week in store.connection.execute(
-        f"""SELECT t.tier, w.week FROM unnest(%s::date[]) w(week) CROSS JOIN unnest(%s::text[]) t(tier)
-            WHERE {
-            " OR ".join(
-                f"EXISTS (SELECT FROM {table.name} s WHERE (s.week_ending, s.tier) = (w.week, t.tier))"
-                for table in (tables.SYMBOL_SUMMARY, tables.VENUE_VOLUME, tables.RAW)
-            )
-        }""",
-        [weeks, run.request.get("keys") or list(TIERS)],
-    ):
-        held[tier].add(week)
+    held = weeks_held(store.connection, weeks, run.request.get("keys") or TIERS)
     for tier in run.request.get("keys") or sorted(held):
         missing = [week.isoformat() for week in weeks if week not in held[tier]]
         yield Found(
@@ -65,6 +56,28 @@ def missing_weeks(store: Store) -> Iterator[Found]:
         )
 
 
+def weeks_held(connection: Connection, weeks: Sequence[date], tiers: Sequence[str]) -> dict[str, set[date]]:
+    """By tier, of which of the weeks any row is stored."""
+    held: dict[str, set[date]] = defaultdict(set)
+    for tier, week in connection.execute(
+        f"""SELECT t.tier, w.week FROM unnest(%s::date[]) w(week) CROSS JOIN unnest(%s::text[]) t(tier)
+            WHERE {
+            " OR ".join(
+                f"EXISTS (SELECT FROM {table.name} s WHERE (s.week_ending, s.tier) = (w.week, t.tier))"
+                for table in (tables.SYMBOL_SUMMARY, tables.VENUE_VOLUME, tables.RAW)
+            )
+        }""",
+        [list(weeks), list(tiers)],
+    ):
+        held[tier].add(week)
+    return held
+
+
+def published(first: date, last: date, asked_on: date) -> list[date]:
+    """The weeks that end from a day to another and should have been published by the day one asks."""
+    return fridays(first, min(last, asked_on - _PUBLISHED_AFTER))
+
+
 def _range(run: Run) -> list[date]:
     """The Fridays that the run was asked for, of those published by then; an open end is where its units end."""
     said = {name: run.request.get(name) for name in ("start", "end")}
@@ -72,7 +85,7 @@ def _range(run: Run) -> list[date]:
     last = (_moment(said["end"]) - _MICROSECOND).date() if said["end"] else max(run.weeks, default=None)
     if first is None or last is None:
         return []
-    return fridays(first, min(last, run.asked_on - _PUBLISHED_AFTER))
+    return published(first, last, run.asked_on)
 
 
 def _moment(text: str) -> datetime:

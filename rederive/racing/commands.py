@@ -1,25 +1,19 @@
-"""`rederive replay racing`, `plan racing` and `gaps racing`: race days from the API, or from what is kept of them."""
+"""`rederive replay racing` and `plan racing`: race days from the API, or from what is kept of them."""
 
 import re
 import sys
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-import cyclopts
 from cyclopts import Parameter
 
-from rederive.cli.running import USUAL, Crew, Json, Reason, run, say_plan, span, today
+from rederive.cli.running import USUAL, Crew, Json, Reason, run, say_plan, span
 
 if TYPE_CHECKING:
     from producers.source import Request
     from rederive.replayer import Replayer
     from schemas.plan import Plan
-
-gaps = cyclopts.App(name="gaps", help="Days that should be kept and aren't.")
-
-FIRST_DAY = "2015-01-01"
-_CARDS_AHEAD = timedelta(days=7)
 
 From = Annotated[str | None, Parameter(name="--from", help="First race day, such as 2015-01-01.")]
 To = Annotated[str | None, Parameter(name="--to", help="Last race day, included. Default: today (UTC).")]
@@ -38,6 +32,8 @@ Enrich = Annotated[
 
 def _days(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
     """From the start of the first race day to the end of the last, in UTC."""
+    from producers.racing.days import last_day
+    from rederive.racing.days import check_days
     from schemas.errors import UsageError
 
     if from_ is None:
@@ -48,12 +44,7 @@ def _days(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
     start, end = span(from_, to)
     assert start is not None
     assert end is not None
-    if from_ < FIRST_DAY:
-        raise UsageError(f"--from {from_} is before the first race day", mend="results reach back to 2015-01-01")
-    ahead = today() + _CARDS_AHEAD
-    if to is not None and to > ahead.isoformat():
-        why = f"race cards reach one week ahead, to {ahead}"
-        raise UsageError(f"--to {to} is too far in the future", why=why, mend="leave --to out: the range ends today")
+    check_days(start.date(), last_day(end))
     return start, end
 
 
@@ -162,49 +153,6 @@ def plan_racing(*, asked: Asked | None = None) -> None:
     made = _plan((asked or Asked()).request())
     say_plan(made)
     sys.stdout.write(made.model_dump_json() + "\n")
-
-
-@gaps.command(name="racing")
-def gaps_racing(
-    *,
-    from_: From = None,
-    to: Annotated[str | None, Parameter(name="--to", help="Last race day, included. Default: yesterday (UTC).")] = None,
-    regions: Regions = ("gb", "ire"),
-    no_racecards: NoRacecards = False,
-    no_results: NoResults = False,
-    fill: Annotated[bool, Parameter(negative="", help="Ask for just these, and derive from them.")] = False,
-    crew: Crew = USUAL,
-    reason: Reason = "gaps",
-    json: Json = False,
-) -> int:
-    """List race days that are missing, have failed, or were fetched before they were over.
-
-    The range is 2015-01-01 to yesterday unless said. Exit: 0, with gaps too; with --fill as `replay racing`.
-
-    Example: rederive gaps racing --from 2024-01-01 --fill
-    """
-    from rederive.cli.output import print_json, print_table
-    from rederive.racing.days import gaps as find
-    from schemas.words import counted
-
-    kinds = _day_kinds(no_racecards=no_racecards, no_results=no_results)
-    days = _days(FIRST_DAY if from_ is None else from_, to or (today() - timedelta(days=1)).isoformat())
-    request = _request(kinds, regions, days, only_missing=True)
-    if fill:
-        return _run(request, reason, crew, json=json)
-    found = find(_replayer(), request)
-    if json:
-        print_json([{"first": one.first, "last": one.last, "kind": one.kind, "days": one.days, "why": one.why}
-                    for one in found])  # fmt: skip
-        return 0
-    total = sum(one.days for one in found)
-    print_table(
-        f"Gaps: {counted(total, 'answer')}" if found else "No gaps",
-        ["first", "last", "kind", "days", "why"],
-        [(one.first, one.last, one.kind, one.days, one.why) for one in found],
-        left=(0, 1, 2, 4),
-    )
-    return 0
 
 
 def _replayer() -> "Replayer":

@@ -1,8 +1,7 @@
-"""What is kept of a range of race days, and what is missing."""
+"""What is kept of a range of race days."""
 
 from collections import Counter
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -13,44 +12,22 @@ from producers.racing.index import Day, RacingIndex
 from producers.racing.locators import Ask
 from producers.source import Request
 from rederive.racing.chunks import CALL_SECONDS, monthly
+from rederive.racing.verify import FIRST_DAY
 from rederive.replayer import Replayer
-from schemas.errors import Failed
-from schemas.lane import LaneName
+from schemas.errors import Failed, UsageError
 from schemas.plan import Plan
-from schemas.racing.tables import RACING
-from store import units
+
+_CARDS_AHEAD = timedelta(days=7)
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Days on end of one kind that should be kept and aren't, and why."""
-
-    first: date
-    last: date
-    kind: str
-    why: str
-
-    @property
-    def days(self) -> int:
-        """How many days."""
-        return (self.last - self.first).days + 1
-
-
-def gaps(replayer: Replayer, request: Request) -> list[Gap]:
-    """What `gaps racing` lists: by kind, then day."""
-    with replayer.connected("list of gaps") as connection:
-        failed = _failures(connection)
-        found: list[Gap] = []
-        for day in sorted(_days(replayer, connection, request), key=lambda day: (day.kind, day.day)):
-            if day.settled:
-                continue
-            why = failed.get(f"{day.day}/{day.kind}") or ("fetched before the day was over" if day.kept else "missing")
-            last = found[-1] if found else None
-            if last and (last.kind, last.why) == (day.kind, why) and last.last == day.day - timedelta(days=1):
-                found[-1] = Gap(last.first, day.day, day.kind, why)
-            else:
-                found.append(Gap(day.day, day.day, day.kind, why))
-        return found
+def check_days(first: date, last: date) -> None:
+    """UsageError for a range that there can be no race days of."""
+    if first < FIRST_DAY:
+        raise UsageError(f"--from {first} is before the first race day", mend=f"results reach back to {FIRST_DAY}")
+    ahead = datetime.now(UTC).date() + _CARDS_AHEAD
+    if last > ahead:
+        why = f"race cards reach one week ahead, to {ahead}"
+        raise UsageError(f"--to {last} is too far in the future", why=why, mend="leave --to out: the range ends today")
 
 
 def status(replayer: Replayer, request: Request) -> dict[str, Any]:
@@ -103,15 +80,3 @@ def _days(replayer: Replayer, connection: psycopg.Connection, request: Request) 
     index.index()
     kinds = [kind for kind in DAY_KINDS if kind in request.kinds]
     return list(index.days(request.start.date(), last_day(request.end), kinds, request.keys))
-
-
-def _failures(connection: psycopg.Connection) -> dict[str, str]:
-    """Why each day failed last, by `2024-05-18/results`."""
-    found = units.last_failures(connection, RACING.name, LaneName.LOG)
-    return {key_range: f"failed: {_said(failure or 'unknown')}" for key_range, failure in found.items()}
-
-
-def _said(failure: str) -> str:
-    """What failed and why in one line; what to do about gaps is the command's own matter."""
-    lines = [line.strip() for line in failure.splitlines()]
-    return ": ".join(line.removeprefix("why: ") for line in lines if line and not line.startswith("do: "))

@@ -97,6 +97,7 @@ BETFAIR = Domain(
     live="producers.betfair.live:LiveSnapshots",
     scopes=SCOPES,
     log_retention=timedelta(days=30),
+    gaps="rederive.betfair.gaps:gaps",
     demo="rederive.betfair.demo:demo",
     commands={
         "replay betfair": Command("rederive.betfair.commands:replay_betfair"),

@@ -305,6 +305,7 @@ FINRA = Domain(
     show_plan="rederive.finra.commands:show_plan",
     reads="schemas.finra.tables:read",
     notes="schemas.finra.tables:noted",
+    gaps="rederive.finra.gaps:gaps",
     demo="rederive.finra.demo:demo",
     commands={
         "replay finra": Command("rederive.finra.commands:replay_finra"),

@@ -265,11 +265,11 @@ RACING = Domain(
     defaults={"kinds": ("masters", "racecards", "results"), "keys": tuple(REGIONS)},
     show_plan="rederive.racing.commands:show_plan",
     journal="rederive.racing.journal:journal",
+    gaps="rederive.racing.gaps:gaps",
     demo="rederive.racing.demo:demo",
     commands={
         "replay racing": Command("rederive.racing.commands:replay_racing"),
         "plan racing": Command("rederive.racing.commands:plan_racing"),
-        "gaps": Command("rederive.racing.commands:gaps", "Days that should be kept and aren't."),
         "report racing-verify": Command("rederive.racing.commands:racing_verify"),
     },
     counts={"api": ("answer", "to derive from")},

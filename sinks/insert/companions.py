@@ -146,14 +146,20 @@ def newest(table: Table) -> str:
     def rows(captures: str = "") -> str:
         partition = ", ".join(table.partition)
         return f"""SELECT r.* FROM (
-                SELECT DISTINCT ON ({partition}) {partition}, {CAPTURE} FROM {_held(table)} {captures}
-                ORDER BY {partition}, {table.observed} DESC, {CAPTURE} DESC) newest
+                {newest_captures(table, captures)}) newest
             JOIN {table.name} r USING ({partition}, {CAPTURE}) {f"WHERE {table.latest}" if table.latest else ""}"""
 
     return f"""
         CREATE OR REPLACE VIEW {table.name}_latest AS {rows()};
         CREATE OR REPLACE FUNCTION {table.name}_as_of(moment timestamptz) RETURNS SETOF {table.name}_latest
         LANGUAGE sql STABLE AS $$ {rows(f"WHERE {table.observed} <= moment")} $$;"""
+
+
+def newest_captures(table: Table, where: str = "") -> str:
+    """SQL for each partition and the newest of the captures that the table has rows of."""
+    partition = ", ".join(table.partition)
+    return f"""SELECT DISTINCT ON ({partition}) {partition}, {CAPTURE} FROM {_held(table)} {where}
+                ORDER BY {partition}, {table.observed} DESC, {CAPTURE} DESC"""
 
 
 def _held(table: Table) -> str:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
+from schemas.domain import Domain
 from schemas.table import CAPTURE, Mode, Table
-from sinks.insert.companions import make
+from sinks.insert.companions import make, newest_captures
 from sinks.insert.insertion import insert, would_insert
-from sinks.policy import Blocks, Policy, Scope, Taken, Writer
+from sinks.policy import Blocks, Outdated, Policy, Scope, Taken, Writer
 from store.lineage import orphans
 from store.rows import value
+from store.versions import written_before
 
 if TYPE_CHECKING:
     from sinks.insert.staging import Inserted
@@ -66,6 +68,23 @@ class Insert(Policy["Inserted"]):
         if table.audit:
             return 0
         return orphans(connection, table.name, CAPTURE, table.captures if table.partition else table.name)
+
+    def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:
+        """Partitions whose newest capture is of an older version; without partitions, rows of such captures."""
+        before = written_before(connection, domain.name, domain.derivation_version)
+        if table.audit or not before:
+            return []
+        types = {column.name: column.type for column in table.key}
+        within = table.partition
+        day = next((name for name in within if types[name] == "date"), "NULL::date")
+        parts = ", ".join(f"{name}::text" for name in within if name != day) or "NULL"
+        newest = newest_captures(table) if within else f"SELECT {CAPTURE} FROM {table.name}"
+        rows = connection.execute(
+            f"""SELECT {day}, coalesce(concat_ws(' ', {parts}), ''), count(*) FROM ({newest}) n
+                WHERE {CAPTURE} = ANY(%s) GROUP BY 1, 2 ORDER BY 1, 2""",
+            [before],
+        )
+        return [Outdated(*row) for row in rows]
 
 
 def _among(table: Table) -> str:

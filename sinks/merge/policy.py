@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
+from schemas.domain import Domain
 from schemas.table import Mode, Table
 from sinks.merge import rollback
 from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
-from sinks.policy import Blocks, Policy, Scope, Taken, Writer
+from sinks.merge.outdated import outdated
+from sinks.policy import Blocks, Outdated, Policy, Scope, Taken, Writer
 from store.rows import value
 
 if TYPE_CHECKING:
@@ -63,6 +65,10 @@ class Merge(Policy["Staged"]):
         """Rows of ours that aren't their fold, and rows that a fold has and nobody deleted from outside."""
         row = connection.execute(folding(table).count_unfolded).fetchone()
         return int(row[0]) if row else 0
+
+    def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:
+        """Keys whose entries of a source are all of older versions, by the UTC day of the newest observation."""
+        return outdated(connection, domain, table)
 
 
 def _meeting(table: Table, mode: Mode) -> Mode:

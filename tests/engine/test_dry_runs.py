@@ -90,9 +90,12 @@ def test_a_dry_run_leaves_no_trace(
     if domain != "betfair":
         commands.append(("replay-topic", domain, "--dry-run"))
     if domain == "racing":
-        commands += [("gaps", domain, "--to", str(_DAY)), ("replay", domain, *day, "--check-status")]
+        commands.append(("replay", domain, *day, "--check-status"))
+    commands += [("gaps", domain, "--outdated"), ("gaps", domain, "--fill")]
     for command in commands:
-        rederive(settings, *command, *(() if command[0] == "plan" else ("--json",)))
+        json = () if command[0] == "plan" or command[-1] == "--fill" else ("--json",)
+        gaps = command[0] == "gaps" and command[-1] != "--fill"
+        rederive(settings, *command, *json, code=int(gaps))
         assert _everything(settings, connection) == before, command
     # Dry captures that others have made: their units wait for a lane that keeps them.
     capture, _ = captures.mint(connection, DraftOfPlan(made), who="tests", reason="", dry_run=True)

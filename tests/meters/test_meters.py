@@ -168,3 +168,18 @@ def test_nothing_generic_knows_it() -> None:
     code = [path for name in packages for path in (ROOT / name).rglob("*.py")]
     assert len(code) > 100
     assert [str(path) for path in code if re.search(r"\bmeters?\b", path.read_text(), re.IGNORECASE)] == []
+
+
+def test_of_gaps_the_engine_knows_rows_of_older_versions(database: psycopg.Connection, settings: Settings) -> None:
+    rederive(settings, "replay", "meters", *FEBRUARY)
+    for table in ("captures", "meter_readings_derived_history"):
+        database.execute(f"UPDATE rederive.{table} SET derivation_version = 0")
+    assert rederive(settings, "gaps", "meters").stdout == "No gaps of meters\n"
+    (gap,) = orjson.loads(rederive(settings, "gaps", "meters", "--outdated", "--json", code=1).stdout)
+    assert (gap["kind"], gap["day"], gap["part"], gap["count"]) == (
+        "outdated", "2026-02-02", "meter_readings_derived", 250,
+    )  # fmt: skip
+    plan = settings.home.parent / "plan.json"
+    plan.write_text(rederive(settings, "gaps", "meters", "--outdated", "--fill").stdout)
+    rederive(settings, "apply", str(plan))
+    assert orjson.loads(rederive(settings, "gaps", "meters", "--outdated", "--json").stdout) == []

@@ -95,13 +95,16 @@ def test_a_day_that_fails_is_a_gap_until_it_is_filled(
         "results",
         "non-critical",
     )
-    (gap,) = orjson.loads(rederive(settings, "gaps", "racing", *RANGE, "--json").stdout)
-    assert (gap["first"], gap["last"], gap["kind"]) == ("2024-05-18", "2024-05-18", "results")
-    assert re.fullmatch(r"failed: GET /results\S* .*failed: tried 1 times; last: .*500.*", gap["why"]), gap
+    (gap,) = orjson.loads(rederive(settings, "gaps", "racing", *RANGE, "--json", code=1).stdout)
+    assert (gap["day"], gap["kind"], gap["part"]) == ("2024-05-18", "failed", "results")
+    assert re.fullmatch(r"GET /results\S* .*failed: tried 1 times; last: .*500.*", gap["why"]), gap
 
     api.faults.clear()
     asked = len(api.requests)
-    filled = last_object(rederive(settings, "gaps", "racing", *RANGE, "--fill", "--json").stdout)
+    plan = settings.home.parent / "plan.json"
+    plan.write_text(rederive(settings, "gaps", "racing", *RANGE, "--fill").stdout)
+    assert len(api.requests) == asked
+    filled = last_object(rederive(settings, "apply", str(plan), "--json").stdout)
     assert filled["units"] == 1
     assert all("/results" in request.target for request in api.requests[asked:])
     assert stored(database) == served(api, DAYS)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rederive.cli.running import span
-from rederive.racing.commands import Asked, gaps_racing
+from rederive.racing.commands import Asked
 from schemas.errors import UsageError
 
 
@@ -14,17 +14,12 @@ def test_a_race_day_is_written_in_one_way(text: str) -> None:
     with pytest.raises(UsageError, match="--to"):
         Asked(from_="2024-05-18", to=text).request()
     with pytest.raises(UsageError, match="--from"):
-        gaps_racing(from_=text)
+        Asked(from_=text).request()
 
 
 def test_a_day_without_a_next_one_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="9999-12-31"):
         Asked(from_="2024-05-18", to="9999-12-31").request()
-
-
-def test_gaps_of_nothing_are_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="--no-results"):
-        gaps_racing(no_racecards=True, no_results=True)
 
 
 def test_a_day_in_its_short_form_is_a_whole_day_where_times_are_taken() -> None:

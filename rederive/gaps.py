@@ -1,0 +1,112 @@
+"""What is missing of a domain, and the plans that close just this."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from producers.gap import OUTDATED, Fill, Gap, Looking
+from producers.source import Request, end_of
+from rederive.holes import holes
+from rederive.replayer import Replayer
+from schemas.domain import LOG, Domain, load
+from schemas.plan import Plan
+from schemas.table import Mode, Table
+from sinks.policies import policy_of
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_NO_RANGE: dict[str, Any] = {"start": None, "end": None, "keys": (), "places": ()}
+
+
+def gaps(replayer: Replayer, domain: Domain, request: Request, *, outdated: bool) -> list[Gap]:
+    """What is missing in the request's range, by day; with `outdated` also rows of older derivation versions.
+
+    Nothing is changed by looking. UsageError for words that mean nothing to the domain.
+    """
+    with replayer.connected("list of gaps") as connection:
+        looking = Looking(domain, replayer.services(connection, dry=True), request, outdated)
+        found = list(load(domain.gaps)(looking) if domain.gaps else _of_any_domain(looking))
+        found += holes(looking)
+    return sorted(found, key=lambda gap: (gap.day is None, gap.day or 0, gap.kind, gap.part))
+
+
+def _of_any_domain(looking: Looking) -> Iterator[Gap]:
+    """What the engine knows of a domain that says nothing of gaps: rows of older versions."""
+    if not looking.outdated:
+        return
+    for table in looking.domain.tables:
+        for day, part, rows in policy_of(table).outdated(looking.services.connection, looking.domain, table):
+            if day is None or _is_within(day, looking.request):
+                fill = _again(looking, table, day)
+                yield Gap(
+                    kind=OUTDATED,
+                    day=day,
+                    part=f"{table.name} {part}".strip(),
+                    count=rows,
+                    fill=fill,
+                    mend="" if fill else f"rederive replay {looking.domain.name}",
+                )
+
+
+def _is_within(day: date, request: Request) -> bool:
+    return not ((request.start and day < request.start.date()) or (request.end and day >= request.end.date()))
+
+
+def _again(looking: Looking, table: Table, day: date | None) -> Fill | None:
+    """The rows of the day, or else all, of the domain's first source.
+
+    The day of a row is that of its payload where the table has it as a column; otherwise only the domain knows.
+    """
+    if table.policy is Mode.INSERT or not looking.domain.sources:
+        return None
+    start = end = None
+    if day is not None and table.observed in [column.name for column in (*table.key, *table.columns)]:
+        start, end = datetime.combine(day, time(), UTC), end_of(day)
+    source = next(iter(looking.domain.sources))
+    return Fill(source, replace(looking.request, start=start, end=end, mode=Mode.SUPERSEDE, all_rows=True))
+
+
+def plans(replayer: Replayer, found: Iterable[Gap]) -> Iterator[Plan[Any]]:
+    """The plans that close these gaps, in the order in which they are to be applied: one fits after the others.
+
+    A plan a source and kind of request, all its ranges in it. What the log holds comes last: whatever the others have
+    filled, its plans fit.
+    """
+    groups: dict[tuple[str, str], list[Request]] = {}
+    for source, request in (gap.fill for gap in found if gap.fill):
+        alike = repr(replace(request, **_NO_RANGE))
+        groups.setdefault((source, alike), []).append(request)
+    for (source, _), requests in sorted(groups.items(), key=lambda group: group[0][0] == LOG):
+        merged = _merged(requests)
+        made = replayer.plan(merged[0], source, *merged[1:])
+        if made.units:
+            yield made
+
+
+def _merged(requests: Sequence[Request]) -> list[Request]:
+    """The same ranges in fewer requests: all places in one, and ranges of the same keys that touch."""
+    if requests[0].places:
+        return [replace(requests[0], places=tuple(place for one in requests for place in one.places))]
+    merged: list[Request] = []
+    for one in sorted(requests, key=lambda one: (one.keys, one.start or _BEGINNING)):
+        last = merged[-1] if merged else None
+        if last is None or last.keys != one.keys or (last.end and last.end < (one.start or _BEGINNING)):
+            merged.append(one)
+        elif last.end is not None:
+            merged[-1] = replace(last, end=max(last.end, one.end) if one.end else None)
+    return merged
+
+
+def no_plan(domain: Domain, request: Request) -> Plan[Any]:
+    """The plan of nothing: there is no gap that one closes."""
+    return Plan(
+        domain=domain.name,
+        source=next(iter(domain.sources), LOG),
+        mode=request.mode,
+        derivation_version=domain.derivation_version,
+        columns=request.columns,
+        request=request.describe(),
+        span=request.span,
+        notes=("nothing to do",),
+        units=(),
+    ).sealed()

@@ -1,0 +1,89 @@
+"""Holes in what has been derived of a domain's logs: offsets that are kept and that no capture has noted."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from confluent_kafka import Message
+
+from producers.gap import HOLE, Fill, Gap, Looking
+from producers.records import Records
+from producers.source import Request, Stretch
+from producers.topics import members
+from schemas.domain import LOG
+from schemas.lane import Lane, LaneName
+from store import captures, origins
+
+
+def holes(looking: Looking) -> Iterator[Gap]:
+    """The holes of all logs of the domain, by the UTC day on which their records were sent, in the range of days.
+
+    A log that no capture has noted anything of isn't followed: what stands there has never been somebody's task. What
+    stands behind the last offset noted is on its way, as long as somebody works at it.
+    """
+    for name in looking.domain.kept:
+        lane = Lane(looking.domain.name, name, looking.services.prefix)
+        if tops := origins.tops(looking.services.connection, lane.raw):
+            with closing(Records(looking.services.kafka, lane.raw)) as records:
+                for stretch in _stretches(looking, lane, records, tops):
+                    yield from _gaps(looking, records, stretch)
+
+
+def _stretches(looking: Looking, lane: Lane, records: Records, tops: dict[int, int]) -> Iterator[Stretch]:
+    connection, domain = looking.services.connection, looking.domain.name
+    busy = bool(captures.unfinished(connection, domain)) or members(looking.services.kafka, lane.agents) > 0
+    for partition in records.partitions():
+        low, high = records.watermarks(partition)
+        end = min(high, tops.get(partition, low)) if busy else high
+        again = origins.read_again(connection, domain, lane.name, partition)
+        for first, last in origins.holes(connection, lane.raw, partition, low, end):
+            yield from _without(lane.name, partition, first, last, set(again))
+
+
+def _without(log: LaneName, partition: int, first: int, last: int, again: set[int]) -> Iterator[Stretch]:
+    """What of [first, last) has not been read again."""
+    start = first
+    for offset in sorted(one for one in again if first <= one < last):
+        if start < offset:
+            yield Stretch(log, partition, start, offset)
+        start = offset + 1
+    if start < last:
+        yield Stretch(log, partition, start, last)
+
+
+def _gaps(looking: Looking, records: Records, stretch: Stretch) -> Iterator[Gap]:
+    """A stretch by days; where nothing stands, as a transaction's marker, nothing is lost."""
+    request = looking.request
+    first = stretch.first
+    while first < stretch.last:
+        message = records.at(stretch.partition, first)
+        if message is None:
+            first += 1
+            continue
+        sent = _sent(message)
+        midnight = datetime.combine(sent.date(), datetime.min.time(), UTC) + timedelta(days=1)
+        last = records.sent_at_or_after(stretch.partition, midnight, stretch.last)
+        # Send times need not ascend: whoever writes from outside says them.
+        last = min(max(last, first + 1), stretch.last)
+        if not ((request.start and sent < request.start) or (request.end and sent >= request.end)):
+            place = stretch._replace(first=first, last=last)
+            yield Gap(
+                kind=HOLE,
+                day=sent.date(),
+                part=f"{records.topic}[{stretch.partition}]@{first}" + (f"..{last - 1}" if last - first > 1 else ""),
+                count=last - first,
+                of="record",
+                fill=Fill(LOG, replace(_of_the_log(looking), places=(place,))),
+            )
+        first = last
+
+
+def _of_the_log(looking: Looking) -> Request:
+    """As `replay-topic` asks, but in the way in which the rows would have been written."""
+    return replace(looking.request, start=None, end=None, keys=(), kinds=())
+
+
+def _sent(message: Message) -> datetime:
+    _, milliseconds = message.timestamp()
+    return datetime.fromtimestamp(max(0, milliseconds) / 1000, UTC)
