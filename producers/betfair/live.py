@@ -28,7 +28,7 @@ CURSOR = "betfair.market_book_snapshots"
 LACKING = "no_metadata"
 """Why a snapshot is skipped that is taken up once its market is known."""
 
-_LOOK_SECONDS = 0.025
+_LOOK_SECONDS, _LEAST_SECONDS = 0.025, 0.002
 _PAGE_ROWS = 2_000
 _SAVE_SECONDS = 5.0
 _LACKING_SECONDS = 1.0
@@ -66,7 +66,7 @@ class LiveSnapshots(Live):
 
     def step(self) -> float:
         """Deliver what has been committed since the last look."""
-        looked = _now_ms()
+        looked, began = _now_ms(), time.monotonic()
         found = SNAPSHOTS.after(self.connection, self._position, _PAGE_ROWS)
         if found.keys:
             self._deliver(found.keys, self._looked)
@@ -82,7 +82,7 @@ class LiveSnapshots(Live):
         if time.monotonic() - self._looked_for_lacking > _LACKING_SECONDS:
             self._take_up_lacking()
             self._looked_for_lacking = time.monotonic()
-        return _LOOK_SECONDS
+        return max(_LEAST_SECONDS, _LOOK_SECONDS - (time.monotonic() - began))
 
     def _take_up_lacking(self) -> None:
         """Deliver the snapshots that were skipped for want of their market's roles and have them now."""
