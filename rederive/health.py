@@ -1,8 +1,9 @@
 """Whether the members of a consumer group get on: by what they have committed, never by their existing."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -37,7 +38,11 @@ def standings(kafka: Mapping[str, str], group: str, topic: str) -> list[Standing
     if not kept:
         return []
     places = committed(kafka, group, [TopicPartition(topic, partition) for partition in kept])
-    holders = dict(_holders(kafka, group, topic))
+    # An answer comes only while its client lives.
+    admin = AdminClient(dict(kafka))
+    holders = {
+        member.partition: member.name for member in members(kafka, admin, [group])[group] if member.topic == topic
+    }
     return [
         Standing(
             place.partition,
@@ -49,19 +54,32 @@ def standings(kafka: Mapping[str, str], group: str, topic: str) -> list[Standing
     ]
 
 
-def _holders(kafka: Mapping[str, str], group: str, topic: str) -> Iterator[tuple[int, str]]:
-    # An answer comes only while its client lives.
-    admin = AdminClient(dict(kafka))
-    try:
-        found = admin.describe_consumer_groups([group], request_timeout=_SECONDS)[group].result(2 * _SECONDS)
-    except KafkaException as error:
-        raise unreachable(kafka, error.args[0]) from error
-    except TimeoutError as error:
-        raise Away(f"the group {group} can't be looked at", why=f"no answer in {_SECONDS:.0f} s") from error
-    for member in found.members:
-        for place in member.assignment.topic_partitions if member.assignment else ():
-            if place.topic == topic:
-                yield place.partition, member.group_instance_id or member.client_id
+class Assigned(NamedTuple):
+    """A partition that a member of a group has; `name` is its static id, or else its client's own."""
+
+    topic: str
+    partition: int
+    name: str
+
+
+def members(kafka: Mapping[str, str], admin: AdminClient, groups: Sequence[str]) -> dict[str, list[Assigned]]:
+    """What each group's members have. Away when the broker doesn't answer."""
+    if not groups:
+        return {}
+    found = {}
+    for group, answer in admin.describe_consumer_groups(list(groups), request_timeout=_SECONDS).items():
+        try:
+            described = answer.result(2 * _SECONDS)
+        except KafkaException as error:
+            raise unreachable(kafka, error.args[0]) from error
+        except TimeoutError as error:
+            raise Away(f"the group {group} can't be looked at", why=f"no answer in {_SECONDS:.0f} s") from error
+        found[group] = [
+            Assigned(place.topic, place.partition, member.group_instance_id or member.client_id)
+            for member in described.members
+            for place in (member.assignment.topic_partitions if member.assignment else ())
+        ]
+    return found
 
 
 @dataclass(slots=True)

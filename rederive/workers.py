@@ -230,6 +230,7 @@ def _how(code: int) -> str:
 def machine_id(home: Path) -> str:
     """A name for this machine's part in consumer groups, made once per home."""
     path = home / "machine-id"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with path.open("x") as file:
             file.write(uuid.uuid4().hex[:12])

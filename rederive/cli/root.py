@@ -64,7 +64,7 @@ COMMANDS = {
     ),
     "status": Command(
         "rederive.cli.program:status",
-        "Show services, unfinished captures, and what waits in the topics. Exit 1 unless both services are ready.",
+        "Show services, unfinished captures, how far and how fast each lane is, and what is wrong.",
     ),
     "topics": Command(
         "rederive.cli.topics:topics", "A domain's topics in Kafka: replays make what they need by themselves."
