@@ -17,6 +17,7 @@ from rederive.troubles import Trouble
 from schemas.errors import Failed
 from schemas.live import LiveDay
 from store import captures, producers
+from store.captures import Listed
 
 _MOST_CAPTURES = 20
 
@@ -31,7 +32,7 @@ class Status:
 
     at: datetime
     services: list[tuple[str, str, str]]
-    captures: list[captures.Listed] | None
+    captures: list[Listed] | None
     ways_on: list[str]
     lanes: list[LanePulse]
     figures: Figures | None
@@ -134,7 +135,7 @@ def look(settings: Settings) -> Status:
 @dataclass(frozen=True, slots=True)
 class _Database:
     state: str
-    captures: list[captures.Listed] | None = None
+    captures: list[Listed] | None = None
     ways_on: list[str] = field(default_factory=list)
     figures: Figures | None = None
     away: Failed | None = None

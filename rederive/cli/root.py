@@ -69,6 +69,10 @@ COMMANDS = {
     "topics": Command(
         "rederive.cli.topics:topics", "A domain's topics in Kafka: replays make what they need by themselves."
     ),
+    "wait": Command(
+        "rederive.cli.wait:wait",
+        "Wait until a row, everything until a moment, or a whole capture is visible in the tables.",
+    ),
     "worker": Command("rederive.cli.worker:worker", "One agent or sink process of a lane (replays start their own)."),
 }
 """The program's own commands. The sentences are those of the commands themselves (tests/test_main.py)."""

@@ -47,7 +47,8 @@ def test_status_of_live_at_work_and_after_it(settings: Settings, connection: psy
             caught_up = lane["agents"]["records_behind"] == lane["sinks"]["records_behind"] == 0
             return found if caught_up and lane["rows_per_second"] > 0 and "visible" in lane["latencies"] else None
 
-        found = until(settled, 30, "live doesn't settle") or {}
+        found = until(settled, 30, "live doesn't settle")
+        assert found is not None
         lane = log_lane(found)
         assert lane["seconds_behind"] == 0
         assert set(lane["latencies"]) == {"found", "computed", "merged", "visible"}
@@ -76,7 +77,8 @@ def test_status_of_live_at_work_and_after_it(settings: Settings, connection: psy
         found = looked(settings)
         return found if len(found["troubles"]) == 2 else None
 
-    found = until(unheld, 30, "nobody's partitions are no trouble") or {}
+    found = until(unheld, 30, "nobody's partitions are no trouble")
+    assert found is not None
     nobody_finds, nobody_holds = found["troubles"]
     assert nobody_finds["what"].startswith("nobody has found what arrives of betfair since ")
     assert nobody_holds["what"] == f"nobody holds partition 1 of {lane_.raw} while 1 record waits"
