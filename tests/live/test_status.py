@@ -98,6 +98,7 @@ def test_a_transaction_s_marker_is_nothing_that_waits(settings: Settings, migrat
     producer.init_transactions()
     producer.begin_transaction()
     producer.produce(lane.raw, b"{}")
+    producer.flush(10)
     producer.abort_transaction()
     (partition,) = log_lane(looked(settings))["agents"]["partitions"]
     assert partition["committed"] == partition["end"] > 0

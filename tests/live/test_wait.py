@@ -127,10 +127,12 @@ def test_words_that_mean_nothing(settings: Settings, migrated: str) -> None:
 def test_a_database_that_is_away_is_waited_for(settings: Settings, connection: psycopg.Connection) -> None:
     away = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
     assert waited(away, "--until", "now", "--timeout", "1", code=1)["why"].count("does not answer") == 1
+    key = str(Ingester(connection).commit())
     connection.execute(
-        "INSERT INTO market_derived_metrics (snapshot_id, snapshot_at, market_id) VALUES (7, now(), 'm')"
+        """INSERT INTO market_derived_metrics (snapshot_id, snapshot_at, market_id)
+           SELECT snapshot_id, snapshot_at, market_id FROM market_book_snapshots"""
     )
-    assert waited(away, "--key", "7")["visible"]
+    assert waited(away, "--key", key)["visible"]
     gone = Settings(
         home=settings.home,
         kafka_bootstrap=settings.kafka_bootstrap,
