@@ -31,7 +31,7 @@ LACKING = "no_metadata"
 _LOOK_SECONDS, _LEAST_SECONDS = 0.025, 0.002
 _PAGE_ROWS = 2_000
 _SAVE_SECONDS = 5.0
-_LACKING_SECONDS = 1.0
+_LACKING_SECONDS, _LACKING_SHARE = 1.0, 20.0
 _DELIVERY_SECONDS = 30.0
 
 
@@ -47,7 +47,7 @@ class LiveSnapshots(Live):
         self._sent = 0
         self._position = self._begin()
         SNAPSHOTS.ready(self.connection)
-        self._saved = self._looked_for_lacking = time.monotonic()
+        self._saved = self._look_for_lacking_at = time.monotonic()
         self._looked = _now_ms()
 
     def _begin(self) -> cursors.Position:
@@ -79,9 +79,13 @@ class LiveSnapshots(Live):
         if found.more:
             return 0.0
         self._looked = looked
-        if time.monotonic() - self._looked_for_lacking > _LACKING_SECONDS:
+        if time.monotonic() > self._look_for_lacking_at:
+            started = time.monotonic()
             self._take_up_lacking()
-            self._looked_for_lacking = time.monotonic()
+            # Where many lack their market for good, looking for them takes no more than a twentieth of the time.
+            self._look_for_lacking_at = time.monotonic() + max(
+                _LACKING_SECONDS, _LACKING_SHARE * (time.monotonic() - started)
+            )
         return max(_LEAST_SECONDS, _LOOK_SECONDS - (time.monotonic() - began))
 
     def _take_up_lacking(self) -> None:
