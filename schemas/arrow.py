@@ -274,7 +274,8 @@ def _numeric(value: float | Decimal) -> str:
     """The shortest text of a number."""
     if type(value) not in (int, float, Decimal):
         raise TypeError(f"a {type(value).__name__} is no numeric")
-    return str(value)
+    # A numeric's zero has no sign; what is kept of equal values must be the same.
+    return str(value) if value else str(abs(value))
 
 
 def _jsonb(value: object) -> str:

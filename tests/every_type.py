@@ -21,7 +21,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "integer": st.integers(-(2**31), 2**31 - 1),
     "int8": st.integers(-(2**63), 2**63 - 1),
     "float8": st.floats(),
-    "numeric": st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False),
+    # Its zero has no sign.
+    "numeric": st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False).map(lambda value: value or 0.0),
     "numeric(10,2)": st.integers(-99, 99),
     "text": TEXTS,
     "varchar(50)": TEXTS,

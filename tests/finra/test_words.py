@@ -89,7 +89,7 @@ def test_a_dry_run_with_files_that_cannot_be_used_is_finished_with_errors(
             **head,
             request=request.describe(),
             found=refused,
-            units=tuple(folder_refused(*one) for one in found.refused),
+            units=tuple(folder_refused(*one).model_copy(update={"unit": at}) for at, one in enumerate(found.refused)),
             notes=tuple(files(found, [])),
         )
         for json in (False, True):

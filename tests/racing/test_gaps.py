@@ -101,3 +101,8 @@ def test_a_record_that_nobody_has_noted_is_a_hole(settings: Settings, database: 
 def test_an_unknown_kind_is_wrong_usage(settings: Settings, migrated: str) -> None:  # noqa: ARG001
     done = rederive(settings, "gaps", "racing", "--kind", "cards", code=2)
     assert "--kind 'cards' is unknown\n  do:  say racecards or results" in done.stderr
+
+
+def test_days_that_there_can_not_be_are_wrong_usage(settings: Settings, migrated: str) -> None:  # noqa: ARG001
+    early = rederive(settings, "gaps", "racing", "--from", "0001-01-01", code=2)
+    assert "--from 0001-01-01 is before the first race day" in early.stderr
