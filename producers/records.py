@@ -14,9 +14,12 @@ _READ_SECONDS = 30.0
 
 
 class Records:
-    """A topic to look into; reading offsets one after the other is fast. `close` it in the end."""
+    """A topic to look into; reading offsets one after the other is fast. `close` it in the end.
 
-    def __init__(self, kafka: Mapping[str, str], topic: str) -> None:
+    With `ahead=False` little more is fetched than is asked for: for whoever wants a record here and there.
+    """
+
+    def __init__(self, kafka: Mapping[str, str], topic: str, *, ahead: bool = True) -> None:
         self.topic = topic
         self._kafka = kafka
         self._next: TopicPartition | None = None
@@ -31,6 +34,8 @@ class Records:
                 "enable.partition.eof": True,
                 "fetch.message.max.bytes": MAX_BATCH_BYTES,
                 "queued.max.messages.kbytes": 32 * 1024,
+                # A batch comes whole, however little is asked for.
+                **({} if ahead else {"fetch.message.max.bytes": 1, "queued.min.messages": 1}),
             }
         )
 
@@ -61,6 +66,14 @@ class Records:
 
         None may mean a transaction's marker, an aborted or compacted record, or one that retention has dropped.
         """
+        message = self.first(partition, offset)
+        if message is None or message.offset() == offset:
+            return message
+        self._next = None
+        return None
+
+    def first(self, partition: int, offset: int) -> Message | None:
+        """The first record at a place or behind it, None when there is none. Away when the broker doesn't answer."""
         place = TopicPartition(self.topic, partition, offset)
         if self._next is None or (self._next.partition, self._next.offset) != (partition, offset):
             self._consumer.assign([place])
@@ -77,7 +90,10 @@ class Records:
                 why=f"no answer in {_READ_SECONDS:.0f} s",
                 mend="see that the broker is up, then resume the capture",
             )
-        if message.offset() != offset:
-            return None
-        self._next = TopicPartition(self.topic, partition, offset + 1)
+        self._next = TopicPartition(self.topic, partition, (message.offset() or 0) + 1)
         return message
+
+    def rest(self) -> None:
+        """Fetch nothing until the next record is asked for."""
+        self._next = None
+        self._consumer.unassign()

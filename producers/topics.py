@@ -230,8 +230,21 @@ def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]
 
     Away when the broker doesn't answer.
     """
+    consumer = outside(kafka, group)
+    try:
+        return committed_of(kafka, consumer, places)
+    finally:
+        consumer.close()
+
+
+def outside(kafka: Mapping[str, str], group: str) -> Consumer:
+    """A client that asks for what a group has committed and never joins it. `close` it in the end."""
     # Not the admin client's call for this: librdkafka 2.16 crashes the process in it while a group's coordinator moves.
-    consumer = Consumer({**kafka, "group.id": group, "enable.auto.commit": False})
+    return Consumer({**kafka, "group.id": group, "enable.auto.commit": False})
+
+
+def committed_of(kafka: Mapping[str, str], consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
+    """As `committed`, of the group of this client."""
     try:
         for attempt in stamina.retry_context(on=_moves, timeout=_SECONDS):
             with attempt:
@@ -239,8 +252,6 @@ def committed(kafka: Mapping[str, str], group: str, places: list[TopicPartition]
         raise AssertionError("unreachable")
     except KafkaException as error:
         raise unreachable(kafka, error.args[0]) from error
-    finally:
-        consumer.close()
 
 
 def held(kafka: Mapping[str, str], consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:

@@ -31,3 +31,12 @@ def resolve_database(settings: Settings) -> str:
     from rederive import local
 
     return local.start_postgres(settings)
+
+
+def running(settings: Settings) -> tuple[str | None, str | None]:
+    """(Kafka's bootstrap list, the Postgres URL) without starting anything: None for one neither named nor running."""
+    from rederive import local
+
+    bootstrap = settings.kafka_bootstrap or local.running_kafka(settings)
+    url = settings.database_url.get_secret_value() if settings.database_url else local.running_database(settings)
+    return bootstrap, url

@@ -1,67 +1,9 @@
 """Whether the members of a consumer group get on: by what they have committed, never by their existing."""
 
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
-
-from producers.topics import committed, unreachable, watermarks
-from schemas.errors import Away
-
-_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a group stands in a partition: what it has committed, one past the last record, who has it.
-
-    `member` is the static id, or else the client's own, of whoever the partition is assigned to; None for nobody.
-    """
-
-    partition: int
-    committed: int
-    end: int
-    member: str | None
-
-    @property
-    def lag(self) -> int:
-        """Records not committed."""
-        return self.end - self.committed
-
-
-def standings(kafka: Mapping[str, str], group: str, topic: str) -> list[Standing]:
-    """The group in every partition of the topic. Away when the broker doesn't answer."""
-    kept = watermarks(kafka, topic)
-    if not kept:
-        return []
-    places = committed(kafka, group, [TopicPartition(topic, partition) for partition in kept])
-    holders = dict(_holders(kafka, group, topic))
-    return [
-        Standing(
-            place.partition,
-            max(place.offset, kept[place.partition][0]),
-            kept[place.partition][1],
-            holders.get(place.partition),
-        )
-        for place in places
-    ]
-
-
-def _holders(kafka: Mapping[str, str], group: str, topic: str) -> Iterator[tuple[int, str]]:
-    # An answer comes only while its client lives.
-    admin = AdminClient(dict(kafka))
-    try:
-        found = admin.describe_consumer_groups([group], request_timeout=_SECONDS)[group].result(2 * _SECONDS)
-    except KafkaException as error:
-        raise unreachable(kafka, error.args[0]) from error
-    except TimeoutError as error:
-        raise Away(f"the group {group} can't be looked at", why=f"no answer in {_SECONDS:.0f} s") from error
-    for member in found.members:
-        for place in member.assignment.topic_partitions if member.assignment else ():
-            if place.topic == topic:
-                yield place.partition, member.group_instance_id or member.client_id
+from rederive.groups import Standing
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ from psycopg import Connection
 from producers.topics import ensure_topics
 from rederive import domains
 from rederive.database import connect, explained, first_line
-from rederive.health import Health, standings
+from rederive.groups import Groups, Seen
+from rederive.health import Health
 from rederive.logs import run_log
 from rederive.settings import Settings
 from rederive.workers import Workers, machine_id
@@ -76,6 +77,7 @@ class Supervisor:
     names: tuple[str, ...]
     from_now: bool = False
     patience: float = _PATIENCE_SECONDS
+    _groups: Groups = field(init=False)
     _connection: Connection | None = None
     _database_away: bool = False
 
@@ -85,6 +87,7 @@ class Supervisor:
         Failed when this machine does it already, or when nothing could begin.
         """
         works = [_Work(domains.find(name), self.from_now) for name in self.names]
+        self._groups = Groups(self.settings.kafka_config())
         try:
             with explained("live"):
                 self._take_place()
@@ -95,6 +98,7 @@ class Supervisor:
         finally:
             for work in works:
                 _end(work)
+            self._groups.close()
             if self._connection is not None:
                 self._connection.close()
         return int(any(work.again is not None for work in works))
@@ -191,14 +195,11 @@ class Supervisor:
                 crew.sinks.forget()
 
     def _mend_crew(self, crew: _Crew) -> None:
-        kafka, lane = self.settings.kafka_config(), crew.lane
-        if not crew.workers.sinks:
-            return
-        for health, group, topic in (
-            (crew.agents, lane.agents, lane.raw),
-            (crew.sinks, lane.sinks, lane.derived),
-        ):
-            health.look(standings(kafka, group, topic))
+        seen = self._seen(crew)
+        for health, group in ((crew.agents, crew.lane.agents), (crew.sinks, crew.lane.sinks)):
+            if group not in seen:
+                continue
+            health.look(seen[group].standings)
             if self._database_away and health is crew.sinks:
                 health.forget()
                 continue
@@ -206,6 +207,16 @@ class Supervisor:
                 if f"-{group}-" in member and crew.workers.age(member) > self.patience and health.is_stuck(member):
                     log.warning("%s has done nothing for %.0f s though work waits: it is ended", member, self.patience)
                     crew.workers.kill(member)
+
+    def _seen(self, crew: _Crew) -> dict[str, Seen]:
+        """The crew's groups; none where its domain's runs have workers of their own."""
+        if not crew.workers.sinks:
+            return {}
+        lane = crew.lane
+        return self._groups.look([(lane.agents, lane.raw), (lane.sinks, lane.derived)])
+
+    def _nothing_waits(self, work: _Work) -> bool:
+        return not any(seen.lag for crew in work.crews for seen in self._seen(crew).values())
 
     def _mend_producer(self, work: _Work, connection: Connection) -> None:
         holder = producers.holder(connection, work.domain.name)
@@ -223,7 +234,7 @@ class Supervisor:
             connection = self._connected()
             run_steps(connection, work.domain)
             today = (datetime.now(UTC) - _LATE).date()
-            if stored.running_before(connection, work.domain.name, today) and _nothing_waits(self.settings, work):
+            if stored.running_before(connection, work.domain.name, today) and self._nothing_waits(work):
                 for capture_id in stored.complete_before(connection, work.domain.name, today):
                     log.info("%s is complete", capture_id)
         except (psycopg.Error, Failed) as error:
@@ -245,23 +256,12 @@ class Supervisor:
         for work in works:
             while work.crews and time.monotonic() < deadline:
                 try:
-                    if _nothing_waits(self.settings, work):
+                    if self._nothing_waits(work):
                         break
                 except Failed as error:
                     log.warning("what waits can't be seen: %s; it comes with the next start", error.why)
                     return
                 time.sleep(0.2)
-
-
-def _nothing_waits(settings: Settings, work: _Work) -> bool:
-    kafka = settings.kafka_config()
-    return not any(
-        one.lag > 0
-        for crew in work.crews
-        if crew.workers.sinks
-        for group, topic in ((crew.lane.agents, crew.lane.raw), (crew.lane.sinks, crew.lane.derived))
-        for one in standings(kafka, group, topic)
-    )
 
 
 def _said(work: _Work) -> str:

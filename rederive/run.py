@@ -16,6 +16,7 @@ from producers.source import Refusal, Source, Split
 from rederive import captures
 from rederive.closing import close
 from rederive.database import failure, first_line, session
+from rederive.giving_way import Window
 from rederive.lanes import Lanes
 from rederive.memory import Memory
 from rederive.settings import Settings
@@ -31,9 +32,6 @@ log = logging.getLogger(__name__)
 
 Listener = Callable[[Progress], None]
 OpenSource = Callable[[psycopg.Connection], AbstractContextManager[Source[Any]]]
-
-WINDOW_UNITS = 1_000
-"""Units on their way at most: what stands in the queue is bounded however much is replayed."""
 
 _SEND_AT_ONCE = 32
 _SEND_SECONDS = 0.2
@@ -154,12 +152,14 @@ class _Steps:
         self._all_sent = self._awaited = False
         self._looked = 0.0
         self._memory = Memory()
+        self._window = Window()
 
     def begin(self, connection: psycopg.Connection, source: Source[Any]) -> None:
         """Begin, or go on with a new connection."""
         self._connection, self._source = connection, source
         # What was delivered over the old one is not to be sent again.
         self._mark(connection)
+        self._window.look(connection)
         self._open_lanes(connection)
 
     def _open_lanes(self, connection: psycopg.Connection) -> None:
@@ -208,12 +208,16 @@ class _Steps:
 
     def room(self) -> bool:
         """Whether there may be units to send, and the queue is short enough for them."""
-        done = self.progress.units_done - (self._done_before or 0)
-        return not self._all_sent and self._sent - done < WINDOW_UNITS
+        return not self._all_sent and self._left() > 0
+
+    def _left(self) -> int:
+        """How many more units may be on their way."""
+        return self._window.units - self._sent + self.progress.units_done - (self._done_before or 0)
 
     def _send(self, connection: psycopg.Connection) -> int:
         assert self._source is not None
-        planned = units.planned(connection, self.capture.capture_id, self._after, _SEND_AT_ONCE, self._source.located)
+        most = max(1, min(_SEND_AT_ONCE, self._left()))
+        planned = units.planned(connection, self.capture.capture_id, self._after, most, self._source.located)
         started = time.monotonic()
         for sent, unit in enumerate(planned):
             if self._may_send(unit.lane):
@@ -250,6 +254,7 @@ class _Steps:
         if self._done_before is None:
             self._done_before = self.progress.units_done
         self._looked = time.monotonic()
+        self._window.look(connection)
         self._memory.look(self.lanes.processes())
         self.listener(self.progress)
         self.complete = self._ended(connection)

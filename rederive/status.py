@@ -1,35 +1,42 @@
-"""What runs now: services, unfinished captures, lag of the consumer groups."""
+"""What runs now: services, unfinished captures, the pulse of the lanes, and what is wrong."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
-from producers.topics import behind, members
-from rederive import domains, local
+from rederive import troubles
 from rederive.captures import said
 from rederive.database import NewerError, connect, explained, place
+from rederive.endpoints import running
+from rederive.groups import Groups
+from rederive.pulse import Figures, LanePulse, Lanes
 from rederive.settings import Settings
+from rederive.troubles import Trouble
 from schemas.errors import Failed
-from schemas.lane import Lane, LaneName
-from store import captures
+from schemas.live import LiveDay
+from store import captures, producers
+from store.captures import Listed
 
-_SECONDS = 5.0
+_MOST_CAPTURES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Services as (name, state, where), unfinished captures, and per group (id, records behind, members).
+    """Services as (name, state, where), unfinished captures, the lanes whose topics are there, what is wrong.
 
-    `captures` is None where the database that knows them is away, `away` says why, where more is known than that it
-    isn't started; `ways_on` has a sentence for each capture: how to go on.
+    `captures` and `figures` are None where the database that knows them is away, `away` says why, where more is known
+    than that it isn't started; `ways_on` has a sentence for each capture: how to go on.
     """
 
+    at: datetime
     services: list[tuple[str, str, str]]
-    captures: list[captures.Listed] | None
-    lag: list[tuple[str, int, int]]
+    captures: list[Listed] | None
     ways_on: list[str]
+    lanes: list[LanePulse]
+    figures: Figures | None
+    troubles: list[Trouble]
     away: Failed | None = None
 
     @property
@@ -39,59 +46,114 @@ class Status:
 
     def describe(self) -> dict[str, Any]:
         """As one JSON object."""
+        groups = [seen for one in self.lanes for seen in (one.agents, one.sinks)]
+        figures = self.figures
         return {
+            "at": self.at,
             "services": [dict(zip(("service", "state", "where"), one, strict=True)) for one in self.services],
             "captures": None if self.captures is None else [asdict(one) for one in self.captures],
-            "lag": [dict(zip(("group", "records_behind", "members"), one, strict=True)) for one in self.lag],
+            "lag": [
+                {
+                    "group": one.group,
+                    "records_behind": one.lag,
+                    "members": sum(name is not None for name in one.holders),
+                }
+                for one in groups
+            ],
+            "lanes": [one.describe(self.at) for one in self.lanes],
+            "producers": None if figures is None else [asdict(one) for one in figures.producers],
+            "reached": None if figures is None else [asdict(one) for one in figures.reached],
+            "troubles": [asdict(one) for one in self.troubles],
         }
 
 
-def look(settings: Settings) -> Status:
-    """How everything is; starts nothing, and what doesn't answer is said, not raised. NewerError as `connect`."""
-    bootstrap = settings.kafka_bootstrap or local.running_kafka(settings)
-    url = settings.database_url.get_secret_value() if settings.database_url else local.running_database(settings)
-    lag: list[tuple[str, int, int]] | None = None
-    if bootstrap:
-        named = settings.model_copy(update={"kafka_bootstrap": bootstrap})
+@dataclass(slots=True)
+class Watcher:
+    """Looks again and again, with clients of the broker that stay; starts nothing. `close` it in the end."""
+
+    settings: Settings
+    _lanes: Lanes | None = None
+    _bootstrap: str | None = None
+
+    def close(self) -> None:
+        """Leave the broker."""
+        if self._lanes is not None:
+            self._lanes.groups.close()
+            self._lanes = None
+
+    def look(self) -> Status:
+        """How everything is; what doesn't answer is said, not raised. NewerError as `connect`."""
+        bootstrap, url = running(self.settings)
+        found = _of_database(url)
+        lanes, no_kafka = self._of_kafka(bootstrap, found.figures or Figures())
+        now = datetime.now(UTC)
+        unfinished: dict[str, list[str]] = {}
+        for one in found.captures or []:
+            if one.state == "running" and LiveDay.read(one.capture_id, one.domain) is None:
+                unfinished.setdefault(one.domain, []).append(one.capture_id)
+        services = [error for error in (no_kafka, found.away) if error is not None]
+        return Status(
+            now,
+            [
+                ("kafka", "away" if lanes is None else "running", bootstrap or "not started"),
+                ("postgres", found.state, place(url) if url else "not started"),
+            ],
+            found.captures,
+            found.ways_on,
+            lanes or [],
+            found.figures,
+            [*map(troubles.of_service, services), *troubles.found(lanes or [], found.figures, unfinished, now)],
+            found.away,
+        )
+
+    def _of_kafka(self, bootstrap: str | None, figures: Figures) -> tuple[list[LanePulse] | None, Failed | None]:
+        if bootstrap != self._bootstrap:
+            self.close()
+        if not bootstrap:
+            return None, None
+        self._bootstrap = bootstrap
+        if self._lanes is None:
+            named = self.settings.model_copy(update={"kafka_bootstrap": bootstrap})
+            self._lanes = Lanes(Groups(named.kafka_config()), self.settings.topic_prefix)
         try:
-            lag = _lags(named)
-        except (Failed, KafkaException):
-            lag = None
-    unfinished, ways_on, database, away = _unfinished(url)
-    return Status(
-        [
-            ("kafka", "away" if lag is None else "running", bootstrap or "not started"),
-            ("postgres", database, place(url) if url else "not started"),
-        ],
-        unfinished,
-        lag or [],
-        ways_on,
-        away,
-    )
+            return self._lanes.look(figures), None
+        except Failed as error:
+            return None, error
+        except KafkaException as error:
+            return None, Failed(f"Kafka at {bootstrap} can't be looked at", why=error.args[0].str())
 
 
-def _unfinished(url: str | None) -> tuple[list[captures.Listed] | None, list[str], str, Failed | None]:
+def look(settings: Settings) -> Status:
+    """How everything is now, as a Watcher sees it."""
+    watcher = Watcher(settings)
+    try:
+        return watcher.look()
+    finally:
+        watcher.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Database:
+    state: str
+    captures: list[Listed] | None = None
+    ways_on: list[str] = field(default_factory=list)
+    figures: Figures | None = None
+    away: Failed | None = None
+
+
+def _of_database(url: str | None) -> _Database:
     if url is None:
-        return None, [], "away", None
+        return _Database("away")
     try:
         with explained("the status"), connect(url, application="rederive status") as connection:
             if not captures.are_there(connection):
-                return [], [], "not migrated", None
-            found = captures.listed(connection, limit=20, states=captures.UNFINISHED)
-            return found, said(connection, {one.capture_id: one.state for one in found}), "running", None
+                return _Database("not migrated", [])
+            found = captures.listed(connection, limit=_MOST_CAPTURES, states=captures.UNFINISHED)
+            ways_on = said(connection, {one.capture_id: one.state for one in found})
+            # A database of an earlier version knows of no live work.
+            figures = Figures.of(connection) if producers.are_there(connection) else None
+            return _Database("running", found, ways_on, figures)
     except NewerError:
         raise
     except Failed as error:
-        return None, [], "away", error
-
-
-def _lags(settings: Settings) -> list[tuple[str, int, int]]:
-    kafka = settings.kafka_config()
-    admin = AdminClient({**kafka})
-    topics = admin.list_topics(timeout=_SECONDS).topics
-    found = []
-    for lane in (Lane(domain, name, settings.topic_prefix) for domain in domains.names() for name in LaneName):
-        for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived)):
-            if topic in topics:
-                found.append((group, behind(kafka, group, topic), members(kafka, group)))
-    return found
+        return _Database("away", away=error)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from psycopg import Connection
 
-from store.rows import row, value
+from store.rows import row, rows, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,32 @@ def load(connection: Connection, name: str) -> Position | None:
         """SELECT server, since::text, reached, upto::text, after_xid::text::int8, after_key
            FROM rederive.cursors WHERE name = %s""",
         [name],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A cursor's moment, `age` seconds ago by the server's clock: what was committed before has been delivered."""
+
+    domain: str
+    name: str
+    moment: datetime
+    age: float
+
+
+def reached(connection: Connection, domain: str | None = None) -> list[Reached]:
+    """How far what arrives has been found, of a domain or of all; a cursor's name begins with its domain's and a dot.
+
+    It is kept every few seconds while nothing arrives.
+    """
+    return rows(
+        connection,
+        Reached,
+        """SELECT split_part(name, '.', 1) AS domain, name, reached AS moment,
+                  extract(epoch FROM now() - reached)::float8 AS age
+           FROM rederive.cursors WHERE %(domain)s::text IS NULL OR split_part(name, '.', 1) = %(domain)s
+           ORDER BY name""",
+        {"domain": domain},
     )
 
 

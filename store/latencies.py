@@ -5,6 +5,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
@@ -106,6 +107,34 @@ def of_last(connection: Connection, seconds: float, domain: str | None = None) -
     for one in found:
         merged[one.domain, one.lane, one.stage].update({int(bin_): rows for bin_, rows in one.bins.items()})
     return {place: quantiles(bins) for place, bins in merged.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Rows a second that have become visible in the last minute, and since when at least none has, within ten seconds.
+
+    Only what came without a capture is counted.
+    """
+
+    domain: str
+    lane: str
+    rate: float
+    last: datetime
+
+
+def flows(connection: Connection) -> dict[tuple[str, str], Flow]:
+    """By domain and lane, of those that have had any in the last hour."""
+    found = rows(
+        connection,
+        Flow,
+        f"""SELECT l.domain, l.lane, max(l.at) AS last,
+                   (coalesce(sum(b.value::int8) FILTER (WHERE l.at >= s.since), 0)
+                    / extract(epoch FROM now() - s.since))::float8 AS rate
+            FROM (SELECT date_bin('{_SECONDS} s', now(), 'epoch') - interval '1 minute' AS since) s,
+                 rederive.latencies l, jsonb_each_text(l.bins) b
+            WHERE l.stage = 'visible' GROUP BY l.domain, l.lane, s.since""",
+    )
+    return {(one.domain, one.lane): one for one in found}
 
 
 def quantiles(bins: Mapping[int, int]) -> Quantiles:

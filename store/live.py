@@ -127,7 +127,8 @@ def skipped(connection: Connection, domain: str, reason: str, limit: int, now: s
     found = connection.execute(
         f"""SELECT (p.key ->> 0)::int8, p.capture_id, p.unit, p.ordinal
             FROM rederive.problems p JOIN rederive.captures c USING (capture_id)
-            WHERE c.domain = %s AND c.source = %s AND c.state = 'running' AND p.reason = %s AND EXISTS ({now})
+            WHERE c.domain = %s AND c.source = %s AND c.state IN ('running', 'complete') AND p.reason = %s
+              AND EXISTS ({now})
             ORDER BY 2, 3, 4 LIMIT %s""",
         [domain, LIVE, reason, limit],
     )

@@ -8,7 +8,7 @@ import orjson
 from psycopg import Connection
 
 from schemas.outcome import RowProblem
-from store.rows import cause, rows
+from store.rows import cause, row, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,31 @@ def replace(connection: Connection, capture_id: str, problems: dict[int, Sequenc
                    AS v(unit int, ordinal int, key jsonb, reason text, message text)""",
             [capture_id, orjson.dumps(written).decode()],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Why a row gave no derived row, and in which capture."""
+
+    capture_id: str
+    reason: str
+    message: str
+
+
+def of_key(connection: Connection, domain: str, key: Sequence[str]) -> Noted | None:
+    """The newest problem of a row, by its key's parts as text; of captures that write, and weren't taken back."""
+    return row(
+        connection,
+        Noted,
+        """SELECT p.capture_id, p.reason, coalesce(p.message, '') AS message
+           FROM rederive.problems p JOIN rederive.captures c USING (capture_id)
+                JOIN rederive.units u USING (capture_id, unit)
+           WHERE c.domain = %s AND NOT c.dry_run AND c.state NOT IN ('rolling-back', 'rolled-back')
+             AND u.state <> 'removed' AND jsonb_typeof(p.key) = 'array'
+             AND ARRAY(SELECT jsonb_array_elements_text(p.key)) = %s::text[]
+           ORDER BY c.number DESC LIMIT 1""",
+        [domain, list(key)],
+    )
 
 
 def by_reason(connection: Connection, capture_id: str) -> list[Reason]:

@@ -14,7 +14,8 @@ STALE_SECONDS = 6.0
 class Holder:
     """Who produces for a domain: its machine, the process there, the server's process that serves it.
 
-    `silent` are the seconds since its last word, `still` those since it got on.
+    `silent` are the seconds since its last word, `still` those since it got on. `standing` are those since it was
+    connected, None when its session is gone or another user's.
     """
 
     domain: str
@@ -23,6 +24,12 @@ class Holder:
     backend: int
     silent: float
     still: float
+    standing: float | None = None
+
+
+def are_there(connection: Connection) -> bool:
+    """Whether a migration has made the table."""
+    return value(connection, "SELECT to_regclass('rederive.producers')") is not None
 
 
 def hold(connection: Connection, domain: str) -> bool:
@@ -66,7 +73,10 @@ def holders(connection: Connection) -> list[Holder]:
 
 
 _SELECT = """SELECT domain, machine, pid, backend, extract(epoch FROM now() - spoke_at)::float8 AS silent,
-    extract(epoch FROM now() - moved_at)::float8 AS still FROM rederive.producers"""
+    extract(epoch FROM now() - moved_at)::float8 AS still,
+    (SELECT extract(epoch FROM now() - a.backend_start)::float8 FROM pg_stat_activity a
+     WHERE a.pid = backend AND a.application_name = left('rederive producer ' || domain, 63)) AS standing
+    FROM rederive.producers"""
 
 
 def depose(connection: Connection, domain: str) -> bool:

@@ -28,10 +28,10 @@ CURSOR = "betfair.market_book_snapshots"
 LACKING = "no_metadata"
 """Why a snapshot is skipped that is taken up once its market is known."""
 
-_LOOK_SECONDS = 0.025
+_LOOK_SECONDS, _LEAST_SECONDS = 0.025, 0.002
 _PAGE_ROWS = 2_000
 _SAVE_SECONDS = 5.0
-_LACKING_SECONDS = 1.0
+_LACKING_SECONDS, _LACKING_SHARE = 1.0, 20.0
 _DELIVERY_SECONDS = 30.0
 
 
@@ -47,7 +47,7 @@ class LiveSnapshots(Live):
         self._sent = 0
         self._position = self._begin()
         SNAPSHOTS.ready(self.connection)
-        self._saved = self._looked_for_lacking = time.monotonic()
+        self._saved = self._look_for_lacking_at = time.monotonic()
         self._looked = _now_ms()
 
     def _begin(self) -> cursors.Position:
@@ -66,7 +66,7 @@ class LiveSnapshots(Live):
 
     def step(self) -> float:
         """Deliver what has been committed since the last look."""
-        looked = _now_ms()
+        looked, began = _now_ms(), time.monotonic()
         found = SNAPSHOTS.after(self.connection, self._position, _PAGE_ROWS)
         if found.keys:
             self._deliver(found.keys, self._looked)
@@ -79,10 +79,14 @@ class LiveSnapshots(Live):
         if found.more:
             return 0.0
         self._looked = looked
-        if time.monotonic() - self._looked_for_lacking > _LACKING_SECONDS:
+        if time.monotonic() > self._look_for_lacking_at:
+            started = time.monotonic()
             self._take_up_lacking()
-            self._looked_for_lacking = time.monotonic()
-        return _LOOK_SECONDS
+            # Where many lack their market for good, looking for them takes no more than a twentieth of the time.
+            self._look_for_lacking_at = time.monotonic() + max(
+                _LACKING_SECONDS, _LACKING_SHARE * (time.monotonic() - started)
+            )
+        return max(_LEAST_SECONDS, _LOOK_SECONDS - (time.monotonic() - began))
 
     def _take_up_lacking(self) -> None:
         """Deliver the snapshots that were skipped for want of their market's roles and have them now."""

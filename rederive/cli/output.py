@@ -53,6 +53,18 @@ def confirmed(question: str) -> bool:
         return False
 
 
+def made_table(
+    headings: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[int] = (0,), folded: bool = False
+) -> Table:
+    """A table as `print_table` prints it; with `folded` a cell that a terminal has no room for takes several lines."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index in left else "right", no_wrap=not folded, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in row))
+    return table
+
+
 def print_table(
     title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[int] = (0,)
 ) -> None:
@@ -61,11 +73,7 @@ def print_table(
     No cell is shortened, however narrow the terminal: a line longer than it wraps there.
     """
     stdout.print(title, style="bold", markup=False)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index in left else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in row))
+    table = made_table(headings, rows, left=left)
     # A cell cut to the width of a terminal, or to 80 where there is none, is data lost.
     needed = stdout.measure(table, options=stdout.options.update(max_width=100_000)).maximum
     Terminal(highlight=False, width=max(stdout.width, needed)).print(table, crop=False)

@@ -34,33 +34,34 @@ def migrate(*, json: Json = False) -> None:
         stdout.print(f"at {after} already" if before == after else f"migrated from {before or 'nothing'} to {after}")
 
 
-def status(*, json: Json = False) -> int:
-    """Show services, unfinished captures, and what waits in the topics. Exit 1 unless both services are ready."""
-    from rederive.cli.output import print_json, print_table, stderr, stdout
+def status(
+    *,
+    watch: Annotated[
+        bool, Parameter(name="--watch", negative="", help="Look again every 2 s, until Ctrl+C (exit 130).")
+    ] = False,
+    json: Annotated[
+        bool, Parameter(name="--json", negative="", help="One JSON object instead of text; with --watch one a line.")
+    ] = False,
+) -> int:
+    """Show services, unfinished captures, how far and how fast each lane is, and what is wrong.
+
+    Exit 1 unless both services are ready.
+    """
+    from rederive.cli import status_text
+    from rederive.cli.output import print_json, stderr
     from rederive.settings import Settings
     from rederive.status import look
 
-    found = look(Settings())
+    settings = Settings()
+    if watch:
+        status_text.watch(settings, json=json)
+    found = look(settings)
     if found.away:
         stderr.print(str(found.away), markup=False)
     if json:
         print_json(found.describe())
-        return found.exit_code
-    print_table("Services", ["service", "state", "where"], found.services, left=(0, 1, 2))
-    print_table(
-        "Unfinished captures", ["capture", "state", "units", "rows", "updated", "unchanged", "skipped", "errors"],
-        [
-            (c.capture_id, c.state, f"{c.units_done}/{c.units}", c.rows, c.updated, c.unchanged, c.skipped, c.errors)
-            for c in found.captures or []
-        ],
-        left=(0, 1),
-    )  # fmt: skip
-    print_table("Lag", ["group", "records behind", "members"], found.lag)
-    for way_on in found.ways_on:
-        stdout.print(way_on, markup=False)
-    if not found.captures:
-        away = "whether a capture is running isn't known: Postgres is away"
-        stdout.print("no capture is running" if found.captures is not None else away)
+    else:
+        status_text.show(found)
     return found.exit_code
 
 

@@ -68,10 +68,14 @@ COMMANDS = {
     ),
     "status": Command(
         "rederive.cli.program:status",
-        "Show services, unfinished captures, and what waits in the topics. Exit 1 unless both services are ready.",
+        "Show services, unfinished captures, how far and how fast each lane is, and what is wrong.",
     ),
     "topics": Command(
         "rederive.cli.topics:topics", "A domain's topics in Kafka: replays make what they need by themselves."
+    ),
+    "wait": Command(
+        "rederive.cli.wait:wait",
+        "Wait until a row, everything until a moment, or a whole capture is visible in the tables.",
     ),
     "worker": Command("rederive.cli.worker:worker", "One agent or sink process of a lane (replays start their own)."),
 }

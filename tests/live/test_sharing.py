@@ -6,14 +6,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
-from rederive.health import standings
+from rederive.groups import Groups
 from rederive.live import Supervisor
 from rederive.settings import Settings
 from schemas.lane import Lane, LaneName
@@ -30,11 +30,9 @@ HAND_OVER_SECONDS = 10.0
 def holders(settings: Settings) -> set[str]:
     """Who has partitions of the log, by the beginning of their ids: their machines."""
     lane = Lane("betfair", LaneName.LOG, settings.topic_prefix)
-    return {
-        one.member.split("-")[0] if one.member else ""
-        for group, topic in ((lane.agents, lane.raw), (lane.sinks, lane.derived))
-        for one in standings(settings.kafka_config(), group, topic)
-    }
+    with closing(Groups(settings.kafka_config())) as groups:
+        seen = groups.look([(lane.agents, lane.raw), (lane.sinks, lane.derived)])
+    return {member.split("-")[0] if member else "" for one in seen.values() for member in one.holders}
 
 
 def die(live: subprocess.Popen[str]) -> None:
