@@ -1,5 +1,6 @@
 """What others write to the log is derived live: by the page's own client, beside the table, and before it."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -73,6 +74,10 @@ def test_the_page_s_example_is_derived_when_both_have_it(
         until(lambda: counts(connection)["read"] == 3, SECONDS, "the records are not taken")
         assert counts(connection) == {"read": 3, "updated": 1, "unchanged": 1, "skipped": 1, "errors": 0}
         assert connection.execute("SELECT snapshot_id FROM market_derived_metrics").fetchall() == [(900001,)]
+        said = rederive(settings, "captures", "show", "latest:betfair").stdout
+        assert re.search(r"asked for +what arrives on \d{4}-\d\d-\d\d\n", said), said
+        assert re.search(r"rows +3 read\n", said), said
+        assert "1 updated, 1 unchanged, 1 skipped, 0 errors" in said
         stop(live)
     finally:
         end(live)
