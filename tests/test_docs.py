@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from schemas.finra.tables import VENUE_SHARE
 from schemas.lane import Lane, LaneName
 from tests.finra.stored import Run
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content
+from tests.pages import fenced, statements
 from tests.program import ROOT, environment, last_object, rederive
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -173,20 +173,19 @@ def test_backup_and_retention_name_the_topics_of_every_domain() -> None:
 
 @pytest.mark.services
 def test_the_example_producer_says_what_is_not_delivered(settings: Settings) -> None:
-    page = (ROOT / "docs/records.md").read_text()
-    (code,) = [block for block in re.findall(r"(?:^(?: {4}.*)?\n)+", page, re.MULTILINE) if "Producer({" in block]
+    page = ROOT / "docs/records.md"
+    script, example = fenced(page, "python", "Producer("), fenced(page, "json", "900001")
     log = Lane("betfair", LaneName.LOG, settings.topic_prefix).raw
-    script = textwrap.dedent(code[code.index("    import json") :]).replace('"betfair.log"', f'"{log}"')
 
-    def send() -> subprocess.CompletedProcess[str]:
+    def send() -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, "-c", script], env=environment(settings), capture_output=True, text=True, timeout=90,
-            check=False,
+            [sys.executable, "-c", script, log], input=orjson.dumps(orjson.loads(example)), env=environment(settings),
+            capture_output=True, timeout=90, check=False,
         )  # fmt: skip
 
     missing = send()
     assert missing.returncode == 1
-    assert f"{log}: record 900001 is not delivered" in missing.stderr
+    assert f"{log}: record 900001 is not delivered" in missing.stderr.decode()
 
     made = last_object(rederive(settings, "topics", "make", "betfair", "--partitions", "2", "--json").stdout)
     topics = made["topics"]
@@ -194,17 +193,15 @@ def test_the_example_producer_says_what_is_not_delivered(settings: Settings) -> 
     assert topics[log] == 2
     assert topics == {name: len(partitions_of(settings.kafka_config(), name)) for name in topics}
     there = send()
-    assert (there.returncode, there.stderr) == (0, "")
+    assert (there.returncode, there.stderr) == (0, b"")
     assert sum(high for _, high in watermarks(settings.kafka_config(), log).values()) == 1
 
 
 @pytest.mark.services
 def test_the_example_record_s_snapshot_is_stored_by_the_sql_shown(database_url: str) -> None:
-    page = (ROOT / "docs/records.md").read_text().split("## Writing to the log from outside")[1]
-    statements = re.findall(r"^ {4}(INSERT [^;]+);", page, re.MULTILINE)
     migrate(database_url)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        for statement in statements:
+        for statement in statements(ROOT / "docs/records.md", "## Writing to the log from outside", "INSERT"):
             connection.execute(statement)
         found = connection.execute(
             """SELECT snapshot_id, snapshot_at = '2026-03-01T12:00:00+00:00', market_id, home_selection_id
@@ -223,8 +220,7 @@ def test_markets_of_the_commands_are_in_the_sample() -> None:
 
 @pytest.mark.services
 def test_the_playbook_s_sql_as_it_is_shown_works(database_url: str) -> None:
-    page = (ROOT / "docs/finra.md").read_text()
-    statements = re.findall(r"^ {4}(SELECT [^;]+);", page.split("## Coming from")[1], re.MULTILINE)
+    shown = statements(ROOT / "docs/finra.md", "## Coming from", "SELECT")
     migrate(database_url)
     with psycopg.connect(database_url, autocommit=True) as connection:
         good = Run.made(connection).ingest(content(EXAMPLE_A), WEEK, "OTC", AT)
@@ -232,7 +228,7 @@ def test_the_playbook_s_sql_as_it_is_shown_works(database_url: str) -> None:
         connection.execute(
             f"UPDATE {VENUE_SHARE.name} SET market_share_pct = 2 * market_share_pct WHERE capture_id = %s", [bad]
         )
-        counts, shares = [connection.execute(statement).fetchall() for statement in statements]
+        counts, shares = [connection.execute(statement).fetchall() for statement in shown]
     assert counts == [(bad, 4), (good, 4)]
     assert [row[1:3] for row in shares] == [("OTC", bad)]
 

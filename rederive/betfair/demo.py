@@ -10,6 +10,7 @@ from psycopg import Connection
 from rich.markup import escape
 
 from rederive.betfair.fillable import fillable
+from rederive.betfair.live_demo import live
 from rederive.cli.output import stdout
 from rederive.database import connect
 from rederive.demo import Show
@@ -22,7 +23,10 @@ from store.rows import value
 
 
 def demo(show: Show) -> None:
-    """Fill what is NULL or missing. Failed when something fillable is left, or a second replay changes a row."""
+    """Fill what is NULL or missing, then derive what arrives.
+
+    Failed when something fillable is left, a second replay changes a row, or what arrives isn't derived.
+    """
     before = str(show.home / "before.json")
     plan = show.home / "plan.json"
     show.say("2,392 real match-odds snapshots of 105 markets; derived rows without any metric, one in ten missing")
@@ -42,6 +46,7 @@ def demo(show: Show) -> None:
     show.type(f"report checkpoints {market}")
     show.type(f"report continuity {market}")
     show.type("report spot-check")
+    live(show)
     show.type("captures list")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from rederive.cli.figures import clock, count
 from schemas.capture import CaptureState
+from schemas.live import LIVE
 
 _OUTCOMES = ("updated", "unchanged", "skipped", "errors")
 _SAID_ELSEWHERE = ("start", "end")
@@ -14,20 +15,22 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, text) of what there is to say of a capture as `rederive.captures.shown` gives it, in order."""
     columns = found["columns"]
     half = found["state"] == CaptureState.ROLLING_BACK
+    live = found["source"] == LIVE
     said = [
         ("capture", found["capture_id"]),
         ("state", found["state"]),
         ("domain", found["domain"]),
         ("source", found["source"]),
         ("mode", found["mode"] + (" (dry run)" if found["dry_run"] else "")),
-        ("asked for", asked(found["request"])),
+        ("asked for", f"what arrives on {found['request']['day']}" if live else asked(found["request"])),
         ("columns", f"{len(columns)}: {', '.join(columns)}" if columns else "all"),
         ("derivation version", str(found["derivation_version"])),
         ("reason", found["reason"]),
         ("made", f"{clock(found['created_at'])} UTC by {found['who']}, number {found['number']}"),
         ("finished", f"{clock(found['finished_at'])} UTC" if found["finished_at"] else ""),
-        ("units", ", ".join(_units(found))),
-        ("rows", f"{count(found['rows'])} planned"),
+        # What a live capture has in their place are its log's partitions.
+        ("", "") if live else ("units", ", ".join(_units(found))),
+        ("rows", f"{count(found['rows'])} {'read' if live else 'planned'}"),
         ("", ", ".join(f"{count(found[name])} {name}" for name in _OUTCOMES) + (", before" if half else "")),
         ("still there", _remaining(found["to_take_out"]) if half else ""),
         ("digest", found["digest"]),
