@@ -1,7 +1,7 @@
 """What a row costs by how many there are, and by how many agents and sinks share them: whole replays of Betfair.
 
     python -m bench.scale [--rows 10000 100000 1000000] [--crews 1 2 4] [--partitions 10 100 1000] [--of 100000]
-        [--costs bench/costs.json] [--page docs/scale.md]
+        [--rounds 1] [--costs bench/costs.json] [--page docs/scale.md]
 
 Each line is a replay on fresh services. A crew of n is n agents and n sinks; crews and numbers of partitions are tried
 on `--of` rows, numbers of rows by a crew of two. Start and stop are what a replay of few rows takes on the same
@@ -37,7 +37,8 @@ def costs(runs: Sequence[Ran], first: str) -> list[str]:
     for one in runs:
         used = one.cost()
         figures = "".join(f"{used[part]:10.1f}" for part in PARTS)
-        line = f"{_named(one, first):>10}{one.rate:10,.0f}{one.pace:10,.0f}{figures}{sum(used.values()):10.1f}"
+        pace = "-" if one.pace is None else f"{one.pace:,.0f}"
+        line = f"{_named(one, first):>10}{one.rate:10,.0f}{pace:>10}{figures}{sum(used.values()):10.1f}"
         lines.append(f"{line}{one.busy(cores):10.0%}")
     return lines
 
@@ -106,15 +107,20 @@ def for_model(ran: Ran, others: Sequence[Ran], command: str) -> dict[str, object
         "measured": [
             {"agents": one.shape.crew, "sinks": one.shape.crew, "rows": one.shape.rows, "rows_per_s": round(one.pace)}
             for one in others
+            if one.pace is not None
         ],
     }
 
 
-def _try(shapes: Sequence[Shape]) -> list[Ran]:
+def _try(shapes: Sequence[Shape], rounds: int) -> list[Ran]:
+    """Of each shape the replay whose cost is the median of so many."""
     found = []
     for shape in shapes:
-        found.append(replay(shape))
-        print(f"{shape}: {found[-1].whole.seconds:.1f} s", file=sys.stderr, flush=True)
+        runs = []
+        for _ in range(rounds):
+            runs.append(replay(shape))
+            print(f"{shape}: {runs[-1].whole.seconds:.1f} s", file=sys.stderr, flush=True)
+        found.append(sorted(runs, key=lambda one: sum(one.cost().values()))[rounds // 2])
     return found
 
 
@@ -122,10 +128,10 @@ def main() -> None:
     """Print tables and verdicts; the last line is one JSON object."""
     given = _arguments()
     command = f"python -m bench.scale{''.join(f' {word}' for word in sys.argv[1:])}"
-    by_rows = _try([Shape(rows, CREW) for rows in sorted(given.rows)])
-    by_crew = _try([Shape(given.of, crew) for crew in sorted(given.crews)])
-    by_partitions = _try([Shape(given.of, CREW, partitions) for partitions in sorted(given.partitions)])
-    lines = [command, machine(), ""]
+    by_rows = _try([Shape(rows, CREW) for rows in sorted(given.rows)], given.rounds)
+    by_crew = _try([Shape(given.of, crew) for crew in sorted(given.crews)], given.rounds)
+    by_partitions = _try([Shape(given.of, CREW, partitions) for partitions in sorted(given.partitions)], given.rounds)
+    lines = [command, f"{machine()}; rounds: {given.rounds}", ""]
     for title, first, runs in (
         (f"by rows; two agents, two sinks, {CREW} partitions", "rows", by_rows),
         (f"by agents and sinks, as many partitions; {given.of:,} rows", "crew", by_crew),
@@ -139,7 +145,7 @@ def main() -> None:
     if given.page:
         put(given.page, "measured", lines)
     if by_rows:
-        model = for_model(by_rows[-1], by_crew, command)
+        model = for_model(by_rows[-1], [*by_crew, by_rows[-1]], command)
         if given.costs:
             given.costs.write_bytes(orjson.dumps(model, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         print(orjson.dumps(model).decode())
@@ -151,6 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--crews", type=int, nargs="*", default=[1, 2, 4])
     parser.add_argument("--partitions", type=int, nargs="*", default=[10, 100, 1_000])
     parser.add_argument("--of", type=int, default=100_000, metavar="ROWS", help="rows of crews and partitions")
+    parser.add_argument("--rounds", type=int, default=1, help="replays of each, of which the median is taken")
     parser.add_argument("--costs", type=Path, help="a file for bench.scale_model")
     parser.add_argument("--page", type=Path, help="a page to put the figures into")
     return parser.parse_args()

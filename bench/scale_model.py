@@ -30,7 +30,7 @@ _PARTS = (*_SHOWN, "data disk")
 TEN = Deployment(partitions=10, agents=10, sinks=4, runs=1, machines=3, brokers=1, rows=1_500_000)
 HUNDRED = Deployment(partitions=100, agents=40, sinks=20, runs=8, machines=10, brokers=3, rows=6_000_000)
 THOUSAND = Deployment(
-    partitions=1_000, agents=200, sinks=100, runs=40, machines=50, brokers=6, rows=8_000_000
+    partitions=1_000, agents=200, sinks=100, runs=40, machines=50, brokers=6, rows=20_480_000
 )  # fmt: skip
 LARGE = replace(THOUSAND, postgres_cores=64, wal_disk=1_000e6, data_disk=2_000e6)
 
@@ -64,7 +64,8 @@ def held_against(costs: Costs, measured: Iterable[Mapping[str, Any]]) -> list[st
             partitions=crew, agents=crew, sinks=int(one["sinks"]), runs=1, rows=int(one["rows"]), machines=1,
             shared_cores=2, brokers=1,
         )  # fmt: skip
-        lines.append(f"{f'{crew} agents, {crew} sinks':34}{one['rows_per_s']:>9,}{play(of, costs).rate:>9,.0f}")
+        name = f"{crew} agents, {one['sinks']} sinks, {one['rows']:,} rows"
+        lines.append(f"{name:34}{one['rows_per_s']:>9,}{play(of, costs).rate:>9,.0f}")
     return lines
 
 
@@ -113,9 +114,10 @@ def live_beside(costs: Costs) -> list[str]:
     lines = [f"{'1,000 rows/s live':34}{'p50 ms':>9}{'p99 ms':>9}{'replay rows/s':>15}"]
     for name, of in {
         "alone": replace(live, rows=0, runs=0),
-        "beside 8 replays that don't": replace(live, gives_way=False),
-        "beside 8 replays that give way": live,
+        "beside 8 replays": live,
         "the same, one disk": replace(live, one_disk=True),
+        "4 cores, nobody gives way": replace(live, postgres_cores=4, gives_way=False, rows=2_000_000),
+        "4 cores, replays give way": replace(live, postgres_cores=4, rows=2_000_000),
     }.items():
         played = play(of, costs)
         lines.append(f"{name:34}{played.live_ms(0.5):9.0f}{played.live_ms(0.99):9.0f}{played.rate:15,.0f}")

@@ -22,6 +22,7 @@ PARTS = ("producer", "agents", "sinks", "kafka", "reading", "merging", "upkeep")
 
 _DISTINCT = 21_000
 _FEW_UNITS, _STARTS = 1, 3
+_LEAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,10 @@ class Ran:
         return self.shape.rows / self.whole.seconds
 
     @property
-    def pace(self) -> float:
-        """Rows/s without start and stop."""
-        return (self.shape.rows - self.few) / max(1e-9, self.whole.seconds - self.start.seconds)
+    def pace(self) -> float | None:
+        """Rows/s without start and stop; None where these are nearly all of it."""
+        seconds = self.whole.seconds - self.start.seconds
+        return (self.shape.rows - self.few) / seconds if seconds > _LEAST_SECONDS else None
 
     def cost(self) -> dict[str, float]:
         """µs of processor a row by part, without start and stop."""

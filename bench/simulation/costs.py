@@ -39,7 +39,7 @@ class Costs:
     history: float
     baseline: float
     snapshot: float
-    batch: float = 0.008
+    batch: float = 0.003
 
     @classmethod
     def read(cls, path: Path = MEASURED) -> Self:
