@@ -25,6 +25,7 @@ import orjson
 import psutil
 
 from bench import chart, domains, limits
+from bench.page import put
 from bench.rows import bare, digest, fill
 from bench.watch import ROOT, Measured, measure
 from rederive.settings import Settings
@@ -33,7 +34,6 @@ US = "rederive"
 _QUICK = {"rows": 10_000, "rounds": 1, "days": 60, "weeks": 1}
 _FULL = {"rows": 300_000, "rounds": 3, "days": 365, "weeks": 8}
 _OURS = ("rederive.betfair.commands", "rederive.run", "processors.runtime", "sinks.consumer")
-_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
 _PARTS = ("producer", "kafka", "agents", "sinks", "script", "postgres")
 
 
@@ -197,11 +197,7 @@ def machine() -> str:
 
 def write_page(page: Path, lines: Sequence[str], drawn: str) -> None:
     """Put figures into the page, between its two marks, and the chart beside it. ValueError: a mark is missing."""
-    before, found, rest = page.read_text().partition(_BEGIN)
-    _, ended, after = rest.partition(_END)
-    if not (found and ended):
-        raise ValueError(f"{page} has no marks {_BEGIN} and {_END}")
-    page.write_text("\n".join([before + _BEGIN, "", "```", *lines, "```", "", _END + after]))
+    put(page, "figures", lines)
     page.with_suffix(".svg").write_text(drawn)
 
 

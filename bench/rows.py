@@ -11,12 +11,29 @@ from schemas.betfair.tables import METRICS
 _COMPARED = ("snapshot_id", "snapshot_at", "market_id", "depth_limit", "calculation_version", *METRICS)
 
 
-def fill(url: str, rows: int) -> None:
-    """Fresh tables with `rows` full-depth snapshots, each with a derived row of NULLs."""
+def fill(url: str, rows: int, distinct: int | None = None) -> None:
+    """Fresh tables with `rows` full-depth snapshots, each with a derived row of NULLs.
+
+    Of the payloads `distinct` are made in Python, whole rounds of all markets; the others are these again, at later
+    times: a million that Python makes takes longer than their replay.
+    """
+    world = Synthetic()
+    rounds = -(-min(rows, distinct or rows) // world.markets)
+    made = rounds * world.markets if distinct else rows
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("TRUNCATE market_event_metadata CASCADE")
-        world = Synthetic()
-        load(connection, world.metadata(), world.snapshots(rows))
+        load(connection, world.metadata(), world.snapshots(min(rows, made)))
+        for turn in range(1, -(-rows // made)):
+            connection.execute(
+                """INSERT INTO market_book_snapshots (snapshot_id, snapshot_at, market_id, raw_payload,
+                       total_matched, inplay, status, depth_limit)
+                   SELECT snapshot_id + %(more)s, snapshot_at + %(minutes)s * interval '1 minute', market_id,
+                       raw_payload, total_matched, inplay, status, depth_limit
+                   FROM market_book_snapshots WHERE snapshot_id <= least(%(made)s, %(rows)s - %(more)s)
+                   ORDER BY snapshot_id""",
+                {"more": turn * made, "minutes": turn * rounds, "made": made, "rows": rows},
+            )
+        connection.execute("SELECT setval(pg_get_serial_sequence('market_book_snapshots', 'snapshot_id'), %s)", [rows])
         connection.execute("VACUUM ANALYZE")
     bare(url)
 

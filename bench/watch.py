@@ -57,9 +57,9 @@ class Watch(threading.Thread):
     def _look(self) -> None:
         for process in psutil.Process().children(recursive=True):
             try:
-                if process.pid not in self._parts:
-                    self._parts[process.pid] = part_of(process.cmdline())
-                part = self._parts[process.pid]
+                # Looked at each time: who has just been forked has its parent's command line, who has ended none.
+                part = part_of(process.cmdline()) or self._parts.get(process.pid)
+                self._parts[process.pid] = part
                 if part is None:
                     continue
                 times = process.cpu_times()
