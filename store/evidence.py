@@ -153,7 +153,8 @@ def unexplained(connection: Connection, capture_id: str) -> list[str]:
     found = connection.execute(
         """SELECT d.place FROM (
                SELECT o.topic || '[' || o.partition || ']@' || n AS place, o.capture_id, o.topic, o.partition, n
-               FROM rederive.origins o, unnest(o.dead) AS r(lost), generate_series(lower(r.lost), upper(r.lost) - 1) AS n
+               FROM rederive.origins o, unnest(o.dead) AS r(lost),
+                    generate_series(lower(r.lost), upper(r.lost) - 1) AS n
                WHERE o.capture_id = %s) d
            WHERE NOT EXISTS (SELECT FROM rederive.problems p WHERE p.capture_id = d.capture_id
                              AND p.reason = 'dead' AND p.key = jsonb_build_array(d.place))
