@@ -137,6 +137,19 @@ class Arrivals:
         xid, key, *_ = rows[-1]
         return Found(keys, replace(position, upto=upto, after_xid=int(xid), after_key=key), more=True)
 
+    def undelivered(self, row: str) -> str:
+        """The condition that a row has not been delivered at a position, whose parameters `told` gives."""
+        seen = f"pg_visible_in_snapshot({row}.{XID}, %(since)s::pg_snapshot)"
+        page = f"""pg_visible_in_snapshot({row}.{XID}, %(upto)s::pg_snapshot)
+            AND ({row}.{XID}, {row}.{self.key}) <= (%(xid)s::text::xid8, %(key)s::int8)"""
+        return f"({row}.{XID} IS NOT NULL AND NOT {seen} AND NOT coalesce({page}, false))"
+
+    @staticmethod
+    def told(position: Position) -> dict[str, object]:
+        """A position as the parameters of `undelivered`."""
+        xid = None if position.after_xid is None else str(position.after_xid)
+        return {"since": position.since, "upto": position.upto, "xid": xid, "key": position.after_key}
+
     @cached_property
     def statement(self) -> str:
         """One statement, whose own snapshot is the second unless the first page has fixed it.

@@ -1,12 +1,13 @@
 """What is missing, and what to ask of which source to have it: the contract between a domain and `rederive gaps`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
 from producers.source import Request, Services
 from schemas.domain import Domain
+from store.cursors import Position
 
 MISSING, NULL, FAILED, EARLY, DUE = "missing", "null", "failed", "early", "due"
 OUTDATED, HOLE = "outdated", "hole"
@@ -44,7 +45,8 @@ class Gap:
 
     `day` is a UTC day, a race day, or the last day of a week, which has 7 `days`; None where there is none. `part` says
     what of the day: a tier, a kind of answer. `count` counts what `of` names a single one of. `fill` closes it by a
-    plan; where no plan can, `mend` is the command that does. `why` is said where the kind doesn't say all.
+    plan; where no plan can, `mend` is the command that does. `why` is said where the kind doesn't say all. `waiting`
+    are those among them that live has yet to come to, where it is asked how far it was.
     """
 
     kind: str
@@ -56,6 +58,7 @@ class Gap:
     why: str = ""
     fill: Fill | None = None
     mend: str = ""
+    waiting: int = 0
 
     def describe(self) -> dict[str, object]:
         """As one JSON object."""
@@ -67,10 +70,11 @@ class Gap:
 class Looking:
     """What a person wants to know of a domain: the range, the parts; with `outdated` also rows of older versions.
 
-    The services are dry: looking changes nothing.
+    The services are dry: looking changes nothing. `cursors` say how far live was, by name, where that matters.
     """
 
     domain: Domain
     services: Services
     request: Request
     outdated: bool = False
+    cursors: Mapping[str, Position] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from confluent_kafka import Message
 from producers.gap import HOLE, Fill, Gap, Looking
 from producers.records import Records
 from producers.source import Request, Stretch
-from producers.topics import members
+from producers.topics import members, watermarks
 from schemas.domain import LOG
 from schemas.lane import Lane, LaneName
 from store import captures, origins
@@ -30,9 +30,29 @@ def holes(looking: Looking) -> Iterator[Gap]:
                     yield from _gaps(looking, records, stretch)
 
 
+def on_their_way(looking: Looking) -> dict[tuple[str, int], tuple[int, int]]:
+    """By topic and partition of the domain's logs, the offsets [first, last) that no capture has come to yet.
+
+    Of logs at which somebody works: elsewhere nothing is on its way.
+    """
+    found = {}
+    for name in looking.domain.kept:
+        lane = Lane(looking.domain.name, name, looking.services.prefix)
+        if (tops := origins.tops(looking.services.connection, lane.raw)) and _is_busy(looking, lane):
+            for partition, (low, high) in watermarks(looking.services.kafka, lane.raw).items():
+                if (top := tops.get(partition, low)) < high:
+                    found[lane.raw, partition] = (max(low, top), high)
+    return found
+
+
+def _is_busy(looking: Looking, lane: Lane) -> bool:
+    unfinished = captures.unfinished(looking.services.connection, looking.domain.name)
+    return bool(unfinished) or members(looking.services.kafka, lane.agents) > 0
+
+
 def _stretches(looking: Looking, lane: Lane, records: Records, tops: dict[int, int]) -> Iterator[Stretch]:
     connection, domain = looking.services.connection, looking.domain.name
-    busy = bool(captures.unfinished(connection, domain)) or members(looking.services.kafka, lane.agents) > 0
+    busy = _is_busy(looking, lane)
     for partition in records.partitions():
         low, high = records.watermarks(partition)
         end = min(high, tops.get(partition, low)) if busy else high

@@ -6,7 +6,7 @@ Nobody outside asks which of them a table has: `sinks.policies.policy_of` gives 
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Generic, NamedTuple, TypeVar
 
@@ -59,9 +59,64 @@ class Outdated(NamedTuple):
     rows: int
 
 
+class Fault(NamedTuple):
+    """What of a table isn't as what is kept of its making says: a row by its key as text, and a column of it.
+
+    No column means the row as a whole; `served` and `wanted` are values as text, `why` says what they don't.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    column: str = ""
+    served: str | None = None
+    wanted: str | None = None
+    why: str = ""
+
+
+LISTED = 20
+"""How many faults, or rows of others, are listed; all are counted."""
+
+
+@dataclass(slots=True)
+class Verified:
+    """What has been looked at of a table: how many rows, what is wrong, and what somebody outside has done since.
+
+    `faults`, `outside` (rows written) and `deleted` hold the first of each, `wrong` and the two other counts all.
+    `place` is the last key looked at, None at the end.
+    """
+
+    rows: int = 0
+    wrong: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    written_outside: int = 0
+    outside: list[tuple[str, ...]] = field(default_factory=list)
+    deleted_outside: int = 0
+    deleted: list[tuple[str, ...]] = field(default_factory=list)
+    place: tuple[str, ...] | None = None
+
+    def blame(self, *faults: Fault) -> None:
+        """Take faults in."""
+        self.wrong += len(faults)
+        self.faults += faults[: max(0, LISTED - len(self.faults))]
+
+    def __add__(self, other: "Verified") -> "Verified":
+        return Verified().__iadd__(self).__iadd__(other)
+
+    def __iadd__(self, other: "Verified") -> "Verified":
+        self.rows += other.rows
+        self.wrong += other.wrong
+        self.written_outside += other.written_outside
+        self.deleted_outside += other.deleted_outside
+        self.faults = [*self.faults, *other.faults][:LISTED]
+        self.outside = [*self.outside, *other.outside][:LISTED]
+        self.deleted = [*self.deleted, *other.deleted][:LISTED]
+        self.place = other.place
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is taken back: units of a domain, and with a `run` all that this run has written."""
+    """What is taken back, or looked at: units of a domain, and with a `run` all that this run has written."""
 
     domain: Domain
     units: frozenset[Written]
@@ -133,8 +188,18 @@ class Policy(ABC, Generic[S]):
         """How many entries `take_out_run` has still to take out; reads only."""
 
     @abstractmethod
-    def verify(self, connection: Connection, table: Table) -> int:
-        """How many rows aren't as what is kept of their making says they are."""
+    def verify(
+        self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
+    ) -> Iterator[Verified]:
+        """Hold rows against what is kept of their making: those that the scope has touched, or without one all.
+
+        Reads only, by batches in the order of keys, from `after` on: each a statement or two, so that nothing waits
+        for it. The last batch has no place.
+        """
+
+    @abstractmethod
+    def held(self, connection: Connection, table: Table, captures: Sequence[str]) -> dict[str, int]:
+        """How many rows the table holds that units have counted as written under each of these captures."""
 
     @abstractmethod
     def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:

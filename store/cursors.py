@@ -5,7 +5,7 @@ from datetime import datetime
 
 from psycopg import Connection
 
-from store.rows import row, rows, value
+from store.rows import row, rows, value, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +79,9 @@ def save(connection: Connection, name: str, position: Position) -> None:
             None if position.after_xid is None else str(position.after_xid), position.after_key,
         ],
     )  # fmt: skip
+
+
+def of_domain(connection: Connection, domain: str) -> dict[str, Position]:
+    """The positions of a domain's cursors, by their names."""
+    names = values(connection, "SELECT name FROM rederive.cursors WHERE starts_with(name, %s)", [f"{domain}."])
+    return {name: found for name in names if (found := load(connection, name)) is not None}

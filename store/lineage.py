@@ -118,18 +118,15 @@ def taken_back(connection: Connection, captures: Collection[str]) -> int:
     )
 
 
-def orphans(connection: Connection, table: str, capture: str, captures: str) -> int:
-    """How many rows of a table are of a capture, which that column names, that no unit that counts has written.
-
-    `captures` is a table with the same column, in which all captures of the rows stand.
-    """
-    return int(
-        value(
+def unwritten(connection: Connection, captures: Sequence[str]) -> set[str]:
+    """Those of the captures, as rows name them, that no unit that counts has written."""
+    return set(
+        values(
             connection,
-            f"""SELECT count(*) FROM {table} WHERE {capture} IN (
-                    SELECT {capture} FROM (SELECT DISTINCT {capture} FROM {captures}) c WHERE NOT EXISTS (
-                        SELECT FROM rederive.units u WHERE u.state <> 'removed'
-                            AND (u.writes @> ARRAY[c.{capture}] OR u.capture_id = c.{capture})))""",
+            """SELECT c.id FROM unnest(%s::text[]) AS c(id) WHERE NOT EXISTS (
+                   SELECT FROM rederive.units u WHERE u.writes @> ARRAY[c.id] AND u.state <> 'removed')
+               AND NOT EXISTS (SELECT FROM rederive.units u WHERE u.capture_id = c.id AND u.state <> 'removed')""",
+            [list(captures)],
         )
     )
 

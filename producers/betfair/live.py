@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import orjson
+from psycopg import Connection
 
 from producers.arrivals import Arrivals
 from producers.betfair.snapshots import KIND, read_snapshots, snapshot_line, weigh
@@ -144,6 +145,12 @@ def _slices(weighed: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
         yield ids
 
 
+def to_take_up(connection: Connection, domain: Domain) -> list[int]:
+    """The snapshots that were skipped for want of their market's roles, have them now, and are about to be taken up."""
+    return [key for key, _ in stored.skipped(connection, domain.name, LACKING, _MOST_LACKING, _HAS_ROLES)]
+
+
+_MOST_LACKING = 1_000_000
 _HAS_ROLES = """SELECT s.snapshot_id FROM market_book_snapshots s JOIN market_event_metadata m USING (market_id)
     WHERE s.snapshot_id = (p.key ->> 0)::int8
       AND num_nulls(m.home_selection_id, m.away_selection_id, m.draw_selection_id) = 0"""

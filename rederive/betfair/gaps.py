@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 import numpy as np
 
 from processors.betfair.process import process
 from producers.betfair.computed import outdated
+from producers.betfair.live import CURSOR, SNAPSHOTS, to_take_up
 from producers.gap import MISSING, NULL, OUTDATED, Fill, Gap, Looking
 from producers.source import Refusal, Request, Source, Split, end_of, open_source
 from schemas.betfair.tables import METRICS
@@ -17,6 +19,7 @@ from schemas.domain import TABLE
 from schemas.errors import UsageError
 from schemas.plan import PlannedUnit
 from schemas.table import Mode
+from store.cursors import Position
 
 
 def gaps(looking: Looking) -> Iterator[Gap]:
@@ -29,10 +32,11 @@ def gaps(looking: Looking) -> Iterator[Gap]:
         raise UsageError("--kind means nothing to betfair", mend="leave it out; --key names a market")
     old = [(day, rows) for day, rows in _outdated(looking) if _is_within(day, request)]
     again = {day for day, _ in old}
-    missing, null = _fillable(looking)
+    missing, null, waiting = _fillable(looking)
     for kind, found in ((MISSING, missing), (NULL, null)):
         for day, rows in sorted(found.items()):
-            yield Gap(kind=kind, day=day, count=rows, fill=_fill(request, day, whole=day in again))
+            fill = _fill(request, day, whole=day in again)
+            yield Gap(kind=kind, day=day, count=rows, fill=fill, waiting=waiting[day] if kind == MISSING else 0)
     for day, rows in old:
         yield Gap(kind=OUTDATED, day=day, count=rows, fill=_fill(request, day, whole=True))
 
@@ -58,39 +62,49 @@ def _day(day: date) -> tuple[datetime, datetime]:
     return datetime.combine(day, time(), UTC), end_of(day)
 
 
-def _fillable(looking: Looking) -> tuple[Counter[date], Counter[date]]:
-    """By day, snapshots that would get a row, and rows that would get a value."""
+def _fillable(looking: Looking) -> tuple[Counter[date], Counter[date], Counter[date]]:
+    """By day, snapshots that would get a row, rows that would get a value; of the first those that live comes to."""
     missing: Counter[date] = Counter()
     null: Counter[date] = Counter()
+    waiting: Counter[date] = Counter()
+    position = looking.cursors.get(CURSOR)
+    lacking = set(to_take_up(looking.services.connection, looking.domain)) if position else set()
     with closing(open_source(looking.domain, TABLE, looking.services)) as source:
         for page in source.pages(looking.request):
             for unit in page.units:
-                for day, has_row in _filled_by(source, unit, looking):
+                for key, day, has_row, is_new in _filled_by(source, unit, looking, position):
                     (null if has_row else missing)[day] += 1
-    return missing, null
+                    waiting[day] += not has_row and (is_new or key in lacking)
+    return missing, null, waiting
 
 
-def _filled_by(source: Source, unit: PlannedUnit, looking: Looking) -> Iterator[tuple[date, bool]]:  # type: ignore[type-arg]
-    """Of a unit's snapshots that its outcome gives a value for where there is none: the day, whether it has a row."""
+def _filled_by(
+    source: Source[Any], unit: PlannedUnit[Any], looking: Looking, position: Position | None
+) -> Iterator[tuple[int, date, bool, bool]]:
+    """Of a unit's snapshots that its outcome gives a value for where there is none: id, day, whether it has a row.
+
+    And whether live had yet to find it at the position.
+    """
     read = source.read("", looking.request.columns, unit)
     if isinstance(read, Split):
         for part in read.parts:
-            yield from _filled_by(source, part, looking)
+            yield from _filled_by(source, part, looking, position)
     if read is None or isinstance(read, Split | Refusal):
         return
     (rows,) = process(read.value, ()).tables
     ids = rows.batch.column("snapshot_id").to_pylist()
     gives = np.column_stack([rows.batch.column(name).is_valid().to_numpy(zero_copy_only=False) for name in METRICS])
     stored = looking.services.connection.execute(
-        f"""SELECT (s.snapshot_at AT TIME ZONE 'UTC')::date, d.snapshot_id IS NOT NULL,
+        f"""SELECT derived.snapshot_id, (s.snapshot_at AT TIME ZONE 'UTC')::date, d.snapshot_id IS NOT NULL,
+                   {SNAPSHOTS.undelivered("s") if position else "false"},
                    ARRAY[{", ".join(f"d.{name} IS NULL" for name in METRICS)}]
-            FROM unnest(%s::int8[]) WITH ORDINALITY AS derived(snapshot_id, place)
+            FROM unnest(%(ids)s::int8[]) WITH ORDINALITY AS derived(snapshot_id, place)
             LEFT JOIN market_book_snapshots s USING (snapshot_id) LEFT JOIN market_derived_metrics d USING (snapshot_id)
             ORDER BY place""",
-        [ids],
+        {"ids": ids, **(SNAPSHOTS.told(position) if position else {})},
     ).fetchall()
-    fills = (gives & np.array([nulls for _, _, nulls in stored], dtype=bool).reshape(gives.shape)).any(axis=1)
-    for (day, has_row, _), filled in zip(stored, fills.tolist(), strict=True):
+    fills = (gives & np.array([nulls for *_, nulls in stored], dtype=bool).reshape(gives.shape)).any(axis=1)
+    for (key, day, has_row, is_new, _), filled in zip(stored, fills.tolist(), strict=True):
         # What has gone since it was read is no gap.
         if filled and day is not None:
-            yield day, has_row
+            yield key, day, has_row, is_new

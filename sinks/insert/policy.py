@@ -1,7 +1,7 @@
 """The policy of rows keyed by their capture: they meet no others (docs/merging.md)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from psycopg import Connection
@@ -10,8 +10,8 @@ from schemas.domain import Domain
 from schemas.table import CAPTURE, Mode, Table
 from sinks.insert.companions import make, newest_captures
 from sinks.insert.insertion import insert, would_insert
-from sinks.policy import Blocks, Outdated, Policy, Scope, Taken, Writer
-from store.lineage import orphans
+from sinks.insert.verify import held, verify
+from sinks.policy import Blocks, Outdated, Policy, Scope, Taken, Verified, Writer
 from store.rows import value
 from store.versions import written_before
 
@@ -63,11 +63,15 @@ class Insert(Policy["Inserted"]):
         """None, so."""
         return 0
 
-    def verify(self, connection: Connection, table: Table) -> int:
-        """Rows of captures that no unit that counts has written."""
-        if table.audit:
-            return 0
-        return orphans(connection, table.name, CAPTURE, table.captures if table.partition else table.name)
+    def verify(
+        self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
+    ) -> Iterator[Verified]:
+        """Counts of captures against their rows, and what is shown as the newest."""
+        return verify(connection, table, scope, after)
+
+    def held(self, connection: Connection, table: Table, captures: Sequence[str]) -> dict[str, int]:
+        """Rows by their capture; of a table that shows another one's, that it does. What is for audit isn't counted."""
+        return held(connection, table, captures)
 
     def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:
         """Partitions whose newest capture is of an older version; without partitions, rows of such captures."""

@@ -243,15 +243,6 @@ class Folding(Companions):
             WHERE {self.on("f", "s")} AND s.capture_id IS NOT NULL AND {self.ours("s")} AND NOT EXISTS ({entry})"""
 
     @cached_property
-    def count_unfolded(self) -> str:
-        """How many rows of ours aren't the fold of their key; one that isn't there was deleted from outside."""
-        touched = f"(SELECT {self.keys} FROM {self.history}) touched"
-        differs = " OR ".join(f"s.{name} IS DISTINCT FROM f.{name}" for name in self.columns)
-        return f"""
-            SELECT count(*) FROM ({self.fold(touched)}) f JOIN {self.serving} s ON {self.on("s", "f")}
-            WHERE {self.ours("s")} AND (f.entries > 0 OR f.present) AND ({differs})"""
-
-    @cached_property
     def adopt_folded(self) -> str:
         """Take rows that equal their fold as ours, whoever wrote them last."""
         return f"""

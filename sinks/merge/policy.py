@@ -1,7 +1,7 @@
 """The policy of rows that several captures, and ingestion, write together (docs/merging.md)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from sinks.merge import rollback
 from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
 from sinks.merge.outdated import outdated
-from sinks.policy import Blocks, Outdated, Policy, Scope, Taken, Writer
+from sinks.merge.verify import verify
+from sinks.policy import Blocks, Outdated, Policy, Scope, Taken, Verified, Writer
 from store.rows import value
 
 if TYPE_CHECKING:
@@ -61,10 +62,15 @@ class Merge(Policy["Staged"]):
         """The run's entries in history."""
         return int(value(connection, f"SELECT count(*) FROM {folding(table).history} WHERE capture_id = %s", [run]))
 
-    def verify(self, connection: Connection, table: Table) -> int:
-        """Rows of ours that aren't their fold, and rows that a fold has and nobody deleted from outside."""
-        row = connection.execute(folding(table).count_unfolded).fetchone()
-        return int(row[0]) if row else 0
+    def verify(
+        self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
+    ) -> Iterator[Verified]:
+        """Served rows against their folds."""
+        return verify(connection, table, scope, after)
+
+    def held(self, connection: Connection, table: Table, captures: Sequence[str]) -> dict[str, int]:  # noqa: ARG002
+        """None: a row is of all captures that have computed it."""
+        return {}
 
     def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:
         """Keys whose entries of a source are all of older versions, by the UTC day of the newest observation."""

@@ -13,9 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from schemas.outcome import TableRows
 from schemas.table import Mode, Table
 from sinks.merge.merging import merge, prepare
+from sinks.merge.policy import Merge
 from sinks.merge.rollback import roll_back
 from sinks.merge.staging import Staged
-from sinks.policy import Taken, Writer
+from sinks.policy import Taken, Verified, Writer
 from tests.sinks.made_tables import MODES, ONE_SOURCE, THREE_SOURCES, TWO_SOURCES, make, make_capture
 from tests.sizes import usual
 
@@ -306,6 +307,11 @@ class Merging(RuleBasedStateMachine):
                 key: (None, None) if number is None else (f"c{number}", self.captures[number].version)
                 for key, number in named.items()
             }, name
+
+    def teardown(self) -> None:
+        for table in getattr(self, "models", {}) and TABLES.values():
+            found = sum(Merge().verify(self.connection, table), Verified())
+            assert found.faults == [], "what is merged is verified"
 
     @invariant()
     def serving_is_the_fold(self) -> None:

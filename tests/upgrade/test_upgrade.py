@@ -1,14 +1,24 @@
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from rederive.database import connect
+from rederive.domains import shipped
 from rederive.migrate import migrate
 from rederive.settings import Settings
+from schemas.domain import Domain
+from sinks.policies import policy_of
+from sinks.policy import Fault
 from tests.sinks.captures import miscounted
 from tests.upgrade.expected import Expected, Row, following, listed, restore, take, unreadable
 
 DUMPS = sorted(Path(__file__).parent.glob("*.sql.gz"))
+
+
+def _faults(connection: psycopg.Connection, domain: Domain) -> list[Fault]:
+    found = (done for table in domain.tables for done in policy_of(table).verify(connection, table))
+    return [fault for done in found for fault in done.faults]
 
 
 @pytest.mark.services
@@ -30,4 +40,5 @@ def test_captures_of_an_earlier_version_are_resumed_and_rolled_back(
             rows = following(rows, step)
             different += want.differences(connection, step, rows)
             different += [f"{step.name}: {line}" for line in miscounted(connection)]
+            different += [f"{step.name}: {fault}" for domain in shipped() for fault in _faults(connection, domain)]
     assert different == []
