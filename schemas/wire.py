@@ -221,7 +221,7 @@ def encode_failure(failure: Failure, headers: Headers = ()) -> Headers:
         "rederive-failed-capture": failure.capture,
         "rederive-failed-version": failure.version,
         "rederive-failed-bytes": pointer.size if pointer else None,
-        "rederive-failed-sha256": pointer.sha256 if pointer else None,
+        "rederive-failed-digest": pointer.sha256 if pointer else None,
         "rederive-failure": failure.reason,
     }
     own = [(name, value) for name, value in headers if name not in _OF_FAILURES]
@@ -231,7 +231,7 @@ def encode_failure(failure: Failure, headers: Headers = ()) -> Headers:
 def decode_failure(headers: Given) -> Failure:
     """From a dead letter's headers; those of versions before say less."""
     found = _texts(headers, FORMAT, DERIVED_FORMAT)
-    size, sha256 = _number(found, "rederive-failed-bytes", _MAX_INT8), found.get("rederive-failed-sha256")
+    size, sha256 = _number(found, "rederive-failed-bytes", _MAX_INT8), found.get("rederive-failed-digest")
     return Failure(
         origin=_read_origin(found),
         stage=_said(found, "rederive-failed-stage"),
@@ -343,7 +343,7 @@ _OF_FAILURES = {
     "rederive-failed-capture",
     "rederive-failed-version",
     "rederive-failed-bytes",
-    "rederive-failed-sha256",
+    "rederive-failed-digest",
     "rederive-failure",
 }
 
