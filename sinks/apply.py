@@ -167,8 +167,11 @@ def _apply_together(
         alive = living(fresh)
         inserts = writer.mode is Mode.INSERT
         changed = _write(connection, domain, [result.outcome for result in alive], writer, ready)
-        dead = set(places_of(result for result in results if result.outcome.dead is not None))
-        origins.add(connection, capture_id, places_of(r for r in results if r.outcome.dead is None), dead)
+        # A record that dies again is dead once, where it stood first: its later attempts are done with.
+        dead = {result.first or result.origin for result in results if result.outcome.dead is not None}
+        done = [place for place in places_of(results) if place not in dead]
+        done += [result.first for result in results if result.first and result.outcome.dead is None]
+        origins.add(connection, capture_id, done, dead)
         _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
         return Applied(writer.mode, applied=len(fresh), repeated=len(results) - len(fresh))

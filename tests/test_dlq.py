@@ -21,21 +21,12 @@ from schemas.lane import LaneName
 from schemas.unit import Origin
 from schemas.wire import RawHeaders, decode_raw, encode_raw
 from store.origins import holes
+from tests.another import Version
 from tests.betfair.replay.log import fill, lane, line, read
 from tests.betfair.replay.stored import counts, replay, rows, scalar
 from tests.betfair.reports.made import START, derived, market, snapshot
 from tests.program import last_object, rederive, start
 from tests.wait import until
-
-POISONED = """
-import processors.betfair.process as formulas
-right = formulas.process
-def process(value, columns):
-    if any(b'"snapshot_id":%d,' % number in value for number in {numbers}):
-        raise ArithmeticError("a poison \\x1b[31m")
-    return right(value, columns)
-formulas.process = process
-"""
 
 KILLED = """
 import os, signal
@@ -49,19 +40,8 @@ letters.send_again = send_again
 
 
 @pytest.fixture
-def code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Has every Python process of the test run this code first: another version of the program; none without any."""
-    folder = tmp_path / "other"
-
-    def put(text: str = "") -> None:
-        folder.mkdir(exist_ok=True)
-        (folder / "sitecustomize.py").write_text(text)
-        if text:
-            monkeypatch.setenv("TEST_PYTHONPATH", str(folder))
-        else:
-            monkeypatch.delenv("TEST_PYTHONPATH")
-
-    return put
+def version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Version:
+    return Version(monkeypatch, tmp_path / "other")
 
 
 def snapshots(connection: psycopg.Connection, number: int) -> None:
@@ -94,14 +74,14 @@ def test_a_place_is_read() -> None:
 
 @pytest.mark.services
 def test_a_poison_record_is_kept_whole_quarantined_and_applied_after_the_fix(
-    settings: Settings, connection: psycopg.Connection, code: Any
+    settings: Settings, connection: psycopg.Connection, version: Version
 ) -> None:
     settings = settings.model_copy(update={"dlq_attempts": 2})
     snapshots(connection, 4)
     theirs = [*encode_raw(RawHeaders("betfair.snapshots")), ("trace", b"\xfe")]
     fill(settings, [(line(key), theirs, None) for key in (1, 2, 3, 4)])
 
-    code(POISONED.format(numbers=(2,)))
+    version.poisoned("betfair", b'"snapshot_id":2,')
     found = replay(settings, "replay-topic", "betfair", code=1)
     assert (found["dead_units"], *counts(found)) == (1, 3, 0, 1)
     assert sorted(rows(connection)) == [1, 3, 4], "the rest goes on"
@@ -133,7 +113,7 @@ def test_a_poison_record_is_kept_whole_quarantined_and_applied_after_the_fix(
     assert (second["state"], second["attempt"], second["first"]) == ("quarantined", 2, letter["origin"])
     assert second["origin"] == again["sent"][0]["to"] != letter["origin"]
 
-    code()
+    version()
     refused = dlq(settings, "requeue", "betfair", code=1)
     assert "quarantined after 2 attempts" in refused["refused"][0]["why"]
     mended = rederive(settings, "dlq", "requeue", "betfair", "--force").stdout
@@ -161,21 +141,21 @@ def test_a_poison_record_is_kept_whole_quarantined_and_applied_after_the_fix(
 
 @pytest.mark.services
 def test_a_killed_requeue_goes_on_and_sends_nothing_twice(
-    settings: Settings, connection: psycopg.Connection, code: Any
+    settings: Settings, connection: psycopg.Connection, version: Version
 ) -> None:
     snapshots(connection, 4)
     fill(settings, [(line(key), [], None) for key in (1, 2, 3, 4)])
-    code(POISONED.format(numbers=(1, 2, 3)))
+    version.poisoned("betfair", b'"snapshot_id":1,', b'"snapshot_id":2,', b'"snapshot_id":3,')
     found = replay(settings, "replay-topic", "betfair", code=1)
     capture = str(found["capture_id"])
 
     for number in (0, 2):
-        code(KILLED.format(number=number))
+        version(KILLED.format(number=number))
         with _ended(settings, "dlq", "requeue", "betfair") as ended:
             assert ended == -signal.SIGKILL
         assert len(sent_again(settings)) == number
         assert {one["state"] for one in letters(settings)} == {"sending"}
-    code()
+    version()
     done = dlq(settings, "requeue", "betfair")
 
     assert len(done["sent"]) == len(sent_again(settings)) == 3
@@ -218,7 +198,8 @@ def test_what_postgres_refused_comes_again_by_its_raw_record(
     # Retention has dropped the other one.
     raw = lane(settings, LaneName.REPLAY).raw
     cut = [TopicPartition(raw, at, high) for at, (_, high) in watermarks(settings.kafka_config(), raw).items()]
-    for done in AdminClient({**settings.kafka_config()}).delete_records(cut).values():
+    admin = AdminClient({**settings.kafka_config()})
+    for done in admin.delete_records(cut).values():
         done.result()
     (refused,) = dlq(settings, "requeue", "betfair", code=1)["refused"]
     assert refused["origin"] == second["origin"]
@@ -228,12 +209,14 @@ def test_what_postgres_refused_comes_again_by_its_raw_record(
 
 
 @pytest.mark.services
-def test_what_is_dropped_is_no_longer_open(settings: Settings, connection: psycopg.Connection, code: Any) -> None:
+def test_what_is_dropped_is_no_longer_open(
+    settings: Settings, connection: psycopg.Connection, version: Version
+) -> None:
     snapshots(connection, 2)
     fill(settings, [(line(key), [], None) for key in (1, 2)])
-    code(POISONED.format(numbers=(1, 2)))
+    version.poisoned("betfair", b'"snapshot_id":1,', b'"snapshot_id":2,')
     replay(settings, "replay-topic", "betfair", code=1)
-    code()
+    version()
     first, second = letters(settings)
     rederive(settings, "dlq", "drop", "betfair", "--why", "tests", code=2)
     origin = ("--origin", first["origin"])
@@ -248,10 +231,12 @@ def test_what_is_dropped_is_no_longer_open(settings: Settings, connection: psyco
 
 
 @pytest.mark.services
-def test_what_came_live_is_counted_by_its_day(settings: Settings, connection: psycopg.Connection, code: Any) -> None:
+def test_what_came_live_is_counted_by_its_day(
+    settings: Settings, connection: psycopg.Connection, version: Version
+) -> None:
     snapshots(connection, 3)
     fill(settings, [(line(key), [], None) for key in (1, 2, 3)])
-    code(POISONED.format(numbers=(2,)))
+    version.poisoned("betfair", b'"snapshot_id":2,')
 
     @contextmanager
     def working(role: str) -> Iterator[None]:
@@ -279,7 +264,7 @@ def test_what_came_live_is_counted_by_its_day(settings: Settings, connection: ps
             dlq(settings, "requeue", "betfair")
             until(lambda: len(letters(settings)) == 1 and letters(settings)[0]["attempt"] == 2, 60, "it doesn't die")
         assert counted() == [(day, 3, 2, 1)], "it is dead once"
-        code()
+        version()
         with working("agent"):
             done = dlq(settings, "requeue", "betfair")
             until(lambda: counted() == [(day, 3, 3, 0)], 60, "it isn't applied")

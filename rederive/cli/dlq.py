@@ -225,16 +225,16 @@ def drop(
 @contextmanager
 def _opened(domain: str) -> "Iterator[tuple[Settings, Dlq]]":
     from rederive import domains
+    from rederive.database import opened
     from rederive.dlq import Dlq
-    from rederive.replayer import Replayer
+    from rederive.endpoints import resolve
     from rederive.settings import Settings
 
-    replayer = Replayer.of(Settings())
-    with (
-        replayer.connected("dead letters") as connection,
-        Dlq.opened(replayer.settings, domains.find(domain), connection) as found,
-    ):
-        yield replayer.settings, found
+    with opened("dead letters") as connection:
+        settings = Settings()
+        settings = settings.at(resolve(settings))
+        with Dlq.opened(settings, domains.find(domain), connection) as found:
+            yield settings, found
 
 
 def _row(one: "Found") -> tuple[object, ...]:
