@@ -334,8 +334,10 @@ def commit(kafka: Mapping[str, str], group: str, places: Sequence[TopicPartition
 
 def forget(kafka: Mapping[str, str], group: str) -> None:
     """Delete a group that has no members, with all it has committed. Failed when the broker refuses."""
+    # Its calls end with the client.
+    admin = AdminClient(dict(kafka))
     try:
-        _answer(kafka, AdminClient(dict(kafka)).delete_consumer_groups([group])[group])
+        _answer(kafka, admin.delete_consumer_groups([group])[group])
     except KafkaException as error:
         if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
             raise Failed(f"the group {group} can't be deleted", why=error.args[0].str()) from error
