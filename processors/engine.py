@@ -14,10 +14,12 @@ from schemas.wire import (
     DerivedHeaders,
     Failure,
     Headers,
+    Pointer,
     RawHeaders,
     decode_raw,
     encode_derived,
     encode_failure,
+    fits,
     oversize,
 )
 
@@ -49,13 +51,15 @@ def answer(
     headers: Iterable[tuple[str, bytes]] | None,
     live: LiveDay | None = None,
     sent: int | None = None,
+    version: int | None = None,
 ) -> list[Message]:
     """Everything to deliver for one raw record: its outcome, and the record itself to the DLQ when it is dead.
 
     A record without a capture belongs to that of the day `live`; `sent` is its Kafka timestamp in milliseconds.
+    `version` is the derivation version of what computes.
     """
     given = list(headers or ())
-    said = RawHeaders(lane.domain)
+    said, failed = RawHeaders(lane.domain), ""
     try:
         said = decode_raw(given, lane.domain)
         outcome = process(value or b"", said.columns)
@@ -75,7 +79,8 @@ def answer(
         # ValueError is a formula's word for a record that it can't read; whatever else is a bug, and says where. A
         # library's sys.exit would come again with the record, in one agent after the other.
         log.error("%s: nothing can be made of it: %s", origin, error, exc_info=not isinstance(error, ValueError))
-        outcome = Outcome(dead=_cut(f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace").decode()))
+        failed = type(error).__name__
+        outcome = Outcome(dead=_cut(f"{failed}: {error}".encode("utf-8", "backslashreplace").decode()))
         encoded = parts(outcome)
     if oversize(max(encoded, key=len), key):
         outcome = Outcome(
@@ -83,14 +88,28 @@ def answer(
             dead=f"the outcome doesn't fit into a record: {len(outcome.skips):,} skips, {len(outcome.errors):,} errors",
         )
         encoded = parts(outcome)
-    answered = DerivedHeaders(origin, said.capture, said.unit, parts=len(encoded))
+    answered = DerivedHeaders(
+        origin, said.capture, said.unit, parts=len(encoded), first=said.first, attempt=said.attempt
+    )
     if said.capture is None and live is not None:
         answered = replace(answered, capture=live.capture_id, unit=None, looked=said.looked, sent=sent)
     messages = list(_answers(lane, key, answered, encoded))
     if outcome.dead is not None:
-        letter = encode_failure(Failure(origin, "agent", outcome.dead), given)
-        messages.append(Message(lane.dlq, None, key, value or b"", letter))
+        failure = Failure(origin, "agent", outcome.dead, failed, said.attempt, answered.capture, version, said.first)
+        messages.append(_letter(lane, key, value or b"", given, failure))
     return messages
+
+
+def _letter(lane: Lane, key: bytes | None, value: bytes, headers: Headers, failure: Failure) -> Message:
+    """The record itself, and why it is dead; of one that doesn't fit with that, what stands for it."""
+    encoded = encode_failure(failure, headers)
+    if not fits(key, value, encoded):
+        # It must get through whatever it is: an agent that can't send it would meet it again and again.
+        failure = replace(failure, pointer=Pointer.to(value))
+        value, encoded = b"", encode_failure(failure, headers)
+    if not fits(key, value, encoded):
+        key, encoded = None, encode_failure(failure)
+    return Message(lane.dlq, None, key, value, encoded)
 
 
 def _check_read(outcome: Outcome) -> None:

@@ -1,8 +1,9 @@
 """Topics: made with the sizes and retention that the program counts on, and mended where they differ."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -284,6 +285,59 @@ def behind(kafka: Mapping[str, str], group: str, topic: str) -> int:
 
 def members(kafka: Mapping[str, str], group: str) -> int:
     """How many consumers a group has now. Away when the broker doesn't answer."""
+    return len(members_of(kafka, group))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A consumer of a group: its static id, or else its client's own; the machine it is on, and its partitions."""
+
+    name: str
+    host: str
+    partitions: tuple[int, ...]
+
+
+def members_of(kafka: Mapping[str, str], group: str) -> list[Member]:
+    """The consumers that a group has now. Away when the broker doesn't answer."""
     # Its calls end with the client.
     admin = AdminClient(dict(kafka))
-    return len(_answer(kafka, admin.describe_consumer_groups([group])[group]).members)
+    return [
+        Member(
+            one.group_instance_id or one.client_id,
+            one.host.lstrip("/"),
+            tuple(sorted(place.partition for place in one.assignment.topic_partitions)) if one.assignment else (),
+        )
+        for one in _answer(kafka, admin.describe_consumer_groups([group])[group]).members
+    ]
+
+
+def commit(kafka: Mapping[str, str], group: str, places: Sequence[TopicPartition]) -> None:
+    """Commit offsets for a group that has no members. Failed when the broker refuses, as it does when it has some."""
+    if not places:
+        return
+    consumer = outside(kafka, group)
+    try:
+        for attempt in stamina.retry_context(on=_moves, timeout=_SECONDS):
+            with attempt:
+                consumer.commit(offsets=list(places), asynchronous=False)
+    except KafkaException as error:
+        if error.args[0].code() in (*_NO_ANSWER, *_MOVING):
+            raise unreachable(kafka, error.args[0]) from error
+        raise Failed(
+            f"offsets of {group} can't be committed",
+            why=error.args[0].str(),
+            mend="stop its members, then say it again",
+        ) from error
+    finally:
+        consumer.close()
+
+
+def forget(kafka: Mapping[str, str], group: str) -> None:
+    """Delete a group that has no members, with all it has committed. Failed when the broker refuses."""
+    # Its calls end with the client.
+    admin = AdminClient(dict(kafka))
+    try:
+        _answer(kafka, admin.delete_consumer_groups([group])[group])
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+            raise Failed(f"the group {group} can't be deleted", why=error.args[0].str()) from error

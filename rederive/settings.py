@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     topic_prefix: str = ""
     workers: int = Field(default=2, ge=1)
     sinks: int = Field(default_factory=usual_sinks, ge=1)
+    dlq_attempts: int = Field(default=5, ge=1, le=1_000_000)
     batch_rows: int = Field(default=5000, ge=1, le=1_000_000)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     maven_repository: str | None = None

@@ -9,6 +9,7 @@
 Decoding gives back what was encoded; anything else is refused by ValueError with a reason.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,12 @@ def oversize(value: bytes, key: bytes | None = None) -> str | None:
     return None if size <= CARGO_BYTES else f"its {size:,} bytes are over the limit of {CARGO_BYTES:,} bytes a record"
 
 
+def fits(key: bytes | None, value: bytes, headers: Headers) -> bool:
+    """Whether a record can be sent, whoever wrote its headers."""
+    said = sum(len(name.encode()) + len(content) + 10 for name, content in headers)
+    return len(key or b"") + len(value) + said <= MAX_RECORD_BYTES - 1024
+
+
 @dataclass(frozen=True, slots=True)
 class RawHeaders:
     """What a raw record says of itself unopened.
@@ -55,7 +62,8 @@ class RawHeaders:
     `capture` and `unit` (the unit's number in the capture's plan) are None on records of an outside ingester. `columns`
     are the value columns to derive; empty means all. `rows` is how many source rows were planned, None when nobody
     planned. `key_range` and `observed` are for people. `looked` is when a live producer had looked before it found
-    these rows, in milliseconds since 1970: none of them had been committed then.
+    these rows, in milliseconds since 1970: none of them had been committed then. A record that is sent again after it
+    died says where it stood the `first` time, and which `attempt` this is.
     """
 
     kind: str
@@ -66,6 +74,8 @@ class RawHeaders:
     key_range: str = ""
     observed: str = ""
     looked: int | None = None
+    first: Origin | None = None
+    attempt: int = 1
 
 
 def encode_raw(said: RawHeaders) -> Headers:
@@ -80,6 +90,8 @@ def encode_raw(said: RawHeaders) -> Headers:
             "rederive-range": said.key_range or None,
             "rederive-observed": said.observed or None,
             "rederive-looked": said.looked,
+            **_first(said.first),
+            "rederive-attempt": said.attempt if said.attempt > 1 else None,
         }
     )
 
@@ -96,12 +108,14 @@ def decode_raw(headers: Given, default_kind: str) -> RawHeaders:
         key_range=found.get("rederive-range", ""),
         observed=found.get("rederive-observed", ""),
         looked=_number(found, "rederive-looked", _MAX_INT8),
+        first=_read_first(found),
+        attempt=_read_attempt(found),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class DerivedHeaders:
-    """What a derived record answers: the raw record at `origin`, with that one's capture and unit.
+    """What a derived record answers: the raw record at `origin`, with that one's capture and unit, and which attempt.
 
     It is part `part` of `parts`; the first has number 1. `looked` is the raw record's own, `sent` its Kafka timestamp;
     both only where it came without a capture: how long it takes to be visible is measured by them.
@@ -114,6 +128,8 @@ class DerivedHeaders:
     parts: int = 1
     looked: int | None = None
     sent: int | None = None
+    first: Origin | None = None
+    attempt: int = 1
 
 
 def encode_derived(said: DerivedHeaders) -> Headers:
@@ -127,6 +143,8 @@ def encode_derived(said: DerivedHeaders) -> Headers:
             "rederive-part": f"{said.part}/{said.parts}",
             "rederive-looked": said.looked,
             "rederive-sent": said.sent,
+            **_first(said.first),
+            "rederive-attempt": said.attempt if said.attempt > 1 else None,
         },
         DERIVED_FORMAT,
     )
@@ -147,38 +165,128 @@ def decode_derived(headers: Given) -> DerivedHeaders:
         parts=parts,
         looked=_number(found, "rederive-looked", _MAX_INT8),
         sent=_number(found, "rederive-sent", _MAX_INT8),
+        first=_read_first(found),
+        attempt=_read_attempt(found),
     )
 
 
 @dataclass(frozen=True, slots=True)
+class Pointer:
+    """What a dead letter has in place of a value that doesn't fit: size and SHA-256 of what stands at the origin."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def to(cls, value: bytes) -> "Pointer":
+        """The pointer to a value."""
+        return cls(len(value), hashlib.sha256(value).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a record is a dead letter: where its raw record stands, the stage that gave it up, the reason."""
+    """Why a record is a dead letter: where its raw record stands, the stage that gave it up, the reason.
+
+    `error` is the exception's class, empty where there was none. `attempt` counts from 1; of the second and later ones
+    `first` is where the record stood the first time. `capture` is the one that the record counts in, which of what came
+    live is its day's. `version` is the derivation version of the formulas, None in letters of earlier versions of the
+    program. `pointer` stands for a value that is left out.
+    """
 
     origin: Origin
     stage: str
     reason: str
+    error: str = ""
+    attempt: int = 1
+    capture: str | None = None
+    version: int | None = None
+    first: Origin | None = None
+    pointer: Pointer | None = None
+
+    @property
+    def identity(self) -> Origin:
+        """The place by which all attempts are one."""
+        return self.first or self.origin
 
 
 def encode_failure(failure: Failure, headers: Headers = ()) -> Headers:
     """The record's own headers, untouched, with the failure behind them; one that it had before gives way."""
+    pointer = failure.pointer
     added = {
         **_origin(failure.origin),
+        **_first(failure.first),
+        "rederive-attempt": failure.attempt,
         "rederive-failed-stage": failure.stage,
+        "rederive-failed-error": failure.error or None,
+        "rederive-failed-capture": failure.capture,
+        "rederive-failed-version": failure.version,
+        "rederive-failed-bytes": pointer.size if pointer else None,
+        "rederive-failed-digest": pointer.sha256 if pointer else None,
         "rederive-failure": failure.reason,
     }
-    own = [(name, value) for name, value in headers if name not in added]
-    return [*own, *((name, _bytes(value)) for name, value in added.items())]
+    own = [(name, value) for name, value in headers if name not in _OF_FAILURES]
+    return [*own, *((name, _bytes(value)) for name, value in added.items() if value is not None)]
 
 
 def decode_failure(headers: Given) -> Failure:
-    """From a dead letter's headers."""
+    """From a dead letter's headers; those of versions before say less."""
     found = _texts(headers, FORMAT, DERIVED_FORMAT)
-    return Failure(_read_origin(found), _said(found, "rederive-failed-stage"), _said(found, "rederive-failure"))
+    size, sha256 = _number(found, "rederive-failed-bytes", _MAX_INT8), found.get("rederive-failed-digest")
+    return Failure(
+        origin=_read_origin(found),
+        stage=_said(found, "rederive-failed-stage"),
+        reason=_said(found, "rederive-failure"),
+        error=found.get("rederive-failed-error", ""),
+        attempt=_read_attempt(found),
+        capture=found.get("rederive-failed-capture"),
+        version=_number(found, "rederive-failed-version", _MAX_INT4),
+        first=_read_first(found),
+        pointer=None if size is None or sha256 is None else Pointer(size, sha256),
+    )
+
+
+def counted_in(headers: Given) -> tuple[str | None, int | None]:
+    """The capture and the unit that a dead letter's own headers name, as far as they can be read."""
+    found = {name: _bytes_of(value).decode("utf-8", "replace") for name, value in headers or ()}
+    try:
+        unit = _number(found, "rederive-unit", _MAX_INT4)
+    except ValueError:
+        unit = None
+    return found.get("rederive-capture"), unit
+
+
+def encode_again(failure: Failure, headers: Given) -> Headers:
+    """A dead record's own headers, for its next attempt: what is said of the failure is gone, its first place is said.
+
+    One that came live names its day's capture, whenever it is sent again.
+    """
+    pairs = [(name, _bytes_of(value)) for name, value in headers or ()]
+    own = [(name, value) for name, value in pairs if name not in _OF_FAILURES]
+    named = any(name == "rederive-capture" for name, _ in own)
+    added = {
+        "rederive-capture": None if named else failure.capture,
+        **_first(failure.identity),
+        "rederive-attempt": failure.attempt + 1,
+    }
+    return [*own, *((name, _bytes(value)) for name, value in added.items() if value is not None)]
+
+
+_ERROR = re.compile(r"([A-Z]\w*): ", re.ASCII)
+
+
+def error_class(reason: str) -> str:
+    """The exception's class that a reason begins with, empty where it begins with none."""
+    found = _ERROR.match(reason)
+    return found[1] if found else ""
 
 
 def _headers(values: dict[str, object], written: int = FORMAT) -> Headers:
     said = {"rederive-format": written, **values}
     return [(name, _bytes(value)) for name, value in said.items() if value is not None]
+
+
+def _bytes_of(value: str | bytes | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
 
 
 def _bytes(value: object) -> bytes:
@@ -222,10 +330,48 @@ def _origin(origin: Origin) -> dict[str, object]:
     }
 
 
+_FIRST = ("rederive-first-topic", "rederive-first-partition", "rederive-first-offset")
+
+_OF_FAILURES = {
+    *_FIRST,
+    "rederive-origin-topic",
+    "rederive-origin-partition",
+    "rederive-origin-offset",
+    "rederive-attempt",
+    "rederive-failed-stage",
+    "rederive-failed-error",
+    "rederive-failed-capture",
+    "rederive-failed-version",
+    "rederive-failed-bytes",
+    "rederive-failed-digest",
+    "rederive-failure",
+}
+
+
+def _first(origin: Origin | None) -> dict[str, object]:
+    return dict(zip(_FIRST, (origin.topic, origin.partition, origin.offset), strict=True)) if origin else {}
+
+
+def _read_first(found: dict[str, str]) -> Origin | None:
+    """Where a record stood the first time, None when this is the first."""
+    if not any(name in found for name in _FIRST):
+        return None
+    topic, partition, offset = _FIRST
+    return _place(_said(found, topic), _number(found, partition, _MAX_INT4), _number(found, offset, _MAX_INT8))
+
+
+def _read_attempt(found: dict[str, str]) -> int:
+    return max(_number(found, "rederive-attempt", _MAX_INT4) or 1, 1)
+
+
 def _read_origin(found: dict[str, str]) -> Origin:
     topic = _said(found, "rederive-origin-topic")
     partition = _number(found, "rederive-origin-partition", _MAX_INT4)
     offset = _number(found, "rederive-origin-offset", _MAX_INT8)
+    return _place(topic, partition, offset)
+
+
+def _place(topic: str, partition: int | None, offset: int | None) -> Origin:
     if partition is None or offset is None:
         raise ValueError("the headers name no partition or no offset of an origin")
     return Origin(topic, partition, offset)

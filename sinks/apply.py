@@ -27,7 +27,7 @@ class Result:
     """A unit's whole outcome as it came from the derived topic; `unit` is None when no plan numbered it.
 
     Of what came live, in milliseconds since 1970: when its rows weren't there yet, when its raw record was sent, and
-    when its outcome was.
+    when its outcome was. Of a record that was sent again after it died, `first` is where it stood the first time.
     """
 
     origin: Origin
@@ -37,11 +37,18 @@ class Result:
     looked: int | None = None
     sent: int | None = None
     computed: int | None = None
+    first: Origin | None = None
+    attempt: int = 1
 
     @property
     def identity(self) -> int | Origin:
         """What it must come only once by: its unit, or the record itself where no plan numbered it."""
-        return self.origin if self.unit is None else self.unit
+        return (self.first or self.origin) if self.unit is None else self.unit
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The places that it answers for: with that of the first attempt, which is dead until another is applied."""
+        return (self.origin,) if self.first is None else (self.first, self.origin)
 
 
 @dataclass(slots=True)
@@ -104,6 +111,11 @@ def _give_up(
     return done
 
 
+def places_of(results: Iterable[Result]) -> list[Origin]:
+    """All places that results answer for."""
+    return [origin for result in results for origin in result.origins]
+
+
 def living(results: Iterable[Result]) -> list[Result]:
     """Those whose rows are to be written: not of the dead, and of the same unit only the first."""
     seen: set[int | Origin] = set()
@@ -150,13 +162,16 @@ def _apply_together(
         if writer.dry_run:
             # What is only counted meets no foreign key.
             results = _without_gone(connection, domain, results) or results
-        known = origins.lock(connection, capture_id, [result.origin for result in results])
-        fresh = _first_of_each_unit(connection, capture_id, [r for r in results if r.origin not in known])
+        known = origins.lock(connection, capture_id, places_of(results))
+        fresh = _first_of_each_unit(connection, capture_id, [r for r in results if known.isdisjoint(r.origins)])
         alive = living(fresh)
         inserts = writer.mode is Mode.INSERT
         changed = _write(connection, domain, [result.outcome for result in alive], writer, ready)
-        dead = {result.origin for result in results if result.outcome.dead is not None}
-        origins.add(connection, capture_id, [r.origin for r in results if r.origin not in dead], dead)
+        # A record that dies again is dead once, where it stood first: its later attempts are done with.
+        dead = {result.first or result.origin for result in results if result.outcome.dead is not None}
+        done = [place for place in places_of(results) if place not in dead]
+        done += [result.first for result in results if result.first and result.outcome.dead is None]
+        origins.add(connection, capture_id, done, dead)
         _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
         return Applied(writer.mode, applied=len(fresh), repeated=len(results) - len(fresh))
@@ -188,7 +203,7 @@ def _writer(connection: Connection, capture_id: str) -> Writer | None:
 
 def _discard(connection: Connection, capture_id: str, results: Sequence[Result]) -> Applied:
     if captures.find(connection, capture_id) is not None:
-        given = [result.origin for result in results]
+        given = places_of(results)
         known = origins.lock(connection, capture_id, given)
         origins.add(connection, capture_id, [], [origin for origin in given if origin not in known])
     return Applied(discarded=len(results))
@@ -218,14 +233,23 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
 
 
 def _counted(result: Result, changed: int, *, inserts: bool) -> live.Counted:
-    """A live record's counts; why it is dead stands among its problems, under its own place."""
+    """A live record's counts; why it is dead stands among its problems, under the place where it was first."""
     settled, outcome = _settled(0, result, changed, inserts=inserts), result.outcome
     problems = _problems(outcome)
     errors = settled.errors
     if outcome.dead is not None:
-        problems, errors = [RowProblem((str(result.origin),), "dead", outcome.dead)], max(outcome.read, 1)
+        errors = max(outcome.read, 1)
+        problems = [RowProblem((str(result.first or result.origin),), live.DEAD, outcome.dead)]
     return live.Counted(
-        result.origin, max(outcome.read, errors), settled.updated, settled.unchanged, settled.skipped, errors, problems
+        result.origin,
+        max(outcome.read, errors),
+        settled.updated,
+        settled.unchanged,
+        settled.skipped,
+        errors,
+        problems,
+        # A dead one may come twice, too.
+        result.first or (result.origin if outcome.dead is not None else None),
     )
 
 

@@ -66,7 +66,10 @@ class Sink:
         self._writing: Future[None] | None = None
         self._promised: Mapping[int, int] = {}
         self._applier = Applier(
-            config.domain, config.connect, DeadLetters(config.kafka, config.lane), Latencies(config.lane, config.member)
+            config.domain,
+            config.connect,
+            DeadLetters(config.kafka, config.lane, config.domain.derivation_version),
+            Latencies(config.lane, config.member),
         )
         self._consumer = Consumer(
             {

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -9,7 +10,7 @@ from schemas.derived import encode_outcome
 from schemas.errors import Failed
 from schemas.lane import Lane
 from schemas.outcome import Outcome
-from schemas.wire import DerivedHeaders, Failure, encode_derived, encode_failure, oversize
+from schemas.wire import DerivedHeaders, Failure, Pointer, encode_derived, encode_failure, error_class, oversize
 from sinks.apply import Applied
 
 log = logging.getLogger("rederive.sink")
@@ -18,10 +19,10 @@ _DELIVERY_SECONDS = 60.0
 
 
 class DeadLetters:
-    """The producer to a lane's DLQ."""
+    """The producer to a lane's DLQ; `version` is the derivation version that letters name."""
 
-    def __init__(self, kafka: Mapping[str, str], lane: Lane) -> None:
-        self._lane = lane
+    def __init__(self, kafka: Mapping[str, str], lane: Lane, version: int | None = None) -> None:
+        self._lane, self._version = lane, version
         self._producer = Producer({**kafka, "compression.type": "zstd", "enable.idempotence": True})
 
     def send(self, done: Applied) -> None:
@@ -35,11 +36,22 @@ class DeadLetters:
         for result, reason in done.refused:
             log.error("unit %s of %s is dead: %s", result.unit, result.capture_id, reason)
             value = encode_outcome(result.outcome)
+            failure = Failure(
+                result.origin,
+                "sink",
+                reason,
+                error_class(reason),
+                result.attempt,
+                result.capture_id,
+                self._version,
+                result.first,
+            )
             if oversize(value):
                 # Its rows come again from the raw record, whose place is in the headers.
+                failure = replace(failure, pointer=Pointer.to(value))
                 value = encode_outcome(Outcome(result.outcome.read, dead=reason))
             answered = encode_derived(DerivedHeaders(result.origin, result.capture_id, result.unit))
-            headers = encode_failure(Failure(result.origin, "sink", reason), answered)
+            headers = encode_failure(failure, answered)
             self._producer.produce(
                 self._lane.dlq,
                 value=value,

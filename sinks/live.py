@@ -33,6 +33,6 @@ def on_day(
             continue
         if capture.state is CaptureState.RUNNING:
             return capture, results
-        known = origins.lock(connection, day.capture_id, [result.origin for result in results])
-        results = [result for result in results if result.origin not in known]
+        known = origins.lock(connection, day.capture_id, [origin for result in results for origin in result.origins])
+        results = [result for result in results if known.isdisjoint(result.origins)]
         day = day.next_turn()

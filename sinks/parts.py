@@ -34,7 +34,15 @@ class Parts:
             return None
         self._waiting.pop(said.origin, None)
         return Result(
-            said.origin, said.capture, said.unit, joined(piece for _, piece in parts), said.looked, said.sent, computed
+            said.origin,
+            said.capture,
+            said.unit,
+            joined(piece for _, piece in parts),
+            said.looked,
+            said.sent,
+            computed,
+            said.first,
+            said.attempt,
         )
 
     def _kept(self, origin: Origin, number: int, offset: int, value: bytes) -> list[tuple[int, bytes]] | None:

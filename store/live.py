@@ -12,15 +12,22 @@ from schemas.live import LIVE, LiveDay
 from schemas.outcome import RowProblem
 from schemas.table import Mode
 from schemas.unit import Origin
-from store.rows import values
+from store.rows import value, values
 
 _LANES = tuple(LaneName)
 _MOST_PARTITIONS = 100_000
 
 
+DEAD = "dead"
+"""The reason of the problem that a dead record is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A live record's outcome in counts. `problems` are its skips and errors, and why it is dead, if it is."""
+    """A live record's outcome in counts. `problems` are its skips and errors, and why it is dead, if it is.
+
+    `first` is the place under which a record that is dead, or is sent again after it died, may have been counted.
+    """
 
     origin: Origin
     read: int
@@ -29,6 +36,7 @@ class Counted:
     skipped: int
     errors: int
     problems: Sequence[RowProblem]
+    first: Origin | None = None
 
 
 def begin(connection: Connection, day: LiveDay, mode: Mode) -> None:
@@ -51,10 +59,14 @@ def begin(connection: Connection, day: LiveDay, mode: Mode) -> None:
 
 
 def count(connection: Connection, capture_id: str, counted: Sequence[Counted]) -> None:
-    """Add records' outcomes to what their partitions have counted, and their problems to those that are there."""
+    """Add records' outcomes to what their partitions have counted, and their problems to those that are there.
+
+    What was counted of earlier attempts is taken out: a record is dead once, and no more when it isn't any more.
+    """
     if not counted:
         return
-    rows = [
+    rows = [*_struck_out(connection, capture_id, [one.first for one in counted if one.first])]
+    rows += [
         {
             "unit": unit_of(one.origin),
             "lane": _lane_of(one.origin),
@@ -87,20 +99,54 @@ def count(connection: Connection, capture_id: str, counted: Sequence[Counted]) -
     _add_problems(connection, capture_id, counted)
 
 
+def _struck_out(connection: Connection, capture_id: str, firsts: Sequence[Origin]) -> list[dict[str, object]]:
+    """Strike out that records are dead; what is to be taken from their partitions' counts."""
+    if not firsts:
+        return []
+    gone = connection.execute(
+        """DELETE FROM rederive.problems WHERE capture_id = %s AND reason = %s AND key ->> 0 = ANY(%s)
+           RETURNING key ->> 0, rows""",
+        [capture_id, DEAD, [str(first) for first in firsts]],
+    )
+    places = {str(first): first for first in firsts}
+    return [
+        {
+            "unit": unit_of(places[text]),
+            "lane": _lane_of(places[text]),
+            "place": f"{places[text].topic}[{places[text].partition}]",
+            "partition": places[text].partition,
+            "record_offset": places[text].offset,
+            "read": -rows,
+            "updated": 0,
+            "unchanged": 0,
+            "skipped": 0,
+            "errors": -rows,
+        }
+        for text, rows in gone
+    ]
+
+
 def _add_problems(connection: Connection, capture_id: str, counted: Sequence[Counted]) -> None:
     written = [
-        {"unit": unit_of(one.origin), "at": at, "key": p.key, "reason": p.reason, "message": p.text.replace("\0", "")}
+        {
+            "unit": unit_of(one.origin),
+            "at": at,
+            "key": p.key,
+            "reason": p.reason,
+            "message": p.text.replace("\0", ""),
+            "rows": one.errors if p.reason == DEAD else 1,
+        }
         for one in counted
         for at, p in enumerate(one.problems)
     ]
     if written:
         connection.execute(
-            """INSERT INTO rederive.problems (capture_id, unit, ordinal, key, reason, message)
+            """INSERT INTO rederive.problems (capture_id, unit, ordinal, key, reason, message, rows)
                SELECT %(capture)s, v.unit, row_number() OVER (PARTITION BY v.unit ORDER BY at) + (
                    SELECT coalesce(max(p.ordinal), -1) FROM rederive.problems p
-                   WHERE p.capture_id = %(capture)s AND p.unit = v.unit), key, reason, message
+                   WHERE p.capture_id = %(capture)s AND p.unit = v.unit), key, reason, message, rows
                FROM jsonb_to_recordset(%(problems)s::jsonb)
-                   AS v(unit int, at int, key jsonb, reason text, message text)""",
+                   AS v(unit int, at int, key jsonb, reason text, message text, rows int)""",
             {"capture": capture_id, "problems": orjson.dumps(written).decode()},
         )
 
@@ -153,6 +199,26 @@ def taken_up(connection: Connection, places: Sequence[Place]) -> None:
                WHERE (p.capture_id, p.unit, p.ordinal) = (v.capture_id, v.unit, v.ordinal)""",
             [captures, units, ordinals],
         )
+
+
+def holding_dead(connection: Connection, day: LiveDay, first: Origin) -> str | None:
+    """The turn of a day's capture in which a record is dead, None when it is in none."""
+    found: str | None = value(
+        connection,
+        """SELECT o.capture_id FROM rederive.origins o JOIN rederive.captures c USING (capture_id)
+           WHERE (o.capture_id = %(id)s OR o.capture_id LIKE %(turns)s) AND c.source = %(live)s
+             AND (o.topic, o.partition) = (%(topic)s, %(partition)s) AND o.dead @> %(offset)s::int8
+           ORDER BY c.number DESC LIMIT 1""",
+        {
+            "id": day.capture_id,
+            "turns": f"{day.capture_id}-%",
+            "live": LIVE,
+            "topic": first.topic,
+            "partition": first.partition,
+            "offset": first.offset,
+        },
+    )
+    return found
 
 
 def running_before(connection: Connection, domain: str, day: date) -> list[str]:

@@ -1,5 +1,6 @@
 """The record contract between agent and sink, without a broker."""
 
+import hashlib
 from collections.abc import Sequence
 
 import pytest
@@ -7,10 +8,11 @@ import pytest
 from processors.engine import Message, answer
 from schemas.derived import PART_BYTES, decode_outcome
 from schemas.lane import Lane, LaneName
+from schemas.live import LiveDay
 from schemas.outcome import Outcome, RowProblem, TableRows
 from schemas.table import Column, Mode, Table
 from schemas.unit import Origin
-from schemas.wire import Failure, RawHeaders, decode_failure, decode_raw, encode_raw
+from schemas.wire import Failure, Pointer, RawHeaders, decode_derived, decode_failure, decode_raw, encode_raw, fits
 from sinks.parts import Parts
 
 TEXTS = Table("t", (Column("k", "int8"),), (), (Column("v", "text"),), "seen", Mode.FILL)
@@ -72,12 +74,44 @@ def test_what_cannot_be_computed_is_dead_and_keeps_its_bytes(failure: Exception)
         raise failure
 
     headers = [*HEADERS, ("x-theirs", b"\xff")]
-    outcome, letter = dead(answer(process, LANE, ORIGIN, b"key", b"\x00raw", headers))
+    outcome, letter = dead(answer(process, LANE, ORIGIN, b"key", b"\x00raw", headers, version=4))
     assert outcome.dead is not None
     assert type(failure).__name__ in outcome.dead
     assert (letter.topic, letter.key, letter.value) == ("p.betfair.dlq", b"key", b"\x00raw")
     assert letter.headers[: len(headers)] == headers
-    assert decode_failure(letter.headers) == Failure(ORIGIN, "agent", outcome.dead)
+    assert decode_failure(letter.headers) == Failure(
+        ORIGIN, "agent", outcome.dead, type(failure).__name__, 1, "betfair-20260206-1", 4
+    )
+
+
+def test_what_dies_again_says_which_attempt_and_where_it_was_first() -> None:
+    first = Origin(LANE.raw, 0, 3)
+    headers = encode_raw(RawHeaders("k", "c", 0, first=first, attempt=2))
+    outcome, letter = answer(lambda *_: Outcome(dead="no"), LANE, ORIGIN, None, b"", headers)
+    answered, failure = decode_derived(outcome.headers), decode_failure(letter.headers)
+    assert (answered.origin, answered.first, answered.attempt) == (ORIGIN, first, 2)
+    assert (failure.origin, failure.first, failure.attempt, failure.error) == (ORIGIN, first, 2, "")
+
+
+def test_a_live_record_s_letter_names_its_day() -> None:
+    day = LiveDay.of("betfair", 0, 4)
+    _, letter = answer(lambda *_: Outcome(dead="no"), LANE, ORIGIN, None, b"", [], day, 0, 4)
+    assert decode_failure(letter.headers).capture == "betfair-live-19700101-v4"
+    assert decode_raw(letter.headers, "").capture is None
+
+
+@pytest.mark.parametrize(("key", "headers"), [(1, 0), (1, 14), (14, 0), (14, 14)])
+def test_a_letter_that_does_not_fit_points_to_its_record(key: int, headers: int) -> None:
+    """It is sent whatever it is, else the agent would meet it again and again."""
+    million = 1024 * 1024
+    value = b"v" * (15 * million)
+    given = [("theirs", b"h" * (headers * million))]
+    _, letter = answer(lambda *_: Outcome(dead="no"), LANE, ORIGIN, b"k" * (key * million), value, given, None, None, 4)
+    failure = decode_failure(letter.headers)
+    assert letter.value == b""
+    assert failure.pointer == Pointer(len(value), hashlib.sha256(value).hexdigest())
+    assert fits(letter.key, letter.value, letter.headers)
+    assert (letter.key is None) == (key + headers > 15)
 
 
 def test_an_unknown_format_is_dead() -> None:

@@ -1,6 +1,7 @@
 """What is written to the wire is read back the same; anything else is refused with a reason."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,13 +13,16 @@ from schemas.wire import (
     FORMAT,
     DerivedHeaders,
     Failure,
+    Pointer,
     RawHeaders,
     decode_derived,
     decode_failure,
     decode_raw,
+    encode_again,
     encode_derived,
     encode_failure,
     encode_raw,
+    error_class,
     oversize,
 )
 
@@ -37,11 +41,34 @@ RAW = st.builds(
     TEXTS,
     TEXTS,
     MOMENTS,
+    st.none() | ORIGINS,
+    st.integers(1, 2**31 - 1),
 )
 DERIVED = st.integers(1, 50).flatmap(
     lambda count: st.builds(
-        DerivedHeaders, ORIGINS, st.none() | TEXTS, UNITS, st.integers(1, count), st.just(count), MOMENTS, MOMENTS
+        DerivedHeaders,
+        ORIGINS,
+        st.none() | TEXTS,
+        UNITS,
+        st.integers(1, count),
+        st.just(count),
+        MOMENTS,
+        MOMENTS,
+        st.none() | ORIGINS,
+        st.integers(1, 2**31 - 1),
     )
+)
+FAILURES = st.builds(
+    Failure,
+    ORIGINS,
+    TEXTS,
+    TEXTS,
+    TEXTS,
+    st.integers(1, 2**31 - 2),
+    st.none() | TEXTS,
+    UNITS,
+    st.none() | ORIGINS,
+    st.none() | st.builds(Pointer, st.integers(0, 2**63 - 1), TEXTS),
 )
 OUR_NAMES = st.sampled_from([name for name, _ in encode_derived(DerivedHeaders(Origin("t", 0, 0), "c", 1))])
 
@@ -56,12 +83,39 @@ def test_derived_headers_come_back(said: DerivedHeaders) -> None:
     assert decode_derived(encode_derived(said)) == said
 
 
-@given(st.builds(Failure, ORIGINS, TEXTS, TEXTS), RAW)
+@given(FAILURES, RAW)
 def test_a_failure_comes_back_and_leaves_the_record_s_own_headers(failure: Failure, raw: RawHeaders) -> None:
     headers = encode_failure(failure, encode_raw(raw))
     assert decode_failure(headers) == failure
-    assert decode_raw(headers, "other") == raw
+    assert decode_raw(headers, "other") == replace(raw, first=failure.first, attempt=failure.attempt)
     assert encode_failure(failure, headers) == headers, "given up twice it says so once"
+
+
+@given(FAILURES, RAW, st.lists(st.tuples(st.just("theirs"), st.binary(max_size=5))))
+def test_the_next_attempt_has_the_record_s_own_headers(
+    failure: Failure, raw: RawHeaders, theirs: list[tuple[str, bytes]]
+) -> None:
+    own = [*encode_raw(replace(raw, first=failure.first, attempt=failure.attempt)), *theirs]
+    again = encode_again(failure, encode_failure(failure, own))
+    said = decode_raw(again, "other")
+    assert said == replace(
+        raw,
+        capture=failure.capture if raw.capture is None else raw.capture,
+        first=failure.identity,
+        attempt=failure.attempt + 1,
+    )
+    assert [one for one in again if one[0] == "theirs"] == theirs
+
+
+def test_letters_of_versions_before_are_read() -> None:
+    names = ("rederive-origin-topic", "rederive-origin-partition", "rederive-origin-offset", "rederive-failed-stage")
+    headers = [*zip(names, (b"t", b"0", b"7", b"agent"), strict=True), ("rederive-failure", b"ValueError: no")]
+    assert decode_failure(headers) == Failure(Origin("t", 0, 7), "agent", "ValueError: no")
+
+
+def test_the_class_of_an_error_is_what_its_reason_begins_with() -> None:
+    assert error_class("CheckViolation: new row") == "CheckViolation"
+    assert error_class("it came without a capture: what") == ""
 
 
 def refused(read: Callable[[], object]) -> str:

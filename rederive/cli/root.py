@@ -37,6 +37,9 @@ COMMANDS = {
         "rederive.cli.program:demo",
         "Do the main job on real input with fresh embedded services, and stop them: nothing else is needed.",
     ),
+    "dlq": Command(
+        "rederive.cli.dlq:dlq", "Dead letters: records of which nothing could be made, or that Postgres refused."
+    ),
     "gaps": Command(
         "rederive.cli.gaps:gaps",
         "List what is missing of a domain: a calendar, totals, and the command that fills each kind of gap.",
@@ -54,6 +57,9 @@ COMMANDS = {
         "rederive.cli.program:migrate",
         "Make the tables, or bring existing ones up to date. Tables that a domain has are adopted; "
         "no value is touched.",
+    ),
+    "offsets": Command(
+        "rederive.cli.offsets:offsets", "Where consumer groups stand on their topics, and putting them elsewhere."
     ),
     "plan": Command(
         "rederive.cli.replay:plan", "Print a replay as a plan (JSON on stdout) and do nothing; `apply` runs it."

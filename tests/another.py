@@ -1,0 +1,35 @@
+"""Another version of the program: code that every Python process of a test runs first."""
+
+from pathlib import Path
+
+import pytest
+
+_POISONED = """
+import processors.{domain}.process as formulas
+right = formulas.process
+def process(value, columns):
+    if any(part in value for part in {parts!r}):
+        raise ArithmeticError("a poison \\x1b[31m")
+    return right(value, columns)
+formulas.process = process
+"""
+
+
+class Version:
+    """What the processes of a test run from now on; the program as it is, to begin with."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self._monkeypatch, self._folder = monkeypatch, folder
+
+    def __call__(self, code: str = "") -> None:
+        """With this code ahead; as it is without any."""
+        if code:
+            self._folder.mkdir(exist_ok=True)
+            (self._folder / "sitecustomize.py").write_text(code)
+            self._monkeypatch.setenv("TEST_PYTHONPATH", str(self._folder))
+        else:
+            self._monkeypatch.delenv("TEST_PYTHONPATH", raising=False)
+
+    def poisoned(self, domain: str, *parts: bytes) -> None:
+        """With formulas of a domain that die of records with any of these bytes."""
+        self(_POISONED.format(domain=domain, parts=parts))
