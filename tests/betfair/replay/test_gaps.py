@@ -101,18 +101,18 @@ def test_a_record_of_the_log_that_nobody_has_noted_is_a_hole(
         snapshot(connection, number, "1.1", START + timedelta(minutes=number))
     log.fill(settings, [(log.line(number), (), START + timedelta(days=number // 4)) for number in range(6)])
     assert gaps(settings, "--only", "hole", code=0) == [], "nobody follows this log"
-    # A live day that has applied all but the last of one partition and the first of the other.
+    # A run that has applied all but the last of one partition and the first of the other.
     connection.execute(
         """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
                request, digest, who, state)
-           VALUES ('betfair-live-1', nextval('rederive.capture_number'), 'betfair', 'live', 'fill', 1, '{}', '{}',
+           VALUES ('betfair-1', nextval('rederive.capture_number'), 'betfair', 'log', 'fill', 1, '{}', '{}',
                '', 'tests', 'running')"""
     )
     topic = log.lane(settings, LaneName.LOG).raw
     for partition, applied in ((0, "{[0,2)}"), (1, "{[1,3)}")):
         connection.execute(
             """INSERT INTO rederive.origins (capture_id, topic, partition, applied)
-               VALUES ('betfair-live-1', %s, %s, %s)""",
+               VALUES ('betfair-1', %s, %s, %s)""",
             [topic, partition, applied],
         )
     assert gaps(settings, "--only", "hole") == [("hole", DAY, 1)], "the other one is on its way"
