@@ -24,6 +24,7 @@ CREW = 2
 WITHIN = 0.10
 """Costs and memory that differ by no more count as the same."""
 
+_FULL_ROWS = 100_000
 _PROCESSES = ("producer", "agents", "sinks")
 _SERVICES = ("kafka", "postgres")
 _TABLES = ("serving", "history", "baseline", "units", "origins")
@@ -82,8 +83,8 @@ def verdict(runs: Sequence[Ran]) -> list[str]:
         + ("within" if apart <= WITHIN else "NOT within")
         + f" {WITHIN:.0%}"
     ]
-    # With few rows no batch is full: memory is held against that of the second size.
-    first, last = runs[min(1, len(runs) - 1)], runs[-1]
+    # With few rows no batch is full.
+    first, last = next((one for one in runs if one.shape.rows >= _FULL_ROWS), runs[0]), runs[-1]
     for part in _PROCESSES:
         grown = last.peaks[part] / first.peaks[part] - 1.0
         lines.append(

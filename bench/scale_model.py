@@ -44,14 +44,14 @@ def first_to_give(of: Deployment, costs: Costs) -> str:
 def line(name: str, of: Deployment, costs: Costs) -> str:
     """A deployment: what is played, what it is bound by, how much each part is used."""
     played, found = play(of, costs), bounds(of, costs)
-    shares = "".join(f"{played.used[part]:>9.0%}" for part in _PARTS)
+    shares = "".join(f"{played.used[part]:>10.0%}" for part in _PARTS)
     first = first_to_give(of, costs)
     return f"{name:34}{played.rate:>9,.0f}{found[first]:>9,.0f}  {first:12}{shares}"
 
 
 def head(name: str) -> str:
     """What stands above such lines."""
-    names = "".join(f"{part.replace('broker ', 'b. ').replace('machines', 'workers'):>9}" for part in _PARTS)
+    names = "".join(f"{part.replace('broker ', 'b. ').replace('machines', 'workers'):>10}" for part in _PARTS)
     return f"{name:34}{'rows/s':>9}{'bound':>9}  {'by':12}{names}"
 
 
@@ -174,7 +174,7 @@ def everything(path: Path) -> list[str]:
         f"{LARGE.wal_disk / _MB:,.0f} and {LARGE.data_disk / _MB:,.0f} MB/s"
     )
     return [
-        f"costs: {costs.source}",
+        *f"costs: {costs.source}".split("; "),
         database,
         "",
         *held_against(costs, measured),
