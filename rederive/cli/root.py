@@ -37,6 +37,10 @@ COMMANDS = {
         "rederive.cli.program:demo",
         "Do the main job on real input with fresh embedded services, and stop them: nothing else is needed.",
     ),
+    "explain": Command(
+        "rederive.cli.explain:explain",
+        "Explain a stored value: what wrote it, from which record and inputs, computed again, and its rivals.",
+    ),
     "gaps": Command(
         "rederive.cli.gaps:gaps",
         "List what is missing of a domain: a calendar, totals, and the command that fills each kind of gap.",
