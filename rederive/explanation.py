@@ -137,7 +137,7 @@ class Explanation:
 
 
 def table_of(domain: Domain, name: str | None, column: str) -> Table:
-    """The table that is meant, by its name or how that ends, or by the column. UsageError, with near ones, otherwise."""
+    """The table that is meant, by its name or its end, or by the column. UsageError, with near ones, otherwise."""
     if name is not None:
         found = [table for table in domain.tables if table.name == name]
         found = found or [table for table in domain.tables if table.name.endswith(f"_{name}")]

@@ -18,7 +18,7 @@ _SIDES = ("availableToBack", "availableToLay")
 _BACK, _LAY = _SIDES
 _IDENTITY = ("snapshot_id", "snapshot_at", "market_id")
 _DECIDES = {"no_metadata": "selection_ids", "missing_role": "selection_ids", "no_payload": "raw_payload"}
-_DECIDES |= {"insufficient_runners": "raw_payload.runners"}
+_DECIDES |= {"insufficient_runners": "raw_payload"}
 _ALL_RUNNERS = ("impedance", "impedance_norm")
 _OWN_STAKES = {"back_stake": _BACK, "back_odds": _BACK, "lay_stake": _LAY, "lay_odds": _LAY}
 _SHOWN = {
@@ -58,7 +58,11 @@ def _traced(row: dict[str, Any], column: str) -> tuple[list[Input], str]:
         book = read_book(row.get("raw_payload"), row.get("selection_ids"))
     except Skipped as skipped:
         why = SKIPS[skipped.reason]
-        return [*inputs, _given(row, _DECIDES[skipped.reason], why)], f"skipped: {skipped.reason}: {why}"
+        inputs += [
+            Input(name, row.get(name), note=why if name == _DECIDES[skipped.reason] else "")
+            for name in ("selection_ids", "raw_payload")
+        ]
+        return inputs, f"skipped: {skipped.reason}: {why}"
     except Exception as error:
         return [*inputs, Input("raw_payload", row.get("raw_payload"), note=told(error))], told(error)
     payload = row["raw_payload"]
@@ -73,13 +77,6 @@ def _traced(row: dict[str, Any], column: str) -> tuple[list[Input], str]:
     elif column == "depth_limit":
         inputs.append(Input("", DEPTH_LIMIT, used=False, note="a constant of the formulas"))
     return inputs, ""
-
-
-def _given(row: dict[str, Any], path: str, note: str) -> Input:
-    found: Any = row
-    for step in path.split("."):
-        found = found.get(step) if isinstance(found, dict) else None
-    return Input(path, found, note=note)
 
 
 def _role_of(column: str) -> tuple[int, str]:

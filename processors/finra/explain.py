@@ -1,4 +1,4 @@
-"""Which rows of a file, or of what is stored, a derived value was computed from (finra spec, sections 1 and 6). Pure."""
+"""Which rows of a file, or of what is stored, a value was computed from (finra spec, sections 1 and 6). Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,6 +62,9 @@ def trace(value: bytes, wanted: Wanted) -> Traced | None:
         return None
     head = read_json(value.partition(b"\n")[0])
     inputs = [Input(name, said, note=_OF_UNIT) for name, said in head.items() if name != "content"]
+    if isinstance(unit, FileUnit) and wanted.table in _CORE:
+        inputs.append(Input("content", unit.content, note="the whole file"))
+        return Traced(tuple(inputs), value)
     rows = _of_file(unit, inputs) if isinstance(unit, FileUnit) else _of_stored(unit, stored)
     concerns, counts = _concerned(wanted, rows)
     inputs += [
@@ -167,4 +170,6 @@ def _concerned(wanted: Wanted, rows: Sequence[_Row]) -> tuple[_Test, _Test]:
     if wanted.table in _OF_SYMBOL:
         return (lambda one: one.symbol == key["symbol"]), lambda _: False
     whole = wanted.column in _WHOLE_SYMBOL and wanted.table not in _OF_VENUE
-    return (lambda one: one.symbol == key["symbol"] and (whole or one.mpid == key["mpid"])), lambda _: False
+    # What is said once of all rows of a capture has no symbol in its key.
+    symbol, mpid = key.get("symbol"), key.get("mpid")
+    return (lambda one: symbol in (None, one.symbol) and (whole or mpid in (None, one.mpid))), lambda _: False

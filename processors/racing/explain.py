@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from processors.racing import card, reference, result
-from processors.racing.fields import says_nothing
+from processors.racing.fields import Reader, says_nothing
 from processors.racing.process import process
 from processors.racing.races import Line, race_day
 from processors.racing.rules import JunkError, day, position
@@ -195,7 +195,7 @@ def _day(race: dict[str, Any]) -> str | None:
 
 def _of_race(
     column: str,
-    reader: Any,
+    reader: Reader,
     path: str,
     race: dict[str, Any],
     runners: Sequence[tuple[str, dict[str, Any]]],
@@ -248,7 +248,7 @@ def _won(text: str) -> bool:
 
 def _of_runner(
     column: str,
-    reader: Any,
+    reader: Reader,
     path: str,
     runner: dict[str, Any],
     line: Line,
@@ -274,7 +274,7 @@ def _with_name(column: str) -> Named:
     return (column, name) if column != name and name in (*_PARENTS, *_PEOPLE.values()) else ()
 
 
-def _of_master(wanted: Wanted, reader: Any, given: dict[str, Any], is_card: bool) -> tuple[Named, Named] | None:  # noqa: ANN401
+def _of_master(wanted: Wanted, reader: Reader, given: dict[str, Any], is_card: bool) -> tuple[Named, Named] | None:  # noqa: ANN401
     """The fields of a column of what a runner, or a horse's detail, says of a master; and those that it needs.
 
     None when it says nothing of that one.
