@@ -6,14 +6,12 @@ Shapes: `explain` gives an Explanation, whose `describe` is what `--json` prints
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC
 from typing import Any
 
 from psycopg import Connection
 
-from producers.source import Services
 from rederive.raw_records import RawRecord, RawRecords
 from rederive.row_keys import json_key, no_row, whole_key
 from schemas.capture import Capture
@@ -126,6 +124,7 @@ class Explanation:
                 "key_range": record.key_range,
                 "locator": record.locator,
                 "read_from": record.read_from,
+                "of": asdict(record.wanted),
             },
             "inputs": [asdict(one) for one in record.traced.inputs] if record else [],
             "computed": None if self.again is None else asdict(self.again),
@@ -170,9 +169,9 @@ def column_of(table: Table, name: str) -> Column:
     raise UsageError(f"{table.name} has no derived column {name}", why=why, mend="say a column that is derived")
 
 
-def explain(domain: Domain, services: Services, table: Table, word: str, column_name: str) -> Explanation:
+def explain(records: RawRecords, table: Table, word: str, column_name: str) -> Explanation:
     """Explain a column of a row, by its key as a person writes it. Failed when nobody knows of such a row."""
-    connection = services.connection
+    domain, connection = records.domain, records.services.connection
     column = column_of(table, column_name)
     key = whole_key(connection, table, word)
     claims = policy_of(table).claims(connection, table, key, column.name)
@@ -180,8 +179,7 @@ def explain(domain: Domain, services: Services, table: Table, word: str, column_
     if not claims.there and not claims.ranked and noted is None:
         raise no_row(connection, table, key, word)
     ranked = tuple(_ranked(connection, table, column.name, claims))
-    with closing(RawRecords(domain, services)) as records:
-        return _Looking(domain, services.connection, table, key, column, claims, ranked, noted, records).explained()
+    return _Looking(domain, connection, table, key, column, claims, ranked, noted, records).explained()
 
 
 def _ranked(connection: Connection, table: Table, column: str, claims: Claims) -> Sequence[Ranked]:
@@ -292,7 +290,7 @@ class _Looking:
         if wanted.table != self.table.name:
             run = lineage.run_of(self.connection, str(wanted.key[CAPTURE]))
             capture = (captures.find(self.connection, run) if run else None) or capture
-        return self.records.find(capture, wanted, claim.value if claim else None)
+        return self.records.find(capture, wanted, claim.value if claim else None, skipped=claim is None)
 
     def _silent(self) -> tuple[Capture | None, RawRecord | None]:
         """A capture that has read the row and found nothing to say: then it has no entry."""

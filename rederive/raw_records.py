@@ -41,9 +41,11 @@ class Computed:
 class RawRecord:
     """A record that gives a row, the unit that it is of, and what of it a column was computed from.
 
-    `read_from` says where it was read now: the topic, or the source of its capture. `unit` is None for a live record.
+    `wanted` is the value that it was looked at for: of another table where a view shows its rows. `read_from` says
+    where it was read now: the topic, or the source of its capture. `unit` is None for a live record.
     """
 
+    wanted: Wanted
     read_from: str
     origin: Origin | None
     unit: int | None
@@ -69,6 +71,8 @@ class RawRecords:
         self.unread: list[str] = []
         self._topics: dict[str, Records] = {}
         self._sources: dict[str, Source[Any]] = {}
+        # Several columns of one row are asked for one after another.
+        self._last: tuple[Origin, bytes] | None = None
         self._trace = load(domain.provenance) if domain.provenance else None
         self._process = load(domain.process)
 
@@ -80,14 +84,14 @@ class RawRecords:
             with suppress(RederiveError):
                 source.close()
 
-    def find(self, capture: Capture, wanted: Wanted, kept: object) -> RawRecord | None:
+    def find(self, capture: Capture, wanted: Wanted, kept: object, *, skipped: bool = False) -> RawRecord | None:
         """The record from which the capture has computed the value; None when none that can be read gives the row.
 
-        Of several that give it, the one that gives the value that the capture has `kept`, as JSON has it, comes first.
+        With `skipped` it is the record that says why there is no row. Of several that give it, the one that gives the value that the capture has `kept`, as JSON has it, comes first.
         """
         first: RawRecord | None = None
         for read in self._reads(capture, wanted):
-            found = self._explained(read, wanted)
+            found = self._explained(read, wanted, skipped=skipped)
             if found is None:
                 continue
             if found.computed.there and found.computed.value == kept:
@@ -95,7 +99,7 @@ class RawRecords:
             first = first or found
         return first
 
-    def _explained(self, read: _Read, wanted: Wanted) -> RawRecord | None:
+    def _explained(self, read: _Read, wanted: Wanted, *, skipped: bool) -> RawRecord | None:
         try:
             traced = self._trace(read.value, wanted) if self._trace else _whole(read.value)
             if traced is None:
@@ -104,10 +108,11 @@ class RawRecords:
         except ValueError as error:
             log.debug("%s: %s", read.origin, error)
             return None
-        if not computed.there and (self._trace is None or not (traced.reason or computed.wrong)):
+        if not computed.there and not (skipped and traced.reason):
             return None
         known = read.known
         return RawRecord(
+            wanted,
             read.read_from,
             read.origin,
             known.unit if known else None,
@@ -181,6 +186,8 @@ class RawRecords:
         """The record that a unit was sent as, None when it isn't there any more."""
         if not self.services.kafka.get("bootstrap.servers"):
             return None
+        if self._last is not None and self._last[0] == origin:
+            return self._last[1]
         try:
             message = self._records(origin.topic).at(origin.partition, origin.offset)
             said = decode_raw(message.headers(), self.domain.name) if message else None  # type: ignore[arg-type]
@@ -190,7 +197,8 @@ class RawRecords:
         # A topic that was made anew has other records there.
         if message is None or said is None or (said.capture, said.unit) != (capture.capture_id, known.unit):
             return None
-        return message.value() or b""
+        self._last = origin, message.value() or b""
+        return self._last[1]
 
     def _live(self, capture: Capture) -> Iterator[_Read]:
         for topic, partition, first, last in origins.applied(self.services.connection, capture.capture_id):

@@ -274,7 +274,7 @@ def _with_name(column: str) -> Named:
     return (column, name) if column != name and name in (*_PARENTS, *_PEOPLE.values()) else ()
 
 
-def _of_master(wanted: Wanted, reader: Reader, given: dict[str, Any], is_card: bool) -> tuple[Named, Named] | None:  # noqa: ANN401
+def _of_master(wanted: Wanted, reader: Reader, given: dict[str, Any], is_card: bool) -> tuple[Named, Named] | None:
     """The fields of a column of what a runner, or a horse's detail, says of a master; and those that it needs.
 
     None when it says nothing of that one.

@@ -30,10 +30,13 @@ def explain(
 
     Example: rederive explain betfair 900001 home_risk
     """
+    from contextlib import closing
+
     from rederive import domains
     from rederive.cli.output import print_json
     from rederive.explanation import explain as look
     from rederive.explanation import table_of
+    from rederive.raw_records import RawRecords
     from rederive.replayer import Replayer
     from rederive.settings import Settings
     from schemas.errors import UsageError
@@ -47,8 +50,11 @@ def explain(
     of = domains.find(domain)
     table = table_of(of, named[0] if named else None, column)
     replayer = Replayer.of(Settings())
-    with replayer.connected("explanation") as connection:
-        found = look(of, replayer.services(connection, dry=True), table, key, column)
+    with (
+        replayer.connected("explanation") as connection,
+        closing(RawRecords(of, replayer.services(connection, dry=True))) as records,
+    ):
+        found = look(records, table, key, column)
     if json:
         print_json(found.describe())
     else:
