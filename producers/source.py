@@ -16,9 +16,10 @@ from schemas.domain import LOG, TABLE, Domain, load
 from schemas.errors import Failed, UsageError
 from schemas.lane import LaneName
 from schemas.plan import Digest, Plan, PlanHead, PlannedUnit
-from schemas.table import Mode
+from schemas.table import Mode, Table
 from schemas.unit import Delivered, Unit
 from schemas.wire import RawHeaders, oversize
+from store.units import Known
 
 L = TypeVar("L")
 
@@ -212,6 +213,14 @@ class Source(ABC, Generic[L]):
         The units' numbers are given when they are added.
         """
         return iter(())
+
+    def holding(self, units: Sequence[Known], table: Table, key: Mapping[str, Any], observed: str) -> Sequence[Known]:  # noqa: ARG002
+        """Of a capture's units those that may have given a row, by its table, its key and when it was observed.
+
+        The key's values are as JSON has them, `observed` is ISO 8601 text in UTC, or empty. Whoever looks for the
+        payload of a row reads these alone.
+        """
+        return units
 
     def planned_again(self, connection: Connection, capture: Capture) -> Iterator[PlannedUnit[L]]:  # noqa: ARG002
         """The capture's dead units whose plan doesn't fit any more what they read, planned anew under their numbers.

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-import psycopg
 from psycopg import Connection, sql
 
 from rederive.captures import find, named, said, way_on
-from rederive.database import first_line
 from rederive.groups import Groups
 from rederive.passage import Passage, Stage
+from rederive.row_keys import parts_of
 from schemas.capture import CaptureState
 from schemas.domain import Domain
 from schemas.errors import UsageError
@@ -120,7 +119,7 @@ class Row:
         """Whether it is there, or why it won't be; as Awaited says."""
         columns = self._columns()
         if self._key is None:
-            self._key = _key(connection, self.domain.tables[0].name, columns, self.word)
+            self._key = parts_of(connection, self.domain.tables[0].name, columns, self.word)
         same = sql.SQL(" AND ").join(
             sql.SQL("{} = %s::{}").format(sql.Identifier(one.name), sql.SQL(one.type)) for one in columns
         )
@@ -157,21 +156,6 @@ class Row:
         others = tuple(column for column in key if column.name != CAPTURE)
         parts = self.word.split("/") if len(others) > 1 else [self.word]
         return key if len(parts) == len(key) else others
-
-
-def _key(connection: Connection, table: str, columns: Sequence[Column], word: str) -> Sequence[str]:
-    """The key's parts as the server writes them. UsageError when it can't be one."""
-    names = "/".join(column.name for column in columns)
-    parts = word.split("/") if len(columns) > 1 else [word]
-    if len(parts) != len(columns):
-        raise UsageError(f"{word!r} is no key of {table}", why=f"it has {len(parts)} parts", mend=f"write {names}")
-    casts = sql.SQL(", ").join(sql.SQL("(%s::{})::text").format(sql.SQL(column.type)) for column in columns)
-    try:
-        found = connection.execute(sql.SQL("SELECT {}").format(casts), parts).fetchone()
-    except psycopg.DataError as error:
-        raise UsageError(f"{word!r} is no key of {table}", why=first_line(error), mend=f"write {names}") from error
-    assert found is not None
-    return tuple(found)
 
 
 @dataclass(slots=True)

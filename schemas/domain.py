@@ -100,6 +100,10 @@ class Domain:
         What is missing: a function of a Looking that yields Gaps (producers.gap), rows of older derivation
         versions too where it is asked for them. Without it the engine looks for these. Holes in the domain's logs are
         looked for by the engine in any case.
+    provenance
+        Which parts of a record's payload a derived value was computed from: a function of the record's value and a
+        schemas.provenance.Wanted that gives a Traced, or None when the record gives no such row. It is pure. Without
+        it `rederive explain` names the record as a whole.
     demo
         Its part of `rederive demo`: a function of a rederive.demo.Show.
     commands, reports
@@ -133,6 +137,7 @@ class Domain:
     journal: Part = ""
     show_plan: Part = ""
     gaps: Part = ""
+    provenance: Part = ""
     demo: Part = ""
     commands: Mapping[str, Command] = field(default_factory=dict)
     reports: Mapping[str, Part] = field(default_factory=dict)
@@ -145,7 +150,7 @@ class Domain:
         """All its parts, each by its name."""
         own = (
             self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.journal, self.show_plan,
-            self.gaps, self.demo,
+            self.gaps, self.provenance, self.demo,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)

@@ -5,10 +5,10 @@ Nobody outside asks which of them a table has: `sinks.policies.policy_of` gives 
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Generic, NamedTuple, TypeVar
+from datetime import date, datetime
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from psycopg import Connection
 
@@ -115,6 +115,46 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What one capture, or something else, says of one value: a rival for it, by its rank among all of them.
+
+    `kind` is "supersede" or "fill" for an entry of such a capture, "outside" for what was written from outside,
+    "baseline" for what was there before any capture, "insert" for a row that holds its capture. `capture_id` is empty
+    where no capture wrote it. `source` is an index into the table's sources. `value` is as JSON has it, `text` as
+    Postgres writes it, both None for NULL. `counts` is True for the one that the value is taken from.
+    """
+
+    kind: str
+    capture_id: str
+    value: Any
+    text: str | None
+    counts: bool = False
+    source: int = 0
+    observed: datetime | None = None
+    derivation_version: int | None = None
+    arrival: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A stored value, and what there is to say of it, the highest rank first.
+
+    `there` says whether the row is. `outside` is True when it was written from outside since a merge last wrote it.
+    `value` and `text` are as a Claim's. `shown` is the capture whose rows of another table it shows, if it does.
+    """
+
+    there: bool
+    value: Any = None
+    text: str | None = None
+    capture_id: str | None = None
+    derivation_version: int | None = None
+    changed_at: datetime | None = None
+    outside: bool = False
+    ranked: tuple[Claim, ...] = ()
+    shown: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What is taken back, or looked at: units of a domain, and with a `run` all that this run has written."""
 
@@ -204,3 +244,7 @@ class Policy(ABC, Generic[S]):
     @abstractmethod
     def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:
         """What is of an older derivation version than the domain's, by day; reads only."""
+
+    @abstractmethod
+    def claims(self, connection: Connection, table: Table, key: Mapping[str, str], column: str) -> Claims:
+        """A stored value and its rivals, by the row's whole key as text; reads only."""

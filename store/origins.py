@@ -67,6 +67,15 @@ def add(connection: Connection, capture_id: str, applied: Iterable[Origin], dead
         )
 
 
+def applied(connection: Connection, capture_id: str) -> list[tuple[str, int, int, int]]:
+    """What a capture has applied: ranges of offsets, each as topic, partition, the first, one past the last."""
+    return connection.execute(
+        """SELECT topic, partition, lower(r), upper(r) FROM rederive.origins, unnest(applied) AS r
+           WHERE capture_id = %s ORDER BY topic, partition, lower(r)""",
+        [capture_id],
+    ).fetchall()
+
+
 def holes(connection: Connection, topic: str, partition: int, low: int, high: int) -> list[tuple[int, int]]:
     """Offset ranges of [low, high) that no capture has noted: units that were lost."""
     found = value(

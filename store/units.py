@@ -288,7 +288,7 @@ def dead_by_cause(connection: Connection, capture_id: str) -> list[DeadCause]:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A unit of a capture as it stands, its locator as it is stored, its place once it is sent."""
+    """A unit of a capture as it stands, its locator as it is stored, its place on its lane once it is sent."""
 
     capture_id: str
     unit: int
@@ -305,20 +305,22 @@ class Known:
     unchanged: int
     skipped: int
     errors: int
+    lane: LaneName
 
 
 def _known(
     *,
     state: str,
+    lane: str,
     reads: Sequence[str],
     writes: Sequence[str],
     **others: Any,  # noqa: ANN401 - the table's columns
 ) -> Known:
-    return Known(state=UnitState(state), reads=tuple(reads), writes=tuple(writes), **others)
+    return Known(state=UnitState(state), lane=LaneName(lane), reads=tuple(reads), writes=tuple(writes), **others)
 
 
 _OF_KNOWN = """capture_id, u.unit, u.key_range, u.locator, u.stage, u.reads, u.writes, u.state, u.rows, u.partition,
-    u.record_offset, u.updated, u.unchanged, u.skipped, u.errors"""
+    u.record_offset, u.updated, u.unchanged, u.skipped, u.errors, u.lane"""
 
 
 def of_capture(connection: Connection, capture_id: str) -> list[Known]:

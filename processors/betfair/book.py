@@ -55,7 +55,7 @@ def read_book(raw_payload: Json, selection_ids: Json) -> Book:
     entries = payload.get("runners")
     if not isinstance(entries, list) or len(entries) < len(ROLES):
         raise Skipped("insufficient_runners")
-    named = [(identifier, entry) for entry in entries if (identifier := _usable_id(entry)) is not None]
+    named = [(identifier, entry) for entry in entries if (identifier := usable_id(entry)) is not None]
     # One id for two roles leaves a role without a runner.
     if len(set(roles)) < len(ROLES) or not {identifier for identifier, _ in named}.issuperset(roles):
         raise Skipped("missing_role")
@@ -96,7 +96,7 @@ def _role_ids(selection_ids: Json) -> tuple[Hashable, Hashable, Hashable]:
     return home, away, draw
 
 
-def _usable_id(entry: Json) -> Hashable | None:
+def usable_id(entry: Json) -> Hashable | None:
     """None when the entry has no usable id: missing, falsy, or nothing that can be compared as an id."""
     if not isinstance(entry, dict):
         return None

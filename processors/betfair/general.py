@@ -80,8 +80,8 @@ def book_values(book: Book) -> Values:
         impedance, norm, *stakes = inputs[runner.id]
         values += (win - (one_win + two_win), impedance, norm, win - (one_size + two_size), *stakes)
         values += (runner.best_back, runner.best_lay, runner.best_lay - runner.best_back)
-        values += (_shown(runner.back, 0)[1], _shown(runner.lay, 0)[1])
-        values += (*_shown(runner.back, 1), *_shown(runner.back, 2))
+        values += (shown_level(runner.back, 0)[1], shown_level(runner.lay, 0)[1])
+        values += (*shown_level(runner.back, 1), *shown_level(runner.back, 2))
     values.append(book.total_volume)
     return [value if value is not None and isfinite(value) else None for value in values]
 
@@ -97,7 +97,7 @@ def _folds(runner: Runner) -> tuple[float, float]:
     return win, backed
 
 
-def _shown(levels: Sequence[Level], place: int) -> tuple[float | None, float | None]:
+def shown_level(levels: Sequence[Level], place: int) -> tuple[float | None, float | None]:
     """Price and size of a level when it is valid (section 5.5)."""
     if place < len(levels):
         price, size = _floats(levels[place])

@@ -48,10 +48,15 @@ def decimal_inputs(book: Sequence[tuple[Sequence[Level], Sequence[Level]]]) -> l
         return found
 
 
+def valid_levels(levels: Sequence[Level]) -> list[tuple[Decimal, Decimal]]:
+    """The levels that count, as Decimals."""
+    pairs = [(to_decimal(price), to_decimal(size)) for price, size in levels]
+    return [(price, size) for price, size in pairs if price > 1 and size > 0]
+
+
 def _side(levels: Sequence[Level]) -> tuple[Decimal, Decimal]:
     """Stake and odds of one side."""
-    pairs = [(to_decimal(price), to_decimal(size)) for price, size in levels[:_DEPTH]]
-    valid = [(price, size) for price, size in pairs if price > 1 and size > 0]
+    valid = valid_levels(levels[:_DEPTH])
     stake = sum((size for _, size in valid), ZERO)
     if not stake > 0:
         return stake, ZERO

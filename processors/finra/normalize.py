@@ -61,12 +61,9 @@ def tier_of_description(text: str) -> str | None:
 
 def normalize(raw: pl.DataFrame, *, reject_zero_volume: bool = True) -> Normalized:
     """Raw rows (finra_parse.RAW_SCHEMA, and whatever other columns) tested, cleaned and freed of duplicates."""
-    cleaned = raw.with_columns(
-        pl.col("symbol").str.strip_chars(BLANKS).str.to_uppercase().str.replace_all(_NOT_IN_SYMBOL, "").alias("clean"),
-        pl.col("mpid").str.strip_chars(BLANKS).str.to_uppercase(),
-    )
-    codes = _codes(cleaned, reject_zero_volume)
-    tested = cleaned.with_columns(
+    named = cleaned(raw)
+    codes = _codes(named, reject_zero_volume)
+    tested = named.with_columns(
         pl.coalesce(codes).alias("reason_code"),
         pl.concat_str(codes, separator=";", ignore_nulls=True).alias("reason_detail"),
     )
@@ -95,6 +92,14 @@ def normalize(raw: pl.DataFrame, *, reject_zero_volume: bool = True) -> Normaliz
     )
     rejected = pl.concat([tested.filter(pl.col("reason_code").is_not_null()), duplicates.select(tested.columns)])
     return Normalized(rows, rejected.drop("clean").sort("line_number"))
+
+
+def cleaned(raw: pl.DataFrame) -> pl.DataFrame:
+    """Raw rows with the symbol that each is of, as `clean`, and its mpid as rows are keyed by it."""
+    return raw.with_columns(
+        pl.col("symbol").str.strip_chars(BLANKS).str.to_uppercase().str.replace_all(_NOT_IN_SYMBOL, "").alias("clean"),
+        pl.col("mpid").str.strip_chars(BLANKS).str.to_uppercase(),
+    )
 
 
 def _codes(rows: pl.DataFrame, reject_zero_volume: bool) -> list[pl.Expr]:

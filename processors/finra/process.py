@@ -69,15 +69,15 @@ def outcome_of(unit: FinraUnit, stored: Sequence[StoredRow]) -> Outcome:
         case FileUnit():
             return of_file(unit)
         case RawUnit():
-            return _of_raw(unit, _frame(stored, RAW_SCHEMA, unit.ROWS))
+            return _of_raw(unit, frame_of(stored, RAW_SCHEMA, unit.ROWS))
         case VolumeUnit():
-            return _of_volumes(unit, _frame(stored, VOLUME_SCHEMA, unit.ROWS))
+            return _of_volumes(unit, frame_of(stored, VOLUME_SCHEMA, unit.ROWS))
         case TierSplitUnit():
-            return of_tiers(unit, _frame(stored, _TIER_VOLUMES, unit.ROWS))
+            return of_tiers(unit, frame_of(stored, _TIER_VOLUMES, unit.ROWS))
         case RollingUnit():
-            return of_weeks(unit, _frame(stored, WEEKS_SCHEMA, unit.ROWS))
+            return of_weeks(unit, frame_of(stored, WEEKS_SCHEMA, unit.ROWS))
         case SnapshotUnit():
-            return of_summaries(unit, _frame(stored, SUMMARY_SCHEMA | ROLLING_SCHEMA, unit.ROWS))
+            return of_summaries(unit, frame_of(stored, SUMMARY_SCHEMA | ROLLING_SCHEMA, unit.ROWS))
 
 
 def batch_of(unit: FileUnit) -> Batch:
@@ -291,7 +291,7 @@ def of_summaries(unit: SnapshotUnit, joined: pl.DataFrame) -> Outcome:
     return outcome
 
 
-def _frame(stored: Sequence[StoredRow], schema: dict[str, pl.DataType], names: tuple[str, ...]) -> pl.DataFrame:
+def frame_of(stored: Sequence[StoredRow], schema: dict[str, pl.DataType], names: tuple[str, ...]) -> pl.DataFrame:
     """Stored rows as a frame; ValueError when a value is of another type, missing, or a negative sum."""
     columns = zip(*stored, strict=True) if stored else ((),) * len(names)
     try:

@@ -20,7 +20,7 @@ from processors.racing.rules import (
 )
 from schemas.racing.tables import OBSERVED
 
-_RACE = Reader(
+RACE = Reader(
     Field("id", "race_id", identifier),
     Field("course_id", "course_id", identifier),
     Field("course_name", "course"),
@@ -36,9 +36,9 @@ _RACE = Reader(
     Field("off_time", "off_time", afternoon),
 )
 _RACE_VALUES = -2
-_RACE_NEEDS = _RACE.pick("id", "course_id", "course_name", "region", "date", "clock", "off_time")
+_RACE_NEEDS = RACE.pick("id", "course_id", "course_name", "region", "date", "clock", "off_time")
 
-_RUNNER = Reader(
+RUNNER = Reader(
     Field("horse_id", "horse_id", identifier),
     Field("jockey_id", "jockey_id", identifier),
     Field("trainer_id", "trainer_id", identifier),
@@ -61,15 +61,15 @@ _RUNNER = Reader(
     *same("sire", "dam", "damsire", "breeder"),
     *(Field(name, name, region) for name in ("region", "sire_region", "dam_region", "damsire_region")),
 )
-_RUNNER_IDS, _RUNNER_VALUES = 7, _RUNNER.columns.index("jockey_name")
-_RUNNER_NEEDS = _RUNNER.pick("horse_id", "number", "jockey_id", "jockey_name", "jockey_claim_lbs")
-_RUNNER_PEOPLE = _RUNNER.pick("trainer_id", "trainer_name", "trainer_location", "owner_id", "owner_name")
-_RUNNER_PARENTS = [_RUNNER.pick(f"{parent}_id", parent, f"{parent}_region") for parent in ("sire", "dam", "damsire")]
-_RUNNER_HORSE = _RUNNER.pick("horse_name", "dob", "age", "sex", "sex_code", "colour", "breeder", "region")
+_RUNNER_IDS, _RUNNER_VALUES = 7, RUNNER.columns.index("jockey_name")
+_RUNNER_NEEDS = RUNNER.pick("horse_id", "number", "jockey_id", "jockey_name", "jockey_claim_lbs")
+_RUNNER_PEOPLE = RUNNER.pick("trainer_id", "trainer_name", "trainer_location", "owner_id", "owner_name")
+_RUNNER_PARENTS = [RUNNER.pick(f"{parent}_id", parent, f"{parent}_region") for parent in ("sire", "dam", "damsire")]
+_RUNNER_HORSE = RUNNER.pick("horse_name", "dob", "age", "sex", "sex_code", "colour", "breeder", "region")
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "ra_races": (
-        *_RACE.columns[:_RACE_VALUES],
+        *RACE.columns[:_RACE_VALUES],
         *("off_time", "field_size", "has_result", "is_abandoned", "is_big_race", OBSERVED),
     ),
     "ra_mst_horses": (
@@ -78,7 +78,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "ra_runners": (
         "race_id",
-        *_RUNNER.columns[:_RUNNER_VALUES],
+        *RUNNER.columns[:_RUNNER_VALUES],
         *("jockey_name", "jockey_claim_lbs", "is_scratched", "past_results_flags", "odds", OBSERVED),
     ),
 }
@@ -93,7 +93,7 @@ def add_cards(gathered: Gathered, line: Line) -> None:
 
 def _add_race(gathered: Gathered, line: Line, given: dict[str, Any]) -> None:
     problems: list[str] = []
-    values = _RACE.read(given, line.careful, problems)
+    values = RACE.read(given, line.careful, problems)
     race_id, course_id, course, region, date, off_clock, afternoon_clock = _RACE_NEEDS(values)
     if race_id is None:
         gathered.without_race(given, problems)
@@ -118,7 +118,7 @@ def _add_race(gathered: Gathered, line: Line, given: dict[str, Any]) -> None:
 
 def _add_runner(gathered: Gathered, line: Line, race_id: str, when: str, given: dict[str, Any]) -> None:
     problems: list[str] = []
-    values = _RUNNER.read(given, line.careful, problems)
+    values = RUNNER.read(given, line.careful, problems)
     horse_id, number, jockey_id, jockey, claimed = _RUNNER_NEEDS(values)
     if horse_id is None:
         gathered.without_horse(race_id, problems)

@@ -23,6 +23,11 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]").search
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000").search
 
 
+def says_nothing(value: object) -> bool:
+    """Whether a field's value is one of the texts that mean no value."""
+    return isinstance(value, str) and _null_or_text(text := value.strip(), text) is None
+
+
 class Field(NamedTuple):
     """A field of an object and the column that it gives; without `parse` its text is the value.
 
@@ -80,6 +85,10 @@ class Reader:
         for at, parse in self._parsers:
             values[at] = parse(values[at])
         return values
+
+    def named(self, column: str) -> tuple[str, ...]:
+        """The names of the fields that give a column."""
+        return tuple(field.name for field in self._fields if field.column == column)
 
     def pick(self, *columns: str) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
         """What picks the values of these columns."""

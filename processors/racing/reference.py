@@ -8,10 +8,10 @@ from processors.racing.rules import day, identifier, name_region
 from schemas.payload import shown
 from schemas.racing.tables import OBSERVED, REGIONS
 
-_COURSE = Reader(Field("id", "id", identifier), Field("name", "course"), *same("region_code", "region"))
-_REGION = Reader(*same("region_code", "region"))
-_BOOKMAKER = Reader(Field("code", "code", identifier), *same("name", "type"))
-_HORSE = Reader(
+COURSE = Reader(Field("id", "id", identifier), Field("name", "course"), *same("region_code", "region"))
+REGION = Reader(*same("region_code", "region"))
+BOOKMAKER = Reader(Field("code", "code", identifier), *same("name", "type"))
+HORSE = Reader(
     *(Field(name, name, identifier) for name in ("id", "sire_id", "dam_id", "damsire_id")),
     Field("name", "name"),
     Field("dob", "dob", day),
@@ -20,14 +20,14 @@ _HORSE = Reader(
     *same("sire", "dam", "damsire"),
     *(Field(f"{parent}_region", parent, name_region) for parent in ("sire", "dam", "damsire")),
 )
-_HORSE_IDS, _HORSE_VALUES = 4, _HORSE.columns.index("sire")
-_HORSE_NEEDS = _HORSE.pick("id", "name", "breeder", "region")
-_HORSE_PARENTS = [_HORSE.pick(f"{parent}_id", parent, f"{parent}_region") for parent in ("sire", "dam", "damsire")]
+_HORSE_IDS, _HORSE_VALUES = 4, HORSE.columns.index("sire")
+_HORSE_NEEDS = HORSE.pick("id", "name", "breeder", "region")
+_HORSE_PARENTS = [HORSE.pick(f"{parent}_id", parent, f"{parent}_region") for parent in ("sire", "dam", "damsire")]
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "ra_mst_bookmakers": ("code", "name", "type", "is_active", OBSERVED),
     "ra_mst_regions": ("code", "name", OBSERVED),
-    "ra_mst_horses": (*_HORSE.columns[:_HORSE_VALUES], OBSERVED),
+    "ra_mst_horses": (*HORSE.columns[:_HORSE_VALUES], OBSERVED),
 }
 """The columns of what only reference answers give."""
 
@@ -54,12 +54,12 @@ def add_masters(gathered: Gathered, line: Line) -> None:
 
 
 def _add_course(gathered: Gathered, line: Line, given: dict[str, Any], problems: list[str]) -> str | None:
-    identifier, name, code, region = _COURSE.read(given, line.careful, problems)
+    identifier, name, code, region = COURSE.read(given, line.careful, problems)
     return _add(gathered, "ra_mst_courses", [identifier, name, code and code.lower(), region, line.observed], problems)
 
 
 def _add_region(gathered: Gathered, line: Line, given: dict[str, Any], problems: list[str]) -> str | None:
-    code, name = _REGION.read(given, line.careful, problems)
+    code, name = REGION.read(given, line.careful, problems)
     code = code and str(code).lower()
     if code is not None and code not in REGIONS:
         return code
@@ -67,7 +67,7 @@ def _add_region(gathered: Gathered, line: Line, given: dict[str, Any], problems:
 
 
 def _add_bookmaker(gathered: Gathered, line: Line, given: dict[str, Any], problems: list[str]) -> str | None:
-    code, name, type_ = _BOOKMAKER.read(given, line.careful, problems)
+    code, name, type_ = BOOKMAKER.read(given, line.careful, problems)
     row = [code, name, type_, boolean(given, "is_active", problems), line.observed]
     return _add(gathered, "ra_mst_bookmakers", row, problems)
 
@@ -92,7 +92,7 @@ def add_horse(gathered: Gathered, line: Line) -> None:
     if not isinstance(given, dict):
         raise ValueError("the payload is no answer of horse: that is an object")
     problems: list[str] = []
-    values = _HORSE.read(given, line.careful, problems)
+    values = HORSE.read(given, line.careful, problems)
     horse_id, name, breeder, region = _HORSE_NEEDS(values)
     if horse_id is None or name is None:
         gathered.errors((horse_id,), problems or ["the horse lacks its id or its name"])

@@ -23,7 +23,7 @@ from processors.racing.rules import (
 )
 from schemas.racing.tables import OBSERVED
 
-_RACE = Reader(
+RACE = Reader(
     Field("id", "race_id", identifier),
     Field("course_id", "course_id", identifier),
     Field("course_name", "course"),
@@ -42,9 +42,9 @@ _RACE = Reader(
     Field("off_time", "off", afternoon),
 )
 _RACE_VALUES = -2
-_RACE_NEEDS = _RACE.pick("id", "course_id", "course_name", "region", "date", "clock", "off_time")
+_RACE_NEEDS = RACE.pick("id", "course_id", "course_name", "region", "date", "clock", "off_time")
 
-_RUNNER = Reader(
+RUNNER = Reader(
     Field("horse_id", "horse_id", identifier),
     Field("jockey_id", "jockey_id", identifier),
     Field("trainer_id", "trainer_id", identifier),
@@ -77,15 +77,15 @@ _RUNNER = Reader(
     Field("region", "horse", name_region),
     *(Field(f"{parent}_region", parent, name_region) for parent in ("sire", "dam", "damsire")),
 )
-_RUNNER_IDS, _RUNNER_VALUES = 7, _RUNNER.columns.index("sire")
-_RUNNER_NEEDS = _RUNNER.pick("horse_id", "position", "finishing_time")
-_RUNNER_PEOPLE = _RUNNER.pick("jockey_id", "jockey_name", "trainer_id", "trainer_name", "owner_id", "owner_name")
-_RUNNER_PARENTS = [_RUNNER.pick(f"{parent}_id", parent, f"{parent}_region") for parent in ("sire", "dam", "damsire")]
-_RUNNER_HORSE = _RUNNER.pick("horse_name", "age", "sex", "sex_code", "region")
+_RUNNER_IDS, _RUNNER_VALUES = 7, RUNNER.columns.index("sire")
+_RUNNER_NEEDS = RUNNER.pick("horse_id", "position", "finishing_time")
+_RUNNER_PEOPLE = RUNNER.pick("jockey_id", "jockey_name", "trainer_id", "trainer_name", "owner_id", "owner_name")
+_RUNNER_PARENTS = [RUNNER.pick(f"{parent}_id", parent, f"{parent}_region") for parent in ("sire", "dam", "damsire")]
+_RUNNER_HORSE = RUNNER.pick("horse_name", "age", "sex", "sex_code", "region")
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "ra_races": (
-        *_RACE.columns[:_RACE_VALUES],
+        *RACE.columns[:_RACE_VALUES],
         *("off_time", "field_size", "has_result", "winning_time", OBSERVED),
     ),
     "ra_mst_horses": (
@@ -93,7 +93,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "ra_runners": (
         "race_id",
-        *_RUNNER.columns[:_RUNNER_VALUES],
+        *RUNNER.columns[:_RUNNER_VALUES],
         *("is_scratched", "result_updated_at", OBSERVED),
     ),
 }
@@ -108,7 +108,7 @@ def add_results(gathered: Gathered, line: Line) -> None:
 
 def _add_race(gathered: Gathered, line: Line, given: dict[str, Any]) -> None:
     problems: list[str] = []
-    values = _RACE.read(given, line.careful, problems)
+    values = RACE.read(given, line.careful, problems)
     race_id, course_id, course, region, date, off_clock, afternoon_clock = _RACE_NEEDS(values)
     if race_id is None:
         gathered.without_race(given, problems)
@@ -139,7 +139,7 @@ def _add_runner(
 ) -> tuple[int | None, str | None]:
     """Gather a runner; its position and time."""
     problems: list[str] = []
-    values = _RUNNER.read(given, line.careful, problems)
+    values = RUNNER.read(given, line.careful, problems)
     horse_id, place, time = _RUNNER_NEEDS(values)
     if horse_id is None:
         gathered.without_horse(race_id, problems)

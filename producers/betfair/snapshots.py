@@ -1,6 +1,6 @@
 """Betfair's stored snapshots as a source: `market_book_snapshots` with the roles of `market_event_metadata`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +14,11 @@ from schemas.betfair.tables import METRICS_TABLE, readable
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.plan import Locator, Plan, PlannedUnit
+from schemas.table import Table
 from schemas.unit import TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit
 from schemas.wire import oversize
 from schemas.words import counted, verb
+from store.units import Known
 
 KIND = "betfair.snapshots"
 PAGE_ROWS = 20_000
@@ -179,6 +181,10 @@ class SnapshotTable(Source[Snapshots]):
         if filled:
             return f"{filled:,} of its {counted(plan.found, 'row')} {verb(filled, 'has', 'have')} been filled since"
         return None
+
+    def holding(self, units: Sequence[Known], table: Table, key: Mapping[str, Any], observed: str) -> Sequence[Known]:  # noqa: ARG002
+        """Those that were planned to read the snapshot."""
+        return [unit for unit in units if key["snapshot_id"] in unit.locator["ids"]]
 
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Snapshots]) -> Unit | Refusal | Split:
         """The unit's snapshots as JSON Lines, in the plan's order."""

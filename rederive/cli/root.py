@@ -40,6 +40,10 @@ COMMANDS = {
     "dlq": Command(
         "rederive.cli.dlq:dlq", "Dead letters: records of which nothing could be made, or that Postgres refused."
     ),
+    "explain": Command(
+        "rederive.cli.explain:explain",
+        "Explain a stored value: what wrote it, from which record and inputs, computed again, and its rivals.",
+    ),
     "gaps": Command(
         "rederive.cli.gaps:gaps",
         "List what is missing of a domain: a calendar, totals, and the command that fills each kind of gap.",

@@ -98,6 +98,7 @@ BETFAIR = Domain(
     scopes=SCOPES,
     log_retention=timedelta(days=30),
     gaps="rederive.betfair.gaps:gaps",
+    provenance="processors.betfair.explain:trace",
     demo="rederive.betfair.demo:demo",
     commands={
         "replay betfair": Command("rederive.betfair.commands:replay_betfair"),

@@ -306,6 +306,7 @@ FINRA = Domain(
     reads="schemas.finra.tables:read",
     notes="schemas.finra.tables:noted",
     gaps="rederive.finra.gaps:gaps",
+    provenance="processors.finra.explain:trace",
     demo="rederive.finra.demo:demo",
     commands={
         "replay finra": Command("rederive.finra.commands:replay_finra"),

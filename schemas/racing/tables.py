@@ -266,6 +266,7 @@ RACING = Domain(
     show_plan="rederive.racing.commands:show_plan",
     journal="rederive.racing.journal:journal",
     gaps="rederive.racing.gaps:gaps",
+    provenance="processors.racing.explain:trace",
     demo="rederive.racing.demo:demo",
     commands={
         "replay racing": Command("rederive.racing.commands:replay_racing"),

@@ -1,17 +1,18 @@
 """The policy of rows keyed by their capture: they meet no others (docs/merging.md)."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
 from schemas.domain import Domain
 from schemas.table import CAPTURE, Mode, Table
+from sinks.insert.claims import claims
 from sinks.insert.companions import make, newest_captures
 from sinks.insert.insertion import insert, would_insert
 from sinks.insert.verify import held, verify
-from sinks.policy import Blocks, Outdated, Policy, Scope, Taken, Verified, Writer
+from sinks.policy import Blocks, Claims, Outdated, Policy, Scope, Taken, Verified, Writer
 from store.rows import value
 from store.versions import written_before
 
@@ -89,6 +90,10 @@ class Insert(Policy["Inserted"]):
             [before],
         )
         return [Outdated(*row) for row in rows]
+
+    def claims(self, connection: Connection, table: Table, key: Mapping[str, str], column: str) -> Claims:
+        """The capture's row, and those of the same business key in other captures, the newest first."""
+        return claims(connection, table, key, column)
 
 
 def _among(table: Table) -> str:

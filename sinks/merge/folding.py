@@ -67,6 +67,24 @@ class Folding(Companions):
 
         With `without_capture` the entries of %(without)s are left out, with `before` those from arrival %(before)s on.
         """
+        of = {name: part for part in self.parts for name in part}
+        tops = ", ".join(
+            f"""(array_agg(e.{name} ORDER BY rank{self.owners.index(self.parts[of[name]])} DESC)
+                FILTER (WHERE {self.said("e", of[name])}))[1] AS {name}"""
+            for name in self.columns
+        )
+        return f"""
+            SELECT {self.keys}, {tops}, bool_or(present) AS present, count(*) FILTER (WHERE NOT base) AS entries,
+                   (array_agg(capture_id ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS capture_id,
+                   (array_agg(version ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS derivation_version
+            FROM ({self.ranked(keys, without_capture=without_capture, before=before)}) e
+            GROUP BY {self.keys}"""
+
+    def ranked(self, keys: str, *, without_capture: bool = False, before: bool = False) -> str:
+        """Every entry of the keys, and their baselines, with its rank by each set of owners: `rank0` and so on.
+
+        Parameters as of `fold`.
+        """
         where = "AND h.arrival IS NOT NULL"
         where += " AND h.capture_id <> %(without)s" if without_capture else ""
         where += " AND h.arrival < %(before)s" if before else ""
@@ -84,30 +102,20 @@ class Folding(Companions):
                      ELSE rank{n} END AS rank{n}"""
             for n in range(len(self.owners))
         )
-        of = {name: part for part in self.parts for name in part}
-        tops = ", ".join(
-            f"""(array_agg(e.{name} ORDER BY rank{self.owners.index(self.parts[of[name]])} DESC)
-                FILTER (WHERE {self.said("e", of[name])}))[1] AS {name}"""
-            for name in self.columns
-        )
         return f"""
-            SELECT {self.keys}, {tops}, bool_or(present) AS present, count(*) FILTER (WHERE NOT base) AS entries,
-                   (array_agg(capture_id ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS capture_id,
-                   (array_agg(version ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS derivation_version
-            FROM (
-                SELECT {self.keys}, base, present, capture_id, version, arrival, {ranks}, {self.names} FROM (
+                SELECT {self.keys}, base, present, capture_id, version, source, observed, arrival, {ranks}, {self.names}
+                FROM (
                     SELECT {self.of("h", self.key)}, false AS base, false AS present, h.capture_id,
-                           h.derivation_version AS version, h.source, h.arrival, {entry_ranks},
+                           h.derivation_version AS version, h.source, h.observed, h.arrival, {entry_ranks},
                            {self.of("h", self.columns)}
                     FROM {self._distinct(keys)}, {self.lookup(self.history, "h", "q", where=where)}
                     LEFT JOIN rederive.captures c USING (capture_id)
                     UNION ALL
-                    SELECT {self.of("b", self.key)}, true, present, '', 0, -2, 0, {base_ranks},
+                    SELECT {self.of("b", self.key)}, true, present, '', 0, -2, NULL, 0, {base_ranks},
                            {self.of("b", self.columns)}
                     FROM {self._distinct(keys)}, {self.lookup(self.baseline, "b", "q")}) e
                 WINDOW earlier AS (PARTITION BY {self.keys} ORDER BY arrival
-                                   ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) e
-            GROUP BY {self.keys}"""
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"""
 
     def fold_plain(self, keys: str) -> str:
         """As `fold`, of keys that have superseding entries and a baseline only; others are `odd`, and not folded right.

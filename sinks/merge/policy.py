@@ -1,7 +1,7 @@
 """The policy of rows that several captures, and ingestion, write together (docs/merging.md)."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,12 @@ from psycopg import Connection
 from schemas.domain import Domain
 from schemas.table import Mode, Table
 from sinks.merge import rollback
+from sinks.merge.claims import claims
 from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
 from sinks.merge.outdated import outdated
 from sinks.merge.verify import verify
-from sinks.policy import Blocks, Outdated, Policy, Scope, Taken, Verified, Writer
+from sinks.policy import Blocks, Claims, Outdated, Policy, Scope, Taken, Verified, Writer
 from store.rows import value
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class Merge(Policy["Staged"]):
     def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:
         """Keys whose entries of a source are all of older versions, by the UTC day of the newest observation."""
         return outdated(connection, domain, table)
+
+    def claims(self, connection: Connection, table: Table, key: Mapping[str, str], column: str) -> Claims:
+        """The row's entries, baseline and writes from outside, by their rank in the column's list."""
+        return claims(connection, folding(table), key, column)
 
 
 def _meeting(table: Table, mode: Mode) -> Mode:

@@ -16,6 +16,7 @@ from sinks.merge.merging import merge, prepare
 from sinks.merge.policy import Merge
 from sinks.merge.rollback import roll_back
 from sinks.merge.staging import Staged
+from sinks.policies import policy_of
 from sinks.policy import Taken, Verified, Writer
 from tests.sinks.made_tables import MODES, ONE_SOURCE, THREE_SOURCES, TWO_SOURCES, make, make_capture
 from tests.sizes import usual
@@ -271,6 +272,24 @@ class Merging(RuleBasedStateMachine):
             [key, *row.values()],
         )
         model.rows[key] = {**dict.fromkeys(columns), **(model.rows.get(key) or {}), **row}
+
+    @rule(name=st.sampled_from(sorted(TABLES)), key=KEYS, data=st.data())
+    def claims_stand_in_the_order_of_the_list(self, name: str, key: int, data: st.DataObject) -> None:
+        model, table = self.models[name], TABLES[name]
+        column = data.draw(st.sampled_from(table.values))
+        found = policy_of(table).claims(self.connection, table, {"k": str(key)}, column.name)
+        row = model.rows.get(key)
+        assert (found.there, found.value) == (row is not None, (row or {}).get(column.name))
+        if key not in model.base:
+            assert not found.ranked
+            return
+        ranked = iter([values.get(column.name) for values in model.ranked(key, column.owners)])
+        # A capture's entries that others of it cover aren't kept.
+        assert all(any(one.value == other for other in ranked) for one in found.ranked)
+        assert [one.kind for one in found.ranked].count("baseline") == 1
+        top = [one.value for one in found.ranked if one.counts]
+        assert len(top) <= 1
+        assert next(iter(top), None) == (model.fold(key) or {}).get(column.name)
 
     def stored(self, name: str) -> dict[int, Row]:
         columns = self.models[name].names()
