@@ -66,7 +66,7 @@ def merge(connection: Connection, staged: "Staged", writer: Writer) -> Counter[i
     copy(connection, sql.stage, ", ".join(sql.staged), staged.copied)
     if writer.dry_run:
         return staged.units(connection.execute(sql.count_changes(writer.mode)).fetchall())
-    return staged.units(_merge_staged(connection, staged.table, writer, staged.keys))
+    return staged.units(_merge_staged(connection, staged, writer))
 
 
 def lock(connection: Connection, sql: Statements, keys: str) -> int:
@@ -74,8 +74,9 @@ def lock(connection: Connection, sql: Statements, keys: str) -> int:
     return connection.execute(sql.lock(keys)).rowcount
 
 
-def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: int) -> set[Key]:
-    """Merge what is staged under so many keys; return the keys of rows that changed."""
+def _merge_staged(connection: Connection, staged: "Staged", writer: Writer) -> set[Key]:
+    """Merge what is copied into the stage; return the keys of rows that changed."""
+    table, keys = staged.table, staged.keys
     sql = statements(table)
     if writer.mode is Mode.FILL:
         # Fills meet rows that no capture has touched, mostly.
@@ -96,7 +97,7 @@ def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: in
         _, covered = _row(connection, sql.unstage(writer.mode), parameters)
     connection.execute(sql.insert_history, parameters)
     if untouched:
-        slow = connection.execute(sql.mark_shared).rowcount
+        slow = connection.execute(sql.mark_shared).rowcount if staged.shared else 0
         pending = keys
     else:
         pending, slow = _row(connection, sql.mark_pending(writer.mode), parameters)
