@@ -5,8 +5,8 @@
 Three phases: fill bare rows, supersede them with a newer version, and live batches of five new rows. Batches are made
 and applied as a sink does, without Kafka, in an embedded Postgres; the first phase finds history and baseline of all
 rows but its own. The first half of the batches is only timed. In the others each statement runs twice: first under
-EXPLAIN (ANALYZE, WAL, BUFFERS), which is taken back, then as it is. µs a row are of the server's processor; planning is part of
-both times.
+EXPLAIN (ANALYZE, WAL, BUFFERS), which is taken back, then as it is. µs a row are of the server's processor; planning is
+part of both times.
 """
 
 import argparse

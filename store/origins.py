@@ -52,7 +52,8 @@ def lock(connection: Connection, capture_id: str, origins: Iterable[Origin]) -> 
     missing = set(asked)
     while missing:
         # In one order: two sinks never wait for each other. What another one has made meanwhile is seen the next time.
-        for topic, partition, known in connection.execute(_LOCK, [capture_id, *_columns(sorted(missing))]).fetchall():
+        found = connection.execute(_LOCK, [capture_id, *_columns(sorted(missing))], prepare=True)
+        for topic, partition, known in found.fetchall():
             missing.discard((topic, partition))
             here = asked[topic, partition]
             applied.update(origin for origin in here if any(origin.offset in range_ for range_ in known))
@@ -74,6 +75,7 @@ def add(connection: Connection, capture_id: str, applied: Iterable[Origin], dead
                    AS v(topic, partition, done, lost)
                WHERE (o.capture_id, o.topic, o.partition) = (%s, v.topic, v.partition)""",
             [*_columns(found), done, lost, capture_id],
+            prepare=True,
         )
 
 

@@ -80,7 +80,8 @@ def _merge_staged(connection: Connection, staged: "Staged", writer: Writer) -> s
     sql = statements(table)
     if writer.mode is Mode.FILL:
         # Fills meet rows that no capture has touched, mostly.
-        made = connection.execute(sql.lock_and_keep).rowcount
+        # Its plan lasts; there is but one way to look keys up one by one.
+        made = connection.execute(sql.lock_and_keep, prepare=True).rowcount
     elif made := lock(connection, sql, sql.stage):
         connection.execute(sql.keep_baseline)
     before, arrival = _row(connection, "SELECT nextval('rederive.arrival'), nextval('rederive.arrival')")
@@ -94,16 +95,17 @@ def _merge_staged(connection: Connection, staged: "Staged", writer: Writer) -> s
     untouched = made == keys
     covered = None
     if not untouched:
-        _, covered = _row(connection, sql.unstage(writer.mode), parameters)
-    connection.execute(sql.insert_history, parameters)
+        _, covered = _row(connection, sql.unstage(writer.mode), parameters, prepare=True)
+    connection.execute(sql.insert_history, parameters, prepare=True)
     if untouched:
         slow = connection.execute(sql.mark_shared).rowcount if staged.shared else 0
         pending = keys
     else:
-        pending, slow = _row(connection, sql.mark_pending(writer.mode), parameters)
+        pending, slow = _row(connection, sql.mark_pending(writer.mode), parameters, prepare=True)
     changed = set()
     if pending > slow:
-        upserted = connection.execute(sql.upsert(writer.mode, untouched=untouched), parameters).fetchall()
+        upsert = sql.upsert(writer.mode, untouched=untouched)
+        upserted = connection.execute(upsert, parameters, prepare=True).fetchall()
         changed.update(upserted)
         if len(upserted) < pending - slow:
             # What didn't change is as it should be, or was written from outside meanwhile.
@@ -185,7 +187,9 @@ def draw_arrival(connection: Connection) -> int:
     return int(arrival)
 
 
-def _row(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
-    row = connection.execute(query, parameters).fetchone()
+def _row(
+    connection: Connection, query: str, parameters: Mapping[str, Any] | None = None, *, prepare: bool | None = None
+) -> tuple[Any, ...]:
+    row = connection.execute(query, parameters, prepare=prepare).fetchone()
     assert row is not None
     return tuple(row)
