@@ -227,7 +227,11 @@ def main() -> int:
     if not given.only:
         with domains.services() as settings:
             measured = domains.measure(settings, defaults["days"], defaults["weeks"], given.workers)
-        found.update({domain: {US: of_domain(*one)} for domain, one in measured.items()})
+        for name, one in measured.items():
+            domain, _, contender = name.partition(" by ")
+            of = found.setdefault(domain, {})
+            assert isinstance(of, dict)
+            of[contender or US] = of_domain(*one)
         lines += ["", *domains.table(measured)]
     print("\n".join(lines))
     if given.page:

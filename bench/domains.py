@@ -1,4 +1,4 @@
-"""The other domains at work: racing days derived again from the log, FINRA's weekly files to all six stages.
+"""The other domains at work: racing days derived again from the log, FINRA's weekly files, also by a script.
 
     python -m bench.domains [--days 365] [--weeks 8] [--workers 2]
 
@@ -41,7 +41,7 @@ def measure(settings: Settings, days: int, week_count: int, workers: int) -> dic
     return {
         "racing, into empty tables": (runners, first),
         "racing": (runners, again),
-        "finra": weeks.replay(settings, FinraFiles(symbols=3_000, rows=12_000), week_count, workers),
+        **weeks.contest(settings, FinraFiles(symbols=3_000, rows=12_000), week_count, workers),
     }
 
 

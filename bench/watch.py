@@ -78,7 +78,7 @@ def part_of(words: Sequence[str]) -> str | None:
         return _ROLES[others[0]]
     if module == "rederive":
         return _ROLES[others[1]] if others[:1] == ["worker"] else "producer"
-    if module.startswith("bench.contenders.script"):
+    if module.startswith(("bench.contenders.script", "bench.contenders.finra_script")):
         return "script"
     if module.startswith("bench.contenders."):
         return "producer" if module.endswith(".stream") else "agents"
@@ -112,19 +112,23 @@ class Measured:
     output: bytes
 
 
-def measure(settings: Settings, command: Sequence[str]) -> Measured:
-    """Run a command from its start to its end. CalledProcessError when it fails; a note says its stderr."""
+def measure(settings: Settings, command: Sequence[str], ahead: Path | None = None) -> Measured:
+    """Run a command from its start to its end. CalledProcessError when it fails; a note says its stderr.
+
+    Modules in the folder `ahead` come before all others.
+    """
     services = {one.service: one.pid for one in local.status(settings) if one.pid}
     watch = Watch(services)
     # An interpreter that keeps no compiled files compiles every module in every process.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    path = os.pathsep.join(str(folder) for folder in (ahead, ROOT) if folder is not None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     watch.start()
     started = time.perf_counter()
     try:
         done = subprocess.run(
             command,
-            env={**environment, **settings.environment(), "PYTHONPATH": str(ROOT)},
+            env={**environment, **settings.environment(), "PYTHONPATH": path},
             capture_output=True,
             check=True,
         )

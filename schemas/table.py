@@ -84,6 +84,10 @@ class Table:
     latest: str = ""
     shows: Shown | None = None
 
+    def __hash__(self) -> int:
+        # What is made of a table once is looked up by it, batch after batch; its columns would all be hashed.
+        return hash(self.name)
+
     @property
     def captures(self) -> str:
         """The table that says which captures of which partitions it has rows of, and how many."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import psycopg
 from psycopg import Connection
 
-from schemas.capture import CaptureState
+from schemas.capture import Capture, CaptureState
 from schemas.domain import Domain
 from schemas.live import LiveDay
 from schemas.outcome import Outcome, RowProblem
@@ -154,11 +154,13 @@ def _apply_together(
     with connection.transaction():
         if day := LiveDay.read(capture_id, domain.name):
             capture, results = on_day(connection, domain, day, results)
-            capture_id = capture.capture_id
-        writer = _writer(connection, capture_id)
-        if writer is None:
+        elif (held := captures.held(connection, capture_id)) is None or held.state is not CaptureState.RUNNING:
             # The records of a run that is cancelled or rolled back end here; resuming sends their units again.
             return _discard(connection, capture_id, results)
+        else:
+            capture = held
+        writer = _writer(capture)
+        capture_id = writer.capture_id
         if writer.dry_run:
             # What is only counted meets no foreign key.
             results = _without_gone(connection, domain, results) or results
@@ -194,11 +196,8 @@ def _write(
     return changed
 
 
-def _writer(connection: Connection, capture_id: str) -> Writer | None:
-    capture = captures.held(connection, capture_id)
-    if capture is None or capture.state is not CaptureState.RUNNING:
-        return None
-    return Writer(capture_id, capture.number, capture.mode, capture.derivation_version, capture.dry_run)
+def _writer(capture: Capture) -> Writer:
+    return Writer(capture.capture_id, capture.number, capture.mode, capture.derivation_version, capture.dry_run)
 
 
 def _discard(connection: Connection, capture_id: str, results: Sequence[Result]) -> Applied:

@@ -1,7 +1,8 @@
 """Arrow record batches as Postgres takes them in binary COPY.
 
 Columns have the types of schemas/arrow.py. pgpq encodes all but numeric, which Arrow holds as text: each different
-number is encoded once. Where pgpq has no wheel (Linux on ARM) values are encoded one by one, to the same bytes.
+number is encoded once. Where pgpq has no wheel (Linux on ARM), and of a few rows, values are encoded one by one, to the
+same bytes.
 """
 
 from decimal import Decimal, InvalidOperation
@@ -23,12 +24,14 @@ except ImportError:
     HAS_PGPQ = False
 
 _KEPT_NUMBERS = 50_000
+_FEW_ROWS = 64
 
 
 def encoded(rows: pa.RecordBatch) -> list[bytes]:
     """The input of a binary COPY in pieces, in the order of the batch's columns. ValueError: a value has none."""
     sent = _with_numbers_sent(rows)
-    if not HAS_PGPQ:
+    # An encoder takes longer to make than a few rows take without it.
+    if not HAS_PGPQ or rows.num_rows < _FEW_ROWS:
         return encoded_plainly(sent)
     builders = {}
     for field, column in zip(rows.schema, sent.columns, strict=True):

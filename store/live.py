@@ -95,6 +95,7 @@ def count(connection: Connection, capture_id: str, counted: Sequence[Counted]) -
                updated = u.updated + excluded.updated, unchanged = u.unchanged + excluded.unchanged,
                skipped = u.skipped + excluded.skipped, errors = u.errors + excluded.errors""",
         [capture_id, orjson.dumps(rows).decode()],
+        prepare=True,
     )
     _add_problems(connection, capture_id, counted)
 

@@ -13,6 +13,18 @@ from store.rows import value, values
 
 Place = tuple[str, int]
 
+_LOCK = """
+    WITH asked AS (SELECT %s AS capture_id, topic, partition
+                   FROM unnest(%s::text[], %s::int4[]) AS a(topic, partition)),
+    made AS (INSERT INTO rederive.origins (capture_id, topic, partition)
+             SELECT * FROM asked ORDER BY topic COLLATE "C", partition ON CONFLICT DO NOTHING
+             RETURNING topic, partition, applied),
+    there AS (SELECT o.topic, o.partition, o.applied
+              FROM rederive.origins o JOIN asked USING (capture_id, topic, partition)
+              ORDER BY topic COLLATE "C", partition FOR NO KEY UPDATE OF o)
+    SELECT * FROM made UNION ALL SELECT * FROM there"""
+"""One row for each place that is there, and for each that isn't and is made."""
+
 
 def ranges(offsets: Iterable[int]) -> Int8Multirange:
     """Offsets as the fewest half-open ranges."""
@@ -25,24 +37,26 @@ def ranges(offsets: Iterable[int]) -> Int8Multirange:
     return Int8Multirange([Int8Range(low, high) for low, high in found])
 
 
+def _columns(places: Iterable[Place]) -> tuple[list[str], list[int]]:
+    """Topics and partitions."""
+    given = list(places)
+    return [topic for topic, _ in given], [partition for _, partition in given]
+
+
 def lock(connection: Connection, capture_id: str, origins: Iterable[Origin]) -> set[Origin]:
     """Lock what is noted of the capture in these origins' partitions; return those of the origins already applied."""
     asked: dict[Place, list[Origin]] = defaultdict(list)
     for origin in origins:
         asked[origin.topic, origin.partition].append(origin)
     applied: set[Origin] = set()
-    for (topic, partition), here in sorted(asked.items()):
-        connection.execute(
-            "INSERT INTO rederive.origins (capture_id, topic, partition) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            [capture_id, topic, partition],
-        )
-        known = value(
-            connection,
-            """SELECT applied FROM rederive.origins WHERE (capture_id, topic, partition) = (%s, %s, %s)
-               FOR NO KEY UPDATE""",
-            [capture_id, topic, partition],
-        )
-        applied.update(origin for origin in here if any(origin.offset in range_ for range_ in known))
+    missing = set(asked)
+    while missing:
+        # In one order: two sinks never wait for each other. What another one has made meanwhile is seen the next time.
+        found = connection.execute(_LOCK, [capture_id, *_columns(sorted(missing))], prepare=True)
+        for topic, partition, known in found.fetchall():
+            missing.discard((topic, partition))
+            here = asked[topic, partition]
+            applied.update(origin for origin in here if any(origin.offset in range_ for range_ in known))
     return applied
 
 
@@ -52,18 +66,16 @@ def add(connection: Connection, capture_id: str, applied: Iterable[Origin], dead
     for which, origins in enumerate((applied, dead)):
         for origin in origins:
             found[origin.topic, origin.partition][which].append(origin.offset)
-    for (topic, partition), (done, lost) in sorted(found.items()):
+    if found:
+        done, lost = (list(map(ranges, each)) for each in zip(*found.values(), strict=True))
         connection.execute(
-            """UPDATE rederive.origins
-               SET applied = applied + %(done)s, dead = (dead + %(lost)s) - (applied + %(done)s)
-               WHERE (capture_id, topic, partition) = (%(capture)s, %(topic)s, %(partition)s)""",
-            {
-                "done": ranges(done),
-                "lost": ranges(lost),
-                "capture": capture_id,
-                "topic": topic,
-                "partition": partition,
-            },
+            """UPDATE rederive.origins o
+               SET applied = o.applied + v.done, dead = (o.dead + v.lost) - (o.applied + v.done)
+               FROM unnest(%s::text[], %s::int4[], %s::int8multirange[], %s::int8multirange[])
+                   AS v(topic, partition, done, lost)
+               WHERE (o.capture_id, o.topic, o.partition) = (%s, v.topic, v.partition)""",
+            [*_columns(found), done, lost, capture_id],
+            prepare=True,
         )
 
 

@@ -201,6 +201,8 @@ def cancel(connection: Connection, capture_id: str) -> int:
 
 def applied_of(connection: Connection, capture_id: str, numbers: Sequence[int]) -> set[int]:
     """Which of these units have been applied."""
+    if not numbers:
+        return set()
     return set(
         values(
             connection,

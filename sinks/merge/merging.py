@@ -66,7 +66,7 @@ def merge(connection: Connection, staged: "Staged", writer: Writer) -> Counter[i
     copy(connection, sql.stage, ", ".join(sql.staged), staged.copied)
     if writer.dry_run:
         return staged.units(connection.execute(sql.count_changes(writer.mode)).fetchall())
-    return staged.units(_merge_staged(connection, staged.table, writer, staged.keys))
+    return staged.units(_merge_staged(connection, staged, writer))
 
 
 def lock(connection: Connection, sql: Statements, keys: str) -> int:
@@ -74,12 +74,14 @@ def lock(connection: Connection, sql: Statements, keys: str) -> int:
     return connection.execute(sql.lock(keys)).rowcount
 
 
-def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: int) -> set[Key]:
-    """Merge what is staged under so many keys; return the keys of rows that changed."""
+def _merge_staged(connection: Connection, staged: "Staged", writer: Writer) -> set[Key]:
+    """Merge what is copied into the stage; return the keys of rows that changed."""
+    table, keys = staged.table, staged.keys
     sql = statements(table)
     if writer.mode is Mode.FILL:
         # Fills meet rows that no capture has touched, mostly.
-        made = connection.execute(sql.lock_and_keep).rowcount
+        # Its plan lasts; there is but one way to look keys up one by one.
+        made = connection.execute(sql.lock_and_keep, prepare=True).rowcount
     elif made := lock(connection, sql, sql.stage):
         connection.execute(sql.keep_baseline)
     before, arrival = _row(connection, "SELECT nextval('rederive.arrival'), nextval('rederive.arrival')")
@@ -93,16 +95,17 @@ def _merge_staged(connection: Connection, table: Table, writer: Writer, keys: in
     untouched = made == keys
     covered = None
     if not untouched:
-        _, covered = _row(connection, sql.unstage(writer.mode), parameters)
-    connection.execute(sql.insert_history, parameters)
+        _, covered = _row(connection, sql.unstage(writer.mode), parameters, prepare=True)
+    connection.execute(sql.insert_history, parameters, prepare=True)
     if untouched:
-        slow = connection.execute(sql.mark_shared).rowcount
+        slow = connection.execute(sql.mark_shared).rowcount if staged.shared else 0
         pending = keys
     else:
-        pending, slow = _row(connection, sql.mark_pending(writer.mode), parameters)
+        pending, slow = _row(connection, sql.mark_pending(writer.mode), parameters, prepare=True)
     changed = set()
     if pending > slow:
-        upserted = connection.execute(sql.upsert(writer.mode, untouched=untouched), parameters).fetchall()
+        upsert = sql.upsert(writer.mode, untouched=untouched)
+        upserted = connection.execute(upsert, parameters, prepare=True).fetchall()
         changed.update(upserted)
         if len(upserted) < pending - slow:
             # What didn't change is as it should be, or was written from outside meanwhile.
@@ -184,7 +187,9 @@ def draw_arrival(connection: Connection) -> int:
     return int(arrival)
 
 
-def _row(connection: Connection, query: str, parameters: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
-    row = connection.execute(query, parameters).fetchone()
+def _row(
+    connection: Connection, query: str, parameters: Mapping[str, Any] | None = None, *, prepare: bool | None = None
+) -> tuple[Any, ...]:
+    row = connection.execute(query, parameters, prepare=prepare).fetchone()
     assert row is not None
     return tuple(row)

@@ -1,7 +1,8 @@
 """Derived rows made ready for a merge: those that it needs, in key order, as binary COPY takes them. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -26,22 +27,23 @@ class Staged:
     """Rows of one table for a merge in a mode, of blocks that each have their unit's number in the batch.
 
     `copied` is the input of a binary COPY: key, source, observed, columns, whether the key is there more than once.
-    `keys` is how many different keys are in it. Repeats are left out, of which the first stays; where precedence
-    decides, also rows that can say nothing: wherever they have a value, one of their key and source that was observed
-    later has one, too. A row without any value is left out, unless the table takes bare rows. ValueError when a block
-    doesn't fit the table.
+    `keys` is how many different keys are in it, `shared` whether any is there more than once. Repeats are left out, of
+    which the first stays; where precedence decides, also rows that can say nothing: wherever they have a value, one of
+    their key and source that was observed later has one, too. A row without any value is left out, unless the table
+    takes bare rows. ValueError when a block doesn't fit the table.
     """
 
     def __init__(self, table: Table, blocks: Sequence[tuple[int, TableRows]], mode: Mode) -> None:
         self.table = table
-        pieces = [(unit, _telling(table, block)) for unit, block in blocks]
-        pieces = [(unit, piece) for unit, piece in pieces if piece.num_rows]
+        found = [_telling(table, *alike) for alike in _together(blocks)]
+        pieces = [(piece, units) for piece, units in found if piece.num_rows]
         self.copied: Sequence[bytes] = ()
         self.keys = 0
+        self.shared = False
         if not pieces:
             return
-        rows = pa.concat_tables([pa.Table.from_batches([piece]) for _, piece in pieces], promote_options="default")
-        given = np.repeat([unit for unit, _ in pieces], [piece.num_rows for _, piece in pieces])
+        rows = pa.concat_tables([pa.Table.from_batches([piece]) for piece, _ in pieces], promote_options="default")
+        given = np.concatenate([units for _, units in pieces])
         names = [column.name for column in table.key]
         order = _numbers(pc.sort_indices(rows.select(names), sort_keys=[(name, "ascending") for name in names]))
         rows = rows.take(pa.array(order)).combine_chunks()
@@ -55,6 +57,7 @@ class Staged:
             needed = _needed(table, rows, groups, order, mode)
             rows, groups = rows.filter(pa.array(needed)), groups[needed]
         shared = np.bincount(groups)[groups] > 1
+        self.shared = bool(shared.any())
         self.copied = encoded(_ordered(table, rows, shared))
 
     def __bool__(self) -> bool:
@@ -74,8 +77,43 @@ class Staged:
         return dict(zip(keys, self._units.tolist(), strict=True))
 
 
-def _telling(table: Table, block: TableRows) -> pa.RecordBatch:
-    """The rows of a block that say anything, with their source and observation."""
+def _together(blocks: Sequence[tuple[int, TableRows]]) -> Iterator[tuple[TableRows, _Numbers]]:
+    """Neighbours that have the same columns and source as one block, with the unit of each row.
+
+    What live brings are many blocks of a row or two: a look at each column of each would take longer than all else.
+    """
+    alike: list[tuple[int, TableRows]] = []
+    for unit, block in blocks:
+        if alike and not _are_alike(alike[0][1], block):
+            yield _one(alike)
+            alike = []
+        alike.append((unit, block))
+    if alike:
+        yield _one(alike)
+
+
+def _are_alike(one: TableRows, other: TableRows) -> bool:
+    return one.source == other.source and one.batch.schema.equals(other.batch.schema, check_metadata=True)
+
+
+def _one(alike: Sequence[tuple[int, TableRows]]) -> tuple[TableRows, _Numbers]:
+    units = np.repeat([unit for unit, _ in alike], [len(block) for _, block in alike])
+    first = alike[0][1]
+    if len(alike) == 1:
+        return first, units
+    rows = pa.Table.from_batches([block.batch for _, block in alike])
+    # Blocks have dictionaries of their own.
+    columns = [
+        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in rows.columns
+    ]
+    fields = [field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)]
+    arrays = [column.combine_chunks() for column in columns]
+    return replace(first, batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))), units
+
+
+def _telling(table: Table, block: TableRows, units: _Numbers) -> tuple[pa.RecordBatch, _Numbers]:
+    """The rows of a block that say anything, with their source and observation, and their units."""
     rows = arrow.fitted(table, block.batch)
     if table.observed not in rows.schema.names:
         raise ValueError(f"rows of {table.name} have no {table.observed}")
@@ -85,15 +123,15 @@ def _telling(table: Table, block: TableRows) -> pa.RecordBatch:
     source = pa.repeat(pa.scalar(block.source, pa.int16()), rows.num_rows)
     whole = rows.append_column(_SOURCE, source).append_column(_SEEN, seen)
     if table.bare:
-        return whole
+        return whole, units
     values = {column.name for column in table.values}
     said = np.zeros(rows.num_rows, np.bool_)
     for name, column in zip(rows.schema.names, rows.columns, strict=True):
         if name in values:
             said |= _flags(column.is_valid())
             if said.all():
-                return whole
-    return whole.filter(pa.array(said))
+                return whole, units
+    return whole.filter(pa.array(said)), units[said]
 
 
 def _needed(table: Table, rows: pa.Table, groups: _Numbers, order: _Numbers, mode: Mode) -> _Flags:

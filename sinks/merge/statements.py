@@ -187,6 +187,8 @@ class Statements(Companions):
             which = f", {self.lookup(self.pending, 'p', 'x')} WHERE NOT p.slow"
         baseline = f"SELECT b.row_xmin FROM {self.baseline} b WHERE {self.on('b', 'x')}"
         sets = ", ".join(f"{name} = {self._merged(name, mode)}" for name in self.columns)
+        # A prepared statement must not change the types that it returns, whatever becomes of the table.
+        returned = ", ".join(f"s.{column.name}::{column.type}" for column in self.table.key)
         return f"""
             INSERT INTO {self.serving} AS s
                 ({self.keys}, {self.names}, capture_id, derivation_version, merge_xid{self.touched[0]})
@@ -197,7 +199,7 @@ class Statements(Companions):
             ON CONFLICT ({self.keys}) DO UPDATE SET {sets}, capture_id = excluded.capture_id,
                 derivation_version = excluded.derivation_version, merge_xid = pg_current_xact_id()::xid{self.touch}
             WHERE (s.xmin = s.merge_xid OR s.xmin = excluded.merge_xid) AND ({self.changes(mode, "excluded")})
-            RETURNING {self.of("s", self.key)}"""
+            RETURNING {returned}"""
 
     def _merged(self, name: str, mode: Mode) -> str:
         """The value of a column after a merge on top (supersede) or at the bottom (fill) of its list."""

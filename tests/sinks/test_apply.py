@@ -22,9 +22,11 @@ from sinks.merge.rollback import roll_back
 from sinks.policy import Taken
 from store import origins
 from tests.sinks.made_tables import MADE, MODES, ONE_SOURCE, make_capture
+from tests.wait import until
 
 pytestmark = pytest.mark.services
 
+_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 SEEN = "2026-02-06T12:00:00+00:00"
 Rows = Sequence[tuple[int, float | None, float | None, float | None]]
 
@@ -327,3 +329,34 @@ def test_a_row_without_an_observation_makes_its_unit_dead(connection: psycopg.Co
     plan(connection, capture, [1])
     ((_, reason),) = apply(connection, MADE, capture, [result(capture, 0, [(1, 1.0, None, None)], seen=None)]).refused
     assert reason == "ValueError: a row of made_one has no seen"
+
+
+def test_what_is_prepared_outlives_another_type_of_the_key(connection: psycopg.Connection) -> None:
+    # Somebody else's table, that he may alter while a sink writes.
+    capture = make_capture(connection, 1, Mode.FILL, 1)
+    plan(connection, capture, [1, 1])
+    apply(connection, MADE, capture, [result(capture, 0, [(1, 1.0, None, None)])])
+    connection.execute("ALTER TABLE made_one ALTER k TYPE numeric")
+    apply(connection, MADE, capture, [result(capture, 1, [(2, 2.0, None, None)])])
+    assert [row[:3] for row in units(connection, capture)] == [("applied", 1, 0)] * 2
+
+
+def test_places_that_another_sink_makes_are_waited_for(connection: psycopg.Connection, migrated: str) -> None:
+    capture = make_capture(connection, 1, Mode.FILL, 1)
+    given = [Origin("t", partition, 5) for partition in range(3)]
+    found: list[set[Origin]] = []
+
+    def other() -> None:
+        with psycopg.connect(migrated) as opened:
+            found.append(origins.lock(opened, capture, given))
+
+    # A transaction sees other sessions as they were when it first looked.
+    with psycopg.connect(migrated, autocommit=True) as looking, connection.transaction():
+        assert origins.lock(connection, capture, given[1:]) == set()
+        thread = threading.Thread(target=other)
+        thread.start()
+        until(lambda: looking.execute(_WAITS).fetchone() == (1,), 30, "the other one doesn't wait")
+        origins.add(connection, capture, given[2:], given[1:2])
+    thread.join(30)
+    assert found == [{given[2]}]
+    assert connection.execute("SELECT count(*) FROM rederive.origins").fetchone() == (3,)

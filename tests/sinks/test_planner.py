@@ -19,7 +19,7 @@ pytestmark = pytest.mark.services
 
 _SAYS = """SELECT name FROM pg_settings
            WHERE category LIKE 'Query Tuning%' AND context = 'user' AND setting IS DISTINCT FROM boot_val ORDER BY 1"""
-_BY_INDEX = ["enable_hashjoin", "enable_mergejoin", "enable_seqscan", "jit"]
+_BY_INDEX = ["enable_hashjoin", "enable_mergejoin", "enable_seqscan", "jit", "plan_cache_mode"]
 _DOMAIN = Domain(
     name="made",
     derivation_version=1,

@@ -107,3 +107,18 @@ def test_what_is_staged_is_what_a_merge_needs(table: Table, rows: list[Given], m
     some = [(key,) for key in sorted(unit_of)[1:]]
     assert staged.units([(key,) for key in unit_of]) == Counter(unit_of.values())
     assert staged.units(some) == Counter(unit_of[key] for (key,) in some)
+
+
+def test_blocks_of_one_row_are_staged_as_one_block_of_many() -> None:
+    # Each has a dictionary of its own; together they have more values than an index of one has room for.
+    seen = [(EPOCH + timedelta(seconds=n)).isoformat() for n in range(300)]
+    ones = [
+        (n, TableRows.of(TWO_SOURCES, ("k", "ca"), [[n, 1.0 if n % 2 else None]], shared={"seen": seen[n]}))
+        for n in range(300)
+    ]
+    rows = [[n, 1.0 if n % 2 else None, seen[n]] for n in range(300)]
+    together = Staged(TWO_SOURCES, [(0, TableRows.of(TWO_SOURCES, ("k", "ca", "seen"), rows))], Mode.FILL)
+    staged = Staged(TWO_SOURCES, ones, Mode.FILL)
+    assert b"".join(staged.copied) == b"".join(together.copied)
+    assert staged.units([(1,), (299,)]) == Counter({1: 1, 299: 1})
+    assert not staged.shared
