@@ -217,8 +217,7 @@ class Source(ABC, Generic[L]):
     def holding(self, units: Sequence[Known], table: Table, key: Mapping[str, Any], observed: str) -> Sequence[Known]:  # noqa: ARG002
         """Of a capture's units those that may have given a row, by its table, its key and when it was observed.
 
-        The key's values are as JSON has them, `observed` is ISO 8601 text in UTC, or empty. Whoever looks for the
-        payload of a row reads these alone.
+        The likeliest come first. The key's values are as JSON has them, `observed` is ISO 8601 text in UTC, or empty.
         """
         return units
 

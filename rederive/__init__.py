@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from schemas.plan import Plan as Plan
     from schemas.plan import PlanHead as PlanHead
     from schemas.plan import PlannedUnit as PlannedUnit
+    from schemas.provenance import Input as Input
+    from schemas.provenance import Traced as Traced
+    from schemas.provenance import Wanted as Wanted
     from schemas.table import Column as Column
     from schemas.table import Mode as Mode
     from schemas.table import Step as Step
@@ -61,6 +64,7 @@ _PLACES = {
     "schemas.domain": ("Command", "Domain"),
     "schemas.errors": ("Failed", "RederiveError", "UsageError"),
     "schemas.lane": ("LaneName",),
+    "schemas.provenance": ("Input", "Traced", "Wanted"),
     "schemas.outcome": ("Outcome", "RowProblem", "TableRows"),
     "schemas.plan": ("Locator", "Plan", "PlanHead", "PlannedUnit"),
     "schemas.table": ("Column", "Mode", "Step", "Table"),

@@ -87,8 +87,8 @@ class RawRecords:
     def find(self, capture: Capture, wanted: Wanted, kept: object, *, skipped: bool = False) -> RawRecord | None:
         """The record from which the capture has computed the value; None when none that can be read gives the row.
 
-        With `skipped` it is the record that says why there is no row. Of several that give it, the one that
-        gives the value that the capture has `kept`, as JSON has it, comes first.
+        Of several that give it, the one that gives what the capture has `kept`, as JSON has it, comes first. With
+        `skipped` a record counts, too, that says why there is no row.
         """
         first: RawRecord | None = None
         for read in self._reads(capture, wanted):

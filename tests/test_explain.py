@@ -19,6 +19,7 @@ from rederive.settings import Settings
 from schemas.domain import Domain
 from schemas.provenance import Wanted
 from schemas.table import Column, Table
+from tests.betfair.replay.log import HEADERS, fill, line
 from tests.betfair.replay.stored import replay
 from tests.betfair.reports.made import START, derived, market, snapshot
 from tests.finra.runs import weeks, write
@@ -98,6 +99,8 @@ def test_every_column_of_racing(settings: Settings) -> None:
 @pytest.mark.usefixtures("connection")
 def test_every_column_of_finra(settings: Settings, tmp_path: Path) -> None:
     write(tmp_path / "weekly", weeks(6), ("OTC", "ATS"))
+    with next((tmp_path / "weekly").iterdir()).open("a") as file:
+        file.write("OTC||No symbol|NITE Venue|NITE|5|1|2025-02-10\n")
     rederive(settings, "replay", "finra", "--source", str(tmp_path / "weekly"))
     # The run's own checks, which look at what is stored, write rows of core_quality, too.
     seen = _check(settings, "finra", beside=("core_quality",))
@@ -179,3 +182,22 @@ def test_words_that_mean_nothing_name_what_is_near(settings: Settings) -> None:
         assert said in rederive(settings, "explain", *words, code=2).stderr
     unknown = rederive(settings, "explain", "betfair", "77", "home_risk", code=1).stderr
     assert "next to it are 1" in unknown
+
+
+def test_a_record_of_the_log_is_named_live_and_read_again(settings: Settings, connection: psycopg.Connection) -> None:
+    market(connection, "1.1")
+    snapshot(connection, 7, "1.1", START)
+    fill(settings, [(line(7), HEADERS, None)])
+    found = replay(settings, "replay-topic", "betfair", "--reason", "again")
+    said = _explained(settings, "betfair", "7", "home_risk")
+    assert said["capture"]["capture_id"] == found["capture_id"]
+    assert said["record"]["locator"]["offset"] == 0
+    assert said["computed"]["equal"]
+    # A live capture has no units: what stands on the log is looked through.
+    connection.execute(
+        """UPDATE rederive.captures SET source = 'live';
+           UPDATE rederive.origins SET topic = replace(topic, '.replay', '.log')"""
+    )
+    said = _explained(settings, "betfair", "7", "home_risk")
+    assert (said["record"]["topic"].endswith("betfair.log"), said["record"]["offset"]) == (True, 0)
+    assert said["computed"]["equal"]

@@ -1,7 +1,7 @@
 """Racing's sources: the API for days that aren't kept yet, the log for those that are."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any, ClassVar
@@ -20,9 +20,11 @@ from schemas.errors import Failed
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlannedUnit
 from schemas.racing.tables import Kind
+from schemas.table import Table
 from schemas.unit import Delivered, Unit
 from schemas.words import counted, verb
 from store import units
+from store.units import Known
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +122,11 @@ class RacingDays(Source[Ask | Place]):
             else None
         )
 
+    def holding(self, units: Sequence[Known], table: Table, key: Mapping[str, Any], observed: str) -> Sequence[Known]:  # noqa: ARG002
+        """All of them: those of answers that were fetched then, or on which the day's races stand, come first."""
+        places = set(self._index.observed(observed)) if observed else set()
+        return sorted(units, key=lambda unit: _place(unit) not in places)
+
     def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Ask | Place]) -> Unit | Refusal | None:
         """A kept record, or the API's answer: fetched ahead while the one before is on its way."""
         if isinstance(unit.locator, Place):
@@ -198,6 +205,15 @@ class RacingDays(Source[Ask | Place]):
         ]
         for at in range(0, len(due), _MORE_UNITS):
             yield due[at : at + _MORE_UNITS]
+
+
+def _place(unit: Known) -> Place | None:
+    """Where a unit's record is kept."""
+    if "offset" in unit.locator:
+        return Place.model_validate(unit.locator)
+    if unit.partition is None or unit.record_offset is None:
+        return None
+    return Place(log=unit.lane, partition=unit.partition, offset=unit.record_offset)
 
 
 class RacingLog(LogSource):

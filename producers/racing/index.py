@@ -228,6 +228,17 @@ class RacingIndex:
         names = {self._id(name): name for name in self._topics}
         return [Place(log=names[topic], partition=partition, offset=offset) for topic, partition, offset in rows]
 
+    def observed(self, moment: str) -> list[Place]:
+        """Where answers are kept that were fetched at a moment (ISO 8601), or are of its UTC day, as far as noted."""
+        rows = self._connection.execute(
+            f"""SELECT topic_id, partition, record_offset FROM {_KEPT}
+                WHERE topic_id = ANY(%(topics)s) AND (fetched_at = %(moment)s::timestamptz
+                   OR date = (%(moment)s::timestamptz AT TIME ZONE 'UTC')::date)""",
+            {"topics": [self._id(name) for name in self._topics], "moment": moment},
+        )
+        names = {self._id(name): name for name in self._topics}
+        return [Place(log=names[topic], partition=partition, offset=offset) for topic, partition, offset in rows]
+
     def later(self, ranges: Mapping[int, tuple[int, int]]) -> list[Place]:
         """Records outside `ranges` (offsets [first, last) by partition) that hold a later fetch of a day in them."""
         rows = self._connection.execute(
