@@ -213,12 +213,11 @@ class Dlq:
         if dry_run:
             done.sent += [(again.letter, again.letter.failure.origin) for again, _ in ready]
         else:
-            settled += self._send(ready)
-            for again, _ in ready:
+            places = self._send(ready)
+            for (again, _), sending in zip(ready, places, strict=True):
+                done.sent.append((again.letter, sending.sent))
                 self._follow(again.letter, done)
-            done.sent += [
-                (again.letter, one.sent) for (again, _), one in zip(ready, settled[-len(ready) :], strict=True)
-            ]
+            settled += places
             stored.settle(self.connection, self._topic_id, self._domain.name, captures.who(), settled)
 
     def _send(self, ready: Sequence[tuple[Again, stored.Sending]]) -> list[stored.Sending]:

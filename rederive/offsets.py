@@ -240,7 +240,7 @@ def check_idle(kafka: Mapping[str, str], groups: Sequence[Group]) -> None:
         raise Failed(
             f"{counted(number, 'member')} {verb(number, 'is', 'are')} active, no offset is changed",
             why=said,
-            mend="stop the run, live work or workers that they belong to; one that was killed counts for 6 s more",
+            mend="stop the run, live work or workers that they belong to; one that has ended counts for 6 s more",
         )
 
 

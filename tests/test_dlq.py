@@ -149,11 +149,11 @@ def test_a_killed_requeue_goes_on_and_sends_nothing_twice(
     found = replay(settings, "replay-topic", "betfair", code=1)
     capture = str(found["capture_id"])
 
-    for number in (0, 2):
+    for number in (0, 2, 1):
         version(KILLED.format(number=number))
         with _ended(settings, "dlq", "requeue", "betfair") as ended:
             assert ended == -signal.SIGKILL
-        assert len(sent_again(settings)) == number
+        assert len(sent_again(settings)) == (number if number != 1 else 3)
         assert {one["state"] for one in letters(settings)} == {"sending"}
     version()
     done = dlq(settings, "requeue", "betfair")

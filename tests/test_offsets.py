@@ -7,6 +7,7 @@ import orjson
 import psycopg
 import pytest
 
+from producers.topics import members_of
 from rederive.settings import Settings
 from tests.betfair.replay.log import fill, lane, line
 from tests.betfair.replay.stored import fingerprint, rows
@@ -61,6 +62,8 @@ def test_offsets_are_put_elsewhere_and_back(settings: Settings, connection: psyc
                 worker.terminate()
             for worker in workers:
                 worker.communicate(timeout=60)
+        kafka, log = settings.kafka_config(), lane(settings)
+        until(lambda: not members_of(kafka, log.agents) + members_of(kafka, log.sinks), 30, "they don't leave")
 
     # Skipping forward leaves holes, and says so; putting it back takes the group away again.
     skipped = reset(settings, "reset", lane(settings).agents, "--to-latest", "--yes")

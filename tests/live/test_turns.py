@@ -1,5 +1,7 @@
 """What the sink does with records that no run has sent: they belong to their day, whatever becomes of its capture."""
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
@@ -101,6 +103,26 @@ def test_a_dead_record_says_why_under_its_place(connection: psycopg.Connection) 
     found = connection.execute("SELECT key, reason, message FROM rederive.problems").fetchall()
     assert found == [(["betfair.log[1]@7"], "dead", "no text")]
     assert connection.execute("SELECT dead::text FROM rederive.origins").fetchone() == ("{[7,8)}",)
+
+
+def test_a_dead_record_counts_once_and_as_any_other_when_a_later_attempt_is_applied(
+    connection: psycopg.Connection,
+) -> None:
+    dead = Result(Origin("betfair.log", 0, 7), DAY, None, Outcome(read=2, dead="refused"))
+    take(connection, dead)
+    take(connection, dead)
+    take(connection, replace(dead, origin=Origin("betfair.log", 0, 8), first=dead.origin, attempt=2))
+    assert counts(connection) == {DAY: (2, 0, 0, 0, 2)}
+    assert connection.execute("SELECT dead::text FROM rederive.origins").fetchone() == ("{[7,8)}",)
+
+    for offset in (9, 10):
+        again = replace(result(offset, 1, 2), first=dead.origin, attempt=offset - 6)
+        assert take(connection, again, again).repeated == (1 if offset == 9 else 2)
+    take(connection, dead)
+    assert counts(connection) == {DAY: (2, 2, 0, 0, 0)}
+    found = connection.execute("SELECT applied::text, dead::text FROM rederive.origins").fetchone()
+    assert found == ("{[7,11)}", "{}")
+    assert connection.execute("SELECT count(*) FROM rederive.problems").fetchone() == (0,)
 
 
 def test_what_runs_keep_is_refused_without_a_run(migrated: str) -> None:
