@@ -74,7 +74,7 @@ class Applier:
         if done.discarded:
             log.warning("%d records of %s are discarded: it isn't running", done.discarded, share.capture_id)
         self._dead_letters.send(done)
-        self._measure(share.results)
+        self._measure(done.fresh)
 
     def _measure(self, results: Sequence[Result]) -> None:
         """How long it took until what came live is visible, which it is now."""

@@ -55,10 +55,11 @@ class Result:
 class Applied:
     """What became of results of one capture, whose mode is None where it doesn't run.
 
-    `refused` are those that the database would not take, with its reason.
+    `fresh` are those that had not come before, `refused` those that the database would not take, with its reason.
     """
 
     mode: Mode | None = None
+    fresh: list[Result] = field(default_factory=list)
     applied: int = 0
     repeated: int = 0
     discarded: int = 0
@@ -66,6 +67,7 @@ class Applied:
 
     def __iadd__(self, other: "Applied") -> "Applied":
         self.mode = other.mode
+        self.fresh += other.fresh
         self.applied += other.applied
         self.repeated += other.repeated
         self.discarded += other.discarded
@@ -176,7 +178,7 @@ def _apply_together(
         origins.add(connection, capture_id, done, dead)
         _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
-        return Applied(writer.mode, applied=len(fresh), repeated=len(results) - len(fresh))
+        return Applied(writer.mode, fresh, applied=len(fresh), repeated=len(results) - len(fresh))
 
 
 def _write(
