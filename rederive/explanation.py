@@ -156,7 +156,7 @@ def table_of(domain: Domain, name: str | None, column: str) -> Table:
     return domain.tables[0]
 
 
-def column_of(table: Table, name: str) -> Column:
+def column_of(domain: Domain, table: Table, name: str) -> Column:
     """A derived column. UsageError, with near ones, when the table has none of that name."""
     for column in table.columns:
         if column.name == name:
@@ -164,6 +164,8 @@ def column_of(table: Table, name: str) -> Column:
     names = [column.name for column in table.columns]
     if any(column.name == name for column in table.key):
         why = "it is a part of the key: nothing is computed"
+    elif any(step.name == f"{table.name}.{name}" for step in domain.steps):
+        why = "it is computed of whole tables, when a run's units are done: no record gives it"
     else:
         why = f"near it are {', '.join(difflib.get_close_matches(name, names, 3, 0.4) or names[:3])}"
     raise UsageError(f"{table.name} has no derived column {name}", why=why, mend="say a column that is derived")
@@ -172,7 +174,7 @@ def column_of(table: Table, name: str) -> Column:
 def explain(records: RawRecords, table: Table, word: str, column_name: str) -> Explanation:
     """Explain a column of a row, by its key as a person writes it. Failed when nobody knows of such a row."""
     domain, connection = records.domain, records.services.connection
-    column = column_of(table, column_name)
+    column = column_of(domain, table, column_name)
     key = whole_key(connection, table, word)
     claims = policy_of(table).claims(connection, table, key, column.name)
     noted = None if claims.there else problems.of_key(connection, domain.name, list(key.values()))
