@@ -142,6 +142,18 @@ def test_a_domain_that_names_no_inputs_has_the_record_as_a_whole(settings: Setti
     assert found.again == Again(-477.6000000000001, equal=True)
 
 
+@pytest.mark.usefixtures("worked")
+def test_a_record_that_its_topic_no_longer_keeps_is_read_from_the_source(settings: Settings) -> None:
+    with (
+        opened(settings, "betfair") as own,
+        closing(RawRecords(own.domain, replace(own.services, kafka={}))) as records,
+    ):
+        found = explain(records, own.domain.tables[0], "1", "home_risk")
+    assert found.record is not None
+    assert found.record.read_from == "the source table"
+    assert found.again == Again(-477.6000000000001, equal=True)
+
+
 def test_rivals_stand_in_the_order_of_their_rank(settings: Settings, worked: dict[str, Any]) -> None:
     said = _explained(settings, "betfair", "1", "total_volume")
     assert said["stored"]["value"] == 10432.7
