@@ -10,8 +10,8 @@ from psycopg import Connection, sql
 
 from rederive.captures import find, named, said, way_on
 from rederive.groups import Groups
+from rederive.named_rows import parts_of
 from rederive.passage import Passage, Stage
-from rederive.row_keys import parts_of
 from schemas.capture import CaptureState
 from schemas.domain import Domain
 from schemas.errors import UsageError

@@ -3,7 +3,6 @@
 Shapes: `explain` gives an Explanation, whose `describe` is what `--json` prints (docs/commands.md).
 """
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,11 +11,10 @@ from typing import Any
 
 from psycopg import Connection
 
+from rederive.named_rows import column_of, json_key, no_row, whole_key
 from rederive.raw_records import RawRecord, RawRecords
-from rederive.row_keys import json_key, no_row, whole_key
 from schemas.capture import Capture
 from schemas.domain import Domain
-from schemas.errors import UsageError
 from schemas.provenance import Wanted
 from schemas.table import CAPTURE, Column, Table
 from sinks.policies import policy_of
@@ -135,44 +133,10 @@ class Explanation:
         }  # fmt: skip
 
 
-def table_of(domain: Domain, name: str | None, column: str) -> Table:
-    """The table that is meant, by its name or its end, or by the column. UsageError, with near ones, otherwise."""
-    if name is not None:
-        found = [table for table in domain.tables if table.name == name]
-        found = found or [table for table in domain.tables if table.name.endswith(f"_{name}")]
-        if len(found) == 1:
-            return found[0]
-        names = [table.name for table in (found or domain.tables)]
-        near = names if found else difflib.get_close_matches(name, names, 3, 0.5) or names
-        what = f"{domain.name} has {'several tables' if found else 'no table'} {name}"
-        raise UsageError(what, mend=f"say one of {', '.join(near)}")
-    tables = [table for table in domain.tables if any(one.name == column for one in table.columns)]
-    if len(tables) == 1:
-        return tables[0]
-    if tables or len(domain.tables) > 1:
-        named = ", ".join(table.name for table in (tables or domain.tables))
-        why = f"these have a column {column}: {named}" if tables else f"no table has a column {column}"
-        raise UsageError("the table must be named", why=why, mend=f"rederive explain {domain.name} TABLE KEY {column}")
-    return domain.tables[0]
-
-
-def column_of(table: Table, name: str) -> Column:
-    """A derived column. UsageError, with near ones, when the table has none of that name."""
-    for column in table.columns:
-        if column.name == name:
-            return column
-    names = [column.name for column in table.columns]
-    if any(column.name == name for column in table.key):
-        why = "it is a part of the key: nothing is computed"
-    else:
-        why = f"near it are {', '.join(difflib.get_close_matches(name, names, 3, 0.4) or names[:3])}"
-    raise UsageError(f"{table.name} has no derived column {name}", why=why, mend="say a column that is derived")
-
-
 def explain(records: RawRecords, table: Table, word: str, column_name: str) -> Explanation:
     """Explain a column of a row, by its key as a person writes it. Failed when nobody knows of such a row."""
     domain, connection = records.domain, records.services.connection
-    column = column_of(table, column_name)
+    column = column_of(domain, table, column_name)
     key = whole_key(connection, table, word)
     claims = policy_of(table).claims(connection, table, key, column.name)
     noted = None if claims.there else problems.of_key(connection, domain.name, list(key.values()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from rederive import domains
 from rederive.database import connect
-from rederive.explanation import explain
+from rederive.explanation import Again, explain
 from rederive.raw_records import RawRecords
 from rederive.replayer import Replayer
 from rederive.settings import Settings
@@ -130,6 +131,29 @@ def _explained(settings: Settings, *words: str, code: int = 0) -> Listed:
     return last_object(rederive(settings, "explain", *words, "--json", code=code).stdout)
 
 
+@pytest.mark.usefixtures("worked")
+def test_a_domain_that_names_no_inputs_has_the_record_as_a_whole(settings: Settings) -> None:
+    with opened(settings, "betfair") as own:
+        domain = replace(own.domain, provenance="")
+        with closing(RawRecords(domain, own.services)) as records:
+            found = explain(records, domain.tables[0], "1", "home_risk")
+    assert found.record is not None
+    assert [one.path for one in found.record.traced.inputs] == [""]
+    assert found.again == Again(-477.6000000000001, equal=True)
+
+
+@pytest.mark.usefixtures("worked")
+def test_a_record_that_its_topic_no_longer_keeps_is_read_from_the_source(settings: Settings) -> None:
+    with (
+        opened(settings, "betfair") as own,
+        closing(RawRecords(own.domain, replace(own.services, kafka={}))) as records,
+    ):
+        found = explain(records, own.domain.tables[0], "1", "home_risk")
+    assert found.record is not None
+    assert found.record.read_from == "the source table"
+    assert found.again == Again(-477.6000000000001, equal=True)
+
+
 def test_rivals_stand_in_the_order_of_their_rank(settings: Settings, worked: dict[str, Any]) -> None:
     said = _explained(settings, "betfair", "1", "total_volume")
     assert said["stored"]["value"] == 10432.7
@@ -177,6 +201,7 @@ def test_words_that_mean_nothing_name_what_is_near(settings: Settings) -> None:
         ("betfair", "one", "home_risk"): "write snapshot_id",
         ("betfair", "1"): "rederive explain betfair [TABLE] KEY COLUMN",
         ("racing", "1", "name"): "ra_mst_jockeys",
+        ("racing", "sires", "1", "horse_id"): "of whole tables",
         ("racing", "runners", "1", "number"): "write race_id/horse_id",
     }.items():
         assert said in rederive(settings, "explain", *words, code=2).stderr

@@ -35,7 +35,7 @@ def explain(
     from rederive import domains
     from rederive.cli.output import print_json
     from rederive.explanation import explain as look
-    from rederive.explanation import table_of
+    from rederive.named_rows import table_of
     from rederive.raw_records import RawRecords
     from rederive.replayer import Replayer
     from rederive.settings import Settings

@@ -1,5 +1,6 @@
-"""Keys of rows as a person writes them: their parts joined by `/`."""
+"""Tables, columns and rows as a person names them: the parts of a key are joined by `/`."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,10 +8,47 @@ import psycopg
 from psycopg import Connection, sql
 
 from rederive.database import first_line
+from schemas.domain import Domain
 from schemas.errors import Failed, UsageError
 from schemas.table import CAPTURE, Column, Mode, Table
 
 _NEAR = 3
+
+
+def table_of(domain: Domain, name: str | None, column: str) -> Table:
+    """The table that is meant, by its name or its end, or by the column. UsageError, with near ones, otherwise."""
+    if name is not None:
+        found = [table for table in domain.tables if table.name == name]
+        found = found or [table for table in domain.tables if table.name.endswith(f"_{name}")]
+        if len(found) == 1:
+            return found[0]
+        names = [table.name for table in (found or domain.tables)]
+        near = names if found else difflib.get_close_matches(name, names, 3, 0.5) or names
+        what = f"{domain.name} has {'several tables' if found else 'no table'} {name}"
+        raise UsageError(what, mend=f"say one of {', '.join(near)}")
+    tables = [table for table in domain.tables if any(one.name == column for one in table.columns)]
+    if len(tables) == 1:
+        return tables[0]
+    if tables or len(domain.tables) > 1:
+        named = ", ".join(table.name for table in (tables or domain.tables))
+        why = f"these have a column {column}: {named}" if tables else f"no table has a column {column}"
+        raise UsageError("the table must be named", why=why, mend=f"rederive explain {domain.name} TABLE KEY {column}")
+    return domain.tables[0]
+
+
+def column_of(domain: Domain, table: Table, name: str) -> Column:
+    """A derived column. UsageError, with near ones, when the table has none of that name."""
+    for column in table.columns:
+        if column.name == name:
+            return column
+    names = [column.name for column in table.columns]
+    if any(column.name == name for column in table.key):
+        why = "it is a part of the key: nothing is computed"
+    elif any(step.name == f"{table.name}.{name}" for step in domain.steps):
+        why = "it is computed of whole tables, when a run's units are done: no record gives it"
+    else:
+        why = f"near it are {', '.join(difflib.get_close_matches(name, names, 3, 0.4) or names[:3])}"
+    raise UsageError(f"{table.name} has no derived column {name}", why=why, mend="say a column that is derived")
 
 
 def parts_of(connection: Connection, table: str, columns: Sequence[Column], word: str) -> Sequence[str]:
