@@ -35,6 +35,8 @@ _DRAIN_SECONDS = 10.0
 _PLACE_SECONDS = 5.0
 _AGAIN_SECONDS, _MOST_AGAIN_SECONDS = 60.0, 900.0
 _PATIENCE_SECONDS = 60.0
+# faust may stand still after a rebalance; a unit of a log is computed within a second.
+_AGENTS_PATIENCE_SECONDS = 20.0
 _SILENT_SECONDS, _STILL_SECONDS = 10.0, 120.0
 _LATE = timedelta(minutes=10)
 _LARGEST_LOG = 50 * 1024 * 1024
@@ -138,7 +140,8 @@ class Supervisor:
                 producer=bool(domain.live) and name is LaneName.LOG,
                 from_now=work.from_now,
             )
-            work.crews.append(_Crew(workers, Health(self.patience), Health(self.patience)))
+            agents = Health(min(self.patience, _AGENTS_PATIENCE_SECONDS))
+            work.crews.append(_Crew(workers, agents, Health(self.patience)))
             workers.start()
         work.again, work.from_now = None, False
         log.info("live %s: %s", domain.name, _said(work))
@@ -204,8 +207,10 @@ class Supervisor:
                 health.forget()
                 continue
             for member in crew.workers.members():
-                if f"-{group}-" in member and crew.workers.age(member) > self.patience and health.is_stuck(member):
-                    log.warning("%s has done nothing for %.0f s though work waits: it is ended", member, self.patience)
+                if f"-{group}-" in member and crew.workers.age(member) > health.patience and health.is_stuck(member):
+                    log.warning(
+                        "%s has done nothing for %.0f s though work waits: it is ended", member, health.patience
+                    )
                     crew.workers.kill(member)
 
     def _seen(self, crew: _Crew) -> dict[str, Seen]:
