@@ -32,6 +32,7 @@ _LINGER_SECONDS = 0.3
 _PAUSE_AFTER_SECONDS = 1.0
 _HAND_OVER_SECONDS = 5.0
 _GARBAGE_THRESHOLD = 1_000_000
+_COLLECT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Sink:
         self._committed: dict[int, int] = {}
         self._results: list[Result] = []
         self._rows = 0
+        self._collected = time.monotonic()
         self._ready: Batch | None = None
         self._writing: Future[None] | None = None
         self._promised: Mapping[int, int] = {}
@@ -95,7 +97,8 @@ class Sink:
 
         Failed when only a person can mend it, ConsumerLostError when a new process can.
         """
-        # What a batch is made of has no cycles: looking for some would take longer than decoding it.
+        # What a batch is made of has no cycles: looking for some would take longer than decoding it. What writes it has
+        # a few, by the thousand where batches are small: they are looked for now and then.
         gc.freeze()
         gc.set_threshold(_GARBAGE_THRESHOLD)
         self._consumer.subscribe(
@@ -243,6 +246,9 @@ class Sink:
         writing, self._writing = self._writing, None
         writing.result()
         self._commit(self._promised)
+        if time.monotonic() - self._collected > _COLLECT_SECONDS:
+            gc.collect()
+            self._collected = time.monotonic()
 
     def _commit(self, safe: Mapping[int, int], *, asynchronous: bool = True) -> None:
         moved = {partition: offset for partition, offset in safe.items() if offset != self._committed.get(partition, 0)}
