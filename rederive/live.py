@@ -108,18 +108,24 @@ class Supervisor:
     def _take_place(self) -> None:
         """One supervisor of a domain a machine: two would fight over their members' ids."""
         machine = machine_id(self.settings.home)
-        self._connection = connect(self.database_url, application=f"rederive live {machine}")
-        for name in self.names:
-            deadline = time.monotonic() + _PLACE_SECONDS
-            while not producers.alone(self._connection, machine, name):
-                if time.monotonic() > deadline:
-                    raise Failed(
-                        f"live of {name} is running with this machine's id already ({machine})",
-                        why=producers.where(self._connection, machine),
-                        mend="stop that one, or share the work from another home; a home that was copied from another "
-                        f"machine needs an id of its own: remove {self.settings.home / 'machine-id'}",
-                    )
-                time.sleep(0.2)
+        connection = connect(self.database_url, application=f"rederive live {machine}")
+        try:
+            for name in self.names:
+                deadline = time.monotonic() + _PLACE_SECONDS
+                while not producers.alone(connection, machine, name):
+                    if time.monotonic() > deadline:
+                        raise Failed(
+                            f"live of {name} is running with this machine's id already ({machine})",
+                            why=producers.where(connection, machine),
+                            mend="stop that one, or share the work from another home; a home that was copied from "
+                            f"another machine needs an id of its own: remove {self.settings.home / 'machine-id'}",
+                        )
+                    time.sleep(0.2)
+        except BaseException:
+            # Without all its places it has none: what looks next takes them anew.
+            connection.close()
+            raise
+        self._connection = connection
 
     def _begin(self, work: _Work) -> None:
         domain, kafka = work.domain, self.settings.kafka_config()

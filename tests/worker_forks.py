@@ -5,7 +5,6 @@
 Runs that a test kills or looks into (`tests/program.py`, `start`) start their workers as everybody does.
 """
 
-import contextlib
 import gc
 import json
 import os
@@ -199,7 +198,7 @@ def _tell(running: dict[int, socket.socket]) -> None:
 
 def _send(asked: socket.socket, number: int) -> None:
     # who asked may be gone
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    with suppress(BrokenPipeError, ConnectionResetError):
         asked.sendall(_CODE.pack(number))
 
 

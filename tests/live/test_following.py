@@ -8,16 +8,13 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from pydantic import SecretStr
 
 from producers.topics import watermarks
-from rederive import local
-from rederive.migrate import migrate
 from rederive.settings import Settings
 from schemas.lane import Lane, LaneName
 from store.origins import holes
 from tests.live.ingesting import Ingesters, check_rows, derived, insert, lacking, markets, stream
-from tests.own import Own
+from tests.own import Own, started
 from tests.program import rederive, start, workers
 from tests.wait import until
 
@@ -62,19 +59,8 @@ def more(connection: psycopg.Connection, rows: int) -> None:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
-    folder = tmp_path_factory.mktemp("live")
-    services = Settings(home=folder / "services", kafka_bootstrap=None, database_url=None)
-    try:
-        found = local.start(services)
-        migrate(found.database_url)
-        named = Settings(
-            home=folder / "home",
-            kafka_bootstrap=found.kafka_bootstrap,
-            database_url=SecretStr(found.database_url),
-        )
-        yield Own(services, named)
-    finally:
-        local.stop(services)
+    with started(tmp_path_factory.mktemp("live")) as services:
+        yield services
 
 
 def test_whatever_is_killed_each_committed_snapshot_has_its_row(own: Own) -> None:

@@ -9,20 +9,16 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from pydantic import SecretStr
 
-from rederive import local
 from rederive.database import connect
 from rederive.logs import newest
-from rederive.migrate import migrate
-from rederive.settings import Settings
 from rederive.status import look
 from samples.finra.files import FinraFiles
 from schemas.betfair.tables import SCOPES
 from tests.betfair.replay.midway import held, running, sink_waits
 from tests.betfair.replay.stored import counts, nulls, scalar
 from tests.betfair.reports.made import many
-from tests.own import Own
+from tests.own import Own, started
 from tests.program import last_object, workers
 from tests.wait import until
 
@@ -35,23 +31,10 @@ HELD = 1_000
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
-    folder = tmp_path_factory.mktemp("outages")
-    services = Settings(home=folder / "services", kafka_bootstrap=None, database_url=None)
-    try:
-        found = local.start(services)
-        migrate(found.database_url)
-        with psycopg.connect(found.database_url, autocommit=True) as connection:
+    with started(tmp_path_factory.mktemp("outages"), batch_rows=128, workers=1) as services:
+        with psycopg.connect(services.url, autocommit=True) as connection:
             many(connection, ROWS, ROWS, (*SCOPES["l1"], *SCOPES["l3"]))
-        named = Settings(
-            home=folder / "home",
-            kafka_bootstrap=found.kafka_bootstrap,
-            database_url=SecretStr(found.database_url),
-            batch_rows=128,
-            workers=1,
-        )
-        yield Own(services, named)
-    finally:
-        local.stop(services)
+        yield services
 
 
 def _finished(run: subprocess.Popen[str]) -> dict[str, object]:
