@@ -4,6 +4,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from producers.source import Services
 from schemas.domain import Domain
@@ -11,14 +12,16 @@ from schemas.domain import Domain
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """What a live producer is told: `from_now` is asked for by a person, who gives up what it had not reached.
+    """What a live producer is told.
 
+    With `from_now` a person gives up what had not been reached by that moment, by the database's clock: it begins anew,
+    unless its place is younger than that. However often it is told the same, it begins anew once.
     `stop` is set when it is to end: whatever takes long looks at it, and calls `moving` at least every 30 s while it
     gets on; a producer that doesn't is ended and begun again.
     """
 
     stop: threading.Event
-    from_now: bool = False
+    from_now: datetime | None = None
     moving: Callable[[], None] = lambda: None
 
 

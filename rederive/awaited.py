@@ -111,6 +111,7 @@ class Row:
     _key: Sequence[str] | None = None
     _passing: _Passing = field(init=False)
     _began: float = field(default_factory=time.monotonic)
+    _looked: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._passing = _Passing(self.domain, self.prefix)
@@ -127,7 +128,10 @@ class Row:
         there = sql.SQL("SELECT 1 FROM {} WHERE {} LIMIT 1").format(sql.Identifier(*table.split(".")), same)
         if connection.execute(there, list(self._key)).fetchone():
             return Answer(True, f"{self.word} is in {table}", stage=Stage.MERGED)
-        noted = problems.of_key(connection, self.domain.name, self._key)
+        # All problems are gone through for it.
+        due = time.monotonic() - self._looked > _PASSAGE_SECONDS
+        noted = problems.of_key(connection, self.domain.name, self._key) if due else None
+        self._looked = time.monotonic() if due else self._looked
         if noted is not None:
             done = "is an error" if noted.reason in ("error", "dead") else "was skipped"
             return Answer(

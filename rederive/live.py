@@ -42,6 +42,10 @@ _LATE = timedelta(minutes=10)
 _LARGEST_LOG = 50 * 1024 * 1024
 
 
+class _TakenError(Failed):
+    """Another supervisor has this machine's place."""
+
+
 @dataclass(slots=True)
 class _Crew:
     """The workers of one lane and how their groups do."""
@@ -60,10 +64,10 @@ class _Work:
     """A domain at work; `again` is when it is begun again after it needed a person, `pause` how long that takes."""
 
     domain: Domain
-    from_now: bool
     crews: list[_Crew] = field(default_factory=list)
     again: float | None = None
     pause: float = _AGAIN_SECONDS
+    begun: float = 0.0
     worked: bool = False
 
 
@@ -79,6 +83,7 @@ class Supervisor:
     names: tuple[str, ...]
     from_now: bool = False
     patience: float = _PATIENCE_SECONDS
+    _since: str = ""
     _groups: Groups = field(init=False)
     _connection: Connection | None = None
     _database_away: bool = False
@@ -88,11 +93,13 @@ class Supervisor:
 
         Failed when this machine does it already, or when nothing could begin.
         """
-        works = [_Work(domains.find(name), self.from_now) for name in self.names]
+        works = [_Work(domains.find(name)) for name in self.names]
         self._groups = Groups(self.settings.kafka_config())
         try:
             with explained("live"):
                 self._take_place()
+                if self.from_now:
+                    self._since = producers.now(self._connected()).isoformat()
             for work in works:
                 self._begin(work)
             self._keep(works, stop)
@@ -114,7 +121,7 @@ class Supervisor:
                 deadline = time.monotonic() + _PLACE_SECONDS
                 while not producers.alone(connection, machine, name):
                     if time.monotonic() > deadline:
-                        raise Failed(
+                        raise _TakenError(
                             f"live of {name} is running with this machine's id already ({machine})",
                             why=producers.where(connection, machine),
                             mend="stop that one, or share the work from another home; a home that was copied from "
@@ -144,19 +151,19 @@ class Supervisor:
                 0 if by_runs else self.settings.sinks if name is LaneName.LOG else 1,
                 log_file,
                 producer=bool(domain.live) and name is LaneName.LOG,
-                from_now=work.from_now,
+                from_now=self._since,
             )
             agents = Health(min(self.patience, _AGENTS_PATIENCE_SECONDS))
             work.crews.append(_Crew(workers, agents, Health(self.patience)))
             workers.start()
-        work.again, work.from_now = None, False
+        work.again, work.begun = None, time.monotonic()
         log.info("live %s: %s", domain.name, _said(work))
 
     def _keep(self, works: list[_Work], stop: threading.Event) -> None:
-        looked, closed, begun = time.monotonic(), 0.0, time.monotonic()
+        looked, closed = time.monotonic(), 0.0
         while not stop.wait(_LOOK_SECONDS):
             for work in works:
-                self._check(work, works, time.monotonic() - begun)
+                self._check(work, works)
             if time.monotonic() - looked > _HEALTH_SECONDS:
                 for work in works:
                     self._mend(work)
@@ -166,13 +173,14 @@ class Supervisor:
                     self._close_days(work)
                 closed = time.monotonic()
 
-    def _check(self, work: _Work, works: list[_Work], age: float) -> None:
+    def _check(self, work: _Work, works: list[_Work]) -> None:
         """Start again what has died. A domain that needs a person is tried again later, the others go on."""
         try:
             if work.again is None:
                 for crew in work.crews:
                     crew.workers.check()
-                work.worked = work.worked or age > _AGAIN_SECONDS
+                if time.monotonic() - work.begun > _AGAIN_SECONDS:
+                    work.worked, work.pause = True, _AGAIN_SECONDS
             elif time.monotonic() > work.again:
                 self._begin(work)
         except RederiveError as error:
@@ -191,6 +199,8 @@ class Supervisor:
             connection = self._connected()
             self._database_away = False
             self._mend_producer(work, connection)
+        except _TakenError as error:
+            log.error("%s", error)
         except (psycopg.Error, Failed) as error:
             if not self._database_away:
                 log.warning("the database is away; what arrives waits on the log: %s", _line(error))

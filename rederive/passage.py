@@ -64,10 +64,11 @@ class Passage:
         return Stage.COMPUTED if self.missing else Stage.MERGED
 
     def _is_found(self, connection: Connection) -> bool:
-        cursors = reached(connection, self.domain.name)
-        if cursors:
-            return all(one.moment >= self.moment for one in cursors)
-        return not self.domain.live and bool(value(connection, "SELECT now() >= %s", [self.moment]))
+        if not self.domain.follows:
+            return bool(value(connection, "SELECT now() >= %s", [self.moment]))
+        moments = {one.name: one.moment for one in reached(connection, self.domain.name)}
+        followed = [moments.get(f"{self.domain.name}.{table}") for table in self.domain.follows]
+        return all(moment is not None and moment >= self.moment for moment in followed)
 
 
 def _ends(seen: list[Seen]) -> _Ends:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from contextlib import closing
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import psycopg
 
 from producers.live import Arriving, Live
 from producers.source import Services
-from rederive.database import check_version, connection_string, first_line
+from rederive.database import check_version, first_line, session
 from schemas.domain import Domain, load
 from store import producers as stored
 
@@ -45,7 +46,8 @@ def produce(work: "Work", domain: Domain, stop: "Stop") -> None:
         log.info("this process finds what arrives of %s", domain.name)
         with _Pulse(work, domain.name) as pulse:
             services = Services(connection, partial(_connected, work), work.kafka, work.prefix)
-            arriving = Arriving(stop, work.from_now, pulse.moving)
+            from_now = datetime.fromisoformat(work.from_now) if work.from_now else None
+            arriving = Arriving(stop, from_now, pulse.moving)
             with closing(load(domain.live)(domain, services, arriving)) as live:
                 _follow(live, pulse, stop)
         stored.end(connection, domain.name, os.getpid())
@@ -77,11 +79,13 @@ def _its_turn(connection: psycopg.Connection, domain: Domain, stop: "Stop") -> b
 
 
 def _connected(work: "Work") -> psycopg.Connection:
-    connection = psycopg.connect(
-        connection_string(work.database_url, f"rederive producer {work.domain}"), autocommit=True
-    )
-    check_version(connection)
-    connection.execute(_KEEPALIVE)
+    connection = session(work.database_url, f"rederive producer {work.domain}")
+    try:
+        check_version(connection)
+        connection.execute(_KEEPALIVE)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -116,6 +120,8 @@ class _Pulse:
                 stored.speak(connection, self._domain, os.getpid(), still)
             except psycopg.Error as error:
                 log.info("the database doesn't hear that this process lives: %s", first_line(error))
+                if connection is not None:
+                    connection.close()
                 connection = None
         if connection is not None:
             connection.close()

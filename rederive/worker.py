@@ -44,7 +44,7 @@ class Work:
     """What a worker is told: its lane, who it is in its group, and how the services are reached.
 
     `kafka` are librdkafka settings. An agent has no use for the database. A live producer is no member of a group, and
-    begins anew with `from_now`.
+    begins anew with `from_now`, an ISO moment, where that isn't empty.
     """
 
     domain: str
@@ -56,10 +56,10 @@ class Work:
     database_url: str = field(repr=False)
     batch_rows: int
     log_level: str
-    from_now: bool = False
+    from_now: str = ""
 
     @classmethod
-    def of(cls, settings: "Settings", domain: str, lane: str, member: str, *, from_now: bool = False) -> Self:
+    def of(cls, settings: "Settings", domain: str, lane: str, member: str, *, from_now: str = "") -> Self:
         """The work of a member of a lane; both services are named by the settings."""
         assert settings.database_url is not None
         return cls(

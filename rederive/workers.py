@@ -62,7 +62,7 @@ class Workers:
     log_file: Path
     spares: Spares = field(default_factory=Spares)
     producer: bool = False
-    from_now: bool = False
+    from_now: str = ""
     _workers: list[_Worker] = field(default_factory=list)
     restarts: int = 0
 
@@ -211,9 +211,6 @@ class Workers:
                 worker.slot,
                 self.log_file,
             )
-        if worker.role == "producer":
-            # Once begun anew it goes on.
-            self.from_now = False
         worker.started = time.monotonic()
 
 

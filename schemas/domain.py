@@ -77,6 +77,8 @@ class Domain:
         Subclasses of Source by name; a replay reads the first unless it says another. Each domain has a `log` besides.
     scopes
         Sets of value columns that are recomputed together. One is `all`; no names mean every column of every table.
+    follows
+        Tables whose rows live finds as they are committed: for each it keeps a cursor, named after domain and table.
     live
         Subclass of producers.live.Live that finds what arrives and delivers it. Without it what others send to the log
         is derived live.
@@ -126,6 +128,7 @@ class Domain:
     compute: Part = ""
     sources: Mapping[str, Part] = field(default_factory=dict)
     live: Part = ""
+    follows: tuple[str, ...] = ()
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"all": ()})
     steps: tuple[Step, ...] = ()
     kept: tuple[LaneName, ...] = (LaneName.LOG,)

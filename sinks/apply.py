@@ -153,6 +153,7 @@ _REFUSALS = (
 def _apply_together(
     connection: Connection, domain: Domain, capture_id: str, results: Sequence[Result], ready: Ready | None = None
 ) -> Applied:
+    given = len(results)
     with connection.transaction():
         if day := LiveDay.read(capture_id, domain.name):
             capture, results = on_day(connection, domain, day, results)
@@ -178,7 +179,7 @@ def _apply_together(
         origins.add(connection, capture_id, done, dead)
         _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
-        return Applied(writer.mode, fresh, applied=len(fresh), repeated=len(results) - len(fresh))
+        return Applied(writer.mode, fresh, applied=len(fresh), repeated=given - len(fresh))
 
 
 def _write(

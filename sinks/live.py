@@ -25,7 +25,10 @@ def inserts(domain: Domain) -> str | None:
 def on_day(
     connection: Connection, domain: Domain, day: LiveDay, results: "Sequence[Result]"
 ) -> "tuple[Capture, Sequence[Result]]":
-    """The day's capture that runs, held until the transaction ends, and the results that none before it has applied."""
+    """The day's capture that takes results, held until the transaction ends, and those that none before has applied.
+
+    It runs, unless nothing is left for it to take.
+    """
     while True:
         capture = captures.held(connection, day.capture_id)
         if capture is None:
@@ -35,4 +38,6 @@ def on_day(
             return capture, results
         known = origins.lock(connection, day.capture_id, [origin for result in results for origin in result.origins])
         results = [result for result in results if known.isdisjoint(result.origins)]
+        if not results:
+            return capture, results
         day = day.next_turn()

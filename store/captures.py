@@ -250,13 +250,19 @@ def running(connection: Connection, domain: str, source: str) -> list[Capture]:
     )
 
 
-def most_requested(connection: Connection, domain: str, source: str, field: str) -> int | None:
-    """The greatest number that the requests of a domain's captures of a source say in a field; None for none."""
+def most_requested(
+    connection: Connection, domain: str, source: str, field: str, since: datetime | None = None
+) -> int | None:
+    """The greatest number that the requests of a domain's captures of a source say in a field; None for none.
+
+    With `since` of those only that were made from that moment on.
+    """
     found: int | None = value(
         connection,
         """SELECT max((request ->> %s)::int8) FROM rederive.captures
-           WHERE (domain, source) = (%s, %s) AND NOT dry_run""",
-        [field, domain, source],
+           WHERE (domain, source) = (%s, %s) AND NOT dry_run
+             AND created_at >= coalesce(%s, '-infinity'::timestamptz)""",
+        [field, domain, source, since],
     )
     return found
 

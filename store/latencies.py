@@ -67,10 +67,12 @@ class Latencies:
                         GROUP BY key) s)""",
             [self.lane.domain, self.lane.name, self.member, Jsonb(values)],
         )
+        # Those of members that are gone, too; nobody waits for another one who is at it.
         connection.execute(
-            f"""DELETE FROM rederive.latencies
-                WHERE (domain, lane, member) = (%s, %s, %s) AND at < now() - interval '{_KEPT}'""",
-            [self.lane.domain, self.lane.name, self.member],
+            f"""DELETE FROM rederive.latencies WHERE ctid = ANY(ARRAY(
+                    SELECT ctid FROM rederive.latencies
+                    WHERE (domain, lane) = (%s, %s) AND at < now() - interval '{_KEPT}' FOR UPDATE SKIP LOCKED))""",
+            [self.lane.domain, self.lane.name],
         )
         self._bins.clear()
 
@@ -132,7 +134,7 @@ def flows(connection: Connection) -> dict[tuple[str, str], Flow]:
                     / extract(epoch FROM now() - s.since))::float8 AS rate
             FROM (SELECT date_bin('{_SECONDS} s', now(), 'epoch') - interval '1 minute' AS since) s,
                  rederive.latencies l, jsonb_each_text(l.bins) b
-            WHERE l.stage = 'visible' GROUP BY l.domain, l.lane, s.since""",
+            WHERE l.stage = 'visible' AND l.at > now() - interval '{_KEPT}' GROUP BY l.domain, l.lane, s.since""",
     )
     return {(one.domain, one.lane): one for one in found}
 

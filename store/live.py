@@ -186,18 +186,22 @@ def taken_up(connection: Connection, places: Sequence[Place]) -> None:
     """Strike out problems whose rows have been sent again: they are counted anew."""
     captures, units, ordinals = (list(part) for part in zip(*places, strict=True))
     with connection.transaction():
-        # The sinks' order: what counts first, then what it counted.
+        # The sinks' order: what counts is locked first, then what it counted goes.
         connection.execute(
-            """UPDATE rederive.units u SET skipped = u.skipped - v.n, rows = u.rows - v.n
-               FROM (SELECT capture_id, unit, count(*) AS n FROM unnest(%s::text[], %s::int4[]) AS p(capture_id, unit)
-                     GROUP BY 1, 2) v
-               WHERE (u.capture_id, u.unit) = (v.capture_id, v.unit)""",
+            """SELECT FROM rederive.units u
+               WHERE (u.capture_id, u.unit) IN (SELECT * FROM unnest(%s::text[], %s::int4[]))
+               ORDER BY u.capture_id, u.unit FOR NO KEY UPDATE""",
             [captures, units],
         )
         connection.execute(
-            """DELETE FROM rederive.problems p USING unnest(%s::text[], %s::int4[], %s::int4[])
-                   AS v(capture_id, unit, ordinal)
-               WHERE (p.capture_id, p.unit, p.ordinal) = (v.capture_id, v.unit, v.ordinal)""",
+            """WITH gone AS (
+                   DELETE FROM rederive.problems p USING unnest(%s::text[], %s::int4[], %s::int4[])
+                       AS v(capture_id, unit, ordinal)
+                   WHERE (p.capture_id, p.unit, p.ordinal) = (v.capture_id, v.unit, v.ordinal)
+                   RETURNING p.capture_id, p.unit)
+               UPDATE rederive.units u SET skipped = u.skipped - v.n, rows = u.rows - v.n
+               FROM (SELECT capture_id, unit, count(*) AS n FROM gone GROUP BY 1, 2) v
+               WHERE (u.capture_id, u.unit) = (v.capture_id, v.unit)""",
             [captures, units, ordinals],
         )
 

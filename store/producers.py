@@ -1,6 +1,7 @@
 """The table of live producers: which one of a domain works, and that it still does."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg import Connection
 
@@ -35,6 +36,12 @@ def are_there(connection: Connection) -> bool:
 def hold(connection: Connection, domain: str) -> bool:
     """Take the right to produce for a domain, for as long as the session lives; False when another one has it."""
     return bool(value(connection, "SELECT pg_try_advisory_lock(hashtext('rederive.live'), hashtext(%s))", [domain]))
+
+
+def now(connection: Connection) -> datetime:
+    """The moment by the server's clock."""
+    found: datetime = value(connection, "SELECT now()")
+    return found
 
 
 def begin(connection: Connection, domain: str, machine: str, pid: int) -> None:

@@ -52,8 +52,8 @@ class LiveSnapshots(Live):
         self._looked = _now_ms()
 
     def _begin(self) -> cursors.Position:
-        known = None if self.arriving.from_now else cursors.load(self.connection, CURSOR)
-        if known is not None:
+        known, from_now = cursors.load(self.connection, CURSOR), self.arriving.from_now
+        if known is not None and (from_now is None or known.reached >= from_now):
             SNAPSHOTS.check(self.connection, known)
             return known
         begun = SNAPSHOTS.now(self.connection)

@@ -49,7 +49,7 @@ class LiveDays(Live):
         self._settings = LiveSettings()
         self._clock = clock
         self._index = RacingIndex(services.connection, services.prefix, services.kafka)
-        since = clock().date() if arriving.from_now else None
+        since = arriving.from_now.date() if arriving.from_now else None
         self._due = Due(self._index, self._settings, self._read, since)
         self._fetcher = Fetcher(services.connect, now=clock, tries_level=logging.DEBUG)
         self._senders: dict[LaneName, Sender] = {}

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -54,10 +55,13 @@ class WatchedFolder(Live):
         self._decided: dict[Path, Mark] | None = None
         self._taken: dict[Path, Mark] = {}
         self._looked, self._said = float("-inf"), ""
-        if arriving.from_now:
+        if arriving.from_now and not self._passed_until(arriving.from_now):
             self._give_up()
-        self._passed = stored.most_requested(self.connection, domain.name, WATCHED, PASSED) or 0
+        self._passed = self._passed_until() or 0
         log.info("%s is watched; a file is taken %g s after its last change", self._folder, settings.settle_seconds)
+
+    def _passed_until(self, since: datetime | None = None) -> int | None:
+        return stored.most_requested(self.connection, self.domain.name, WATCHED, PASSED, since)
 
     def _give_up(self) -> None:
         """Note, as an empty run, that what is in the folder now is not to be taken."""

@@ -95,6 +95,7 @@ BETFAIR = Domain(
     compute="processors.betfair.line:compute",
     sources={"table": "producers.betfair.snapshots:SnapshotTable"},
     live="producers.betfair.live:LiveSnapshots",
+    follows=("market_book_snapshots",),
     scopes=SCOPES,
     log_retention=timedelta(days=30),
     gaps="rederive.betfair.gaps:gaps",

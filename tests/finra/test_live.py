@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Living:
     """FINRA's live in a thread, stepped as its process steps it."""
 
     url: str
-    from_now: bool = False
+    from_now: datetime | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     longest: float = 0.0
     error: BaseException | None = None
@@ -111,7 +111,7 @@ class Living:
 
 
 @contextmanager
-def living(url: str, *, from_now: bool = False) -> Iterator[Living]:
+def living(url: str, *, from_now: datetime | None = None) -> Iterator[Living]:
     one = Living(url, from_now)
     try:
         until(lambda: one.begun.is_set() or one.error, LONG, "live does not begin")
@@ -255,10 +255,14 @@ def test_somebody_elses_run_and_files_given_up(
     inbox: Path, connection: psycopg.Connection, database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     drop(inbox, WEEKS[0])
-    with living(database_url, from_now=True):
+    asked_at = datetime.now(UTC)
+    with living(database_url, from_now=asked_at):
         until(lambda: runs(connection, "complete"), LONG, "what is given up isn't noted")
         drop(inbox, WEEKS[1])
         until(idle(connection, 1), LONG, "what comes from now on isn't taken")
+    drop(inbox, WEEKS[6])
+    with living(database_url, from_now=asked_at):
+        until(idle(connection, 2), LONG, "begun again it gives up once more")
     with living(database_url):
         other = tmp_path / "other"
         other.mkdir()
@@ -266,12 +270,12 @@ def test_somebody_elses_run_and_files_given_up(
         assert done(connection, asked(other)).ranges()
         drop(inbox, WEEKS[2])
         drop(inbox, WEEKS[3])
-        until(idle(connection, 2), LONG, "what comes beside another run isn't taken")
+        until(idle(connection, 3), LONG, "what comes beside another run isn't taken")
         gone = drop(inbox, WEEKS[4])
         gone.unlink()
         drop(inbox, WEEKS[5])
-        until(idle(connection, 3), LONG, "a file that is gone holds another one back")
-        assert [name for name, _ in taken(connection)] == [file(WEEKS[n])[0] for n in (1, 3, 5)]
+        until(idle(connection, 4), LONG, "a file that is gone holds another one back")
+        assert [name for name, _ in taken(connection)] == [file(WEEKS[n])[0] for n in (1, 6, 3, 5)]
         assert refused(connection) == []
 
         other.joinpath("week_2025-01-03_ats_b.psv").write_bytes(file(WEEKS[0], "ATS")[1])

@@ -134,3 +134,23 @@ def test_a_machine_s_second_live_is_refused(settings: Settings, migrated: str) -
         stop(live)
     finally:
         end(live)
+
+
+def test_from_now_on_is_begun_once(settings: Settings, connection: psycopg.Connection, migrated: str) -> None:
+    markets(connection)
+    snapshots = stream()
+    end_of_first = begun(settings, migrated)
+    stop(end_of_first)
+    insert(connection, next(snapshots))
+    live = start(settings, "live", "betfair", "--from-now")
+    try:
+        before = connection.execute("SELECT reached FROM rederive.cursors").fetchone()
+        moved = "SELECT 1 FROM rederive.cursors WHERE reached > %s"
+        until(lambda: connection.execute(moved, before).fetchone(), SECONDS, "it does not begin anew")
+        kill(live, "producer")
+        insert(connection, next(snapshots))
+        until(lambda: derived(connection) == 1, SECONDS, "what came since it was asked for is not derived")
+        stop(live)
+        assert len(lacking(connection)) == 1, "what came before is given up"
+    finally:
+        end(live)

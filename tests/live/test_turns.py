@@ -16,6 +16,7 @@ from schemas.unit import Origin
 from sinks.apply import Applied, Result, apply
 from sinks.policies import prepare
 from store import captures as stored
+from store import live
 from tests.betfair.replay.log import line
 from tests.betfair.reports.made import START, market, snapshot
 
@@ -85,6 +86,21 @@ def test_what_is_rolled_back_stays_so_and_the_day_goes_on(connection: psycopg.Co
         (2, f"{DAY}-2")
     ]
     assert counts(connection)[f"{DAY}-2"] == (1, 1, 0, 0, 0)
+
+
+def test_what_comes_again_when_its_day_is_over_begins_no_other_turn(connection: psycopg.Connection) -> None:
+    take(connection, result(0, 1))
+    connection.execute("UPDATE rederive.captures SET state = 'complete'")
+    again = take(connection, result(0, 1))
+    assert (again.applied, again.repeated) == (0, 1)
+    assert counts(connection) == {DAY: (1, 1, 0, 0, 0)}
+
+
+def test_only_skips_that_are_still_there_are_struck_out(connection: psycopg.Connection) -> None:
+    take(connection, Result(Origin("betfair.log", 0, 0), DAY, None, process(line(1, selection_ids={}), ())))
+    for _ in range(2):
+        live.taken_up(connection, [(DAY, 0, 0)])
+    assert counts(connection) == {DAY: (0, 0, 0, 0, 0)}
 
 
 def test_skips_and_errors_are_kept_with_their_keys(connection: psycopg.Connection) -> None:

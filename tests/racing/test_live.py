@@ -93,7 +93,9 @@ class Rig:
     def restart(self, *, from_now: bool = False) -> None:
         self.close()
         services = Services(self.connection, self.connect, self.settings.kafka_config(), self.settings.topic_prefix)
-        self._live = LiveDays(RACING, services, Arriving(self.stop, from_now, self._move), clock=self.clock)
+        self._live = LiveDays(
+            RACING, services, Arriving(self.stop, self.clock() if from_now else None, self._move), clock=self.clock
+        )
 
     def _move(self) -> None:
         self.moved += 1
