@@ -14,7 +14,6 @@ from producers.sender import Sender
 from producers.source import Services
 from producers.topics import partitions_of
 from schemas.domain import Domain
-from schemas.errors import Away
 from schemas.lane import Lane, LaneName
 from schemas.unit import TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit
 from schemas.wire import RawHeaders, oversize
@@ -44,7 +43,6 @@ class LiveSnapshots(Live):
         lane = Lane(domain.name, LaneName.LOG, services.prefix)
         partitions = partitions_of(services.kafka, lane.raw)
         self._sender = Sender(services.kafka, lane.raw, partitions, lane.codec, at_once=True)
-        self._topic = lane.raw
         self._sent = 0
         self._position = self._begin()
         SNAPSHOTS.ready(self.connection)
@@ -98,21 +96,14 @@ class LiveSnapshots(Live):
             stored.taken_up(self.connection, [place for _, place in ready])
 
     def _deliver(self, keys: Sequence[int], looked: int | None) -> None:
-        """Send snapshots and wait until they stand on the log. Away when they don't."""
-        sent = 0
+        """Send snapshots and wait until they stand on the log. Failed or Away when they don't."""
+        self._sender.deliver(self._units(keys, looked), _DELIVERY_SECONDS)
+
+    def _units(self, keys: Sequence[int], looked: int | None) -> Iterator[Unit]:
         for value, ids in self._values(keys):
             headers = RawHeaders(KIND, rows=len(ids), key_range=f"{ids[0]}..{ids[-1]}", looked=looked)
-            self._sender.send(Unit(headers, str(ids[0]).encode(), value, partition=self._sent), self._sent)
+            yield Unit(headers, str(ids[0]).encode(), value, partition=self._sent)
             self._sent += 1
-            sent += 1
-        delivered = self._sender.flush(_DELIVERY_SECONDS)
-        self._sender.poll()
-        if len(delivered) < sent:
-            raise Away(
-                f"{len(keys)} snapshots can't be delivered to {self._topic}",
-                why=f"no answer in {_DELIVERY_SECONDS:.0f} s",
-                mend="see that the broker is up",
-            )
 
     def _values(self, keys: Sequence[int]) -> Iterator[tuple[bytes, Sequence[int]]]:
         """Values of records with the ids of their snapshots; one that is too large for a record says so itself."""

@@ -154,7 +154,7 @@ class LiveDays(Live):
         named = _named(ask)
         headers = RawHeaders(f"{self.domain.name}.{said.kind}", key_range=named, observed=said.fetched_at.isoformat())
         # A day's card and result share a partition.
-        partition = ask.date.toordinal() if ask.date else None
+        partition = ask.date.toordinal() if ask.date else self._number
         lane = LaneName.DETAIL if ask.fetch == "horse" else LaneName.LOG
         place = self._deliver(lane, Unit(headers, _key(ask), fetched.value, partition))
         self._index.add(place, said, None)
@@ -162,26 +162,15 @@ class LiveDays(Live):
             log.info("%s: %d races, %d runners", named, said.races, said.runners)
 
     def _deliver(self, lane: LaneName, unit: Unit) -> Place:
-        """Send a record and wait until it stands on its log. Away when it doesn't."""
+        """Send a record and wait until it stands on its log. Failed or Away when it doesn't."""
         self.arriving.moving()
         topics = Lane(self.domain.name, lane, self.services.prefix)
-        if lane not in self._senders:
+        sender = self._senders.pop(lane, None)
+        if sender is None:
             kafka = self.services.kafka
-            self._senders[lane] = Sender(
-                kafka, topics.raw, partitions_of(kafka, topics.raw), topics.codec, at_once=True
-            )
-        sender = self._senders[lane]
-        sender.send(unit, self._number)
-        delivered = sender.flush(_DELIVERY_SECONDS)
-        if not delivered:
-            # It must not be sent by this one once another look has found it missing.
-            self._senders.pop(lane).drop()
-            raise Away(
-                f"{unit.headers.key_range} can't be delivered to {topics.raw}",
-                why=f"no answer in {_DELIVERY_SECONDS:.0f} s",
-                mend="see that the broker is up",
-            )
-        ((_, partition, offset),) = delivered
+            sender = Sender(kafka, topics.raw, partitions_of(kafka, topics.raw), topics.codec, at_once=True)
+        ((_, partition, offset),) = sender.deliver([unit], _DELIVERY_SECONDS)
+        self._senders[lane] = sender
         return Place(log=lane, partition=partition, offset=offset)
 
     def _read(self, place: Place) -> bytes | None:
