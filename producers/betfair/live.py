@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import orjson
 from psycopg import Connection
@@ -100,26 +101,30 @@ class LiveSnapshots(Live):
         self._sender.deliver(self._units(keys, looked), _DELIVERY_SECONDS)
 
     def _units(self, keys: Sequence[int], looked: int | None) -> Iterator[Unit]:
-        for value, ids in self._values(keys):
-            headers = RawHeaders(KIND, rows=len(ids), key_range=f"{ids[0]}..{ids[-1]}", looked=looked)
-            yield Unit(headers, str(ids[0]).encode(), value, partition=self._sent)
-            self._sent += 1
-
-    def _values(self, keys: Sequence[int]) -> Iterator[tuple[bytes, Sequence[int]]]:
-        """Values of records with the ids of their snapshots; one that is too large for a record says so itself."""
-        for ids in _slices(weigh(self.connection, keys)):
-            lines = [snapshot_line(row) for row in read_snapshots(self.connection, ids)]
-            value = b"\n".join(lines)
-            if oversize(value) is None:
-                yield value, ids
-                continue
-            for line, id_ in zip(lines, ids, strict=False):
-                why = oversize(line)
-                yield (line if why is None else orjson.dumps({"snapshot_id": id_, "refused": why})), [id_]
+        for wanted in _slices(weigh(self.connection, keys)):
+            for value, ids in values(wanted, read_snapshots(self.connection, wanted)):
+                headers = RawHeaders(KIND, rows=len(ids), key_range=f"{ids[0]}..{ids[-1]}", looked=looked)
+                yield Unit(headers, str(ids[0]).encode(), value, partition=self._sent)
+                self._sent += 1
 
     def close(self) -> None:
         """Leave the broker; what isn't delivered is found again."""
         self._sender.drop()
+
+
+def values(ids: Sequence[int], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[bytes, Sequence[int]]]:
+    """Values of records, each with the ids of its snapshots: one of all, or one of each where that would be too large.
+
+    `rows` are those of `ids` that are still there. One that is too large by itself says so instead of its payload.
+    """
+    lines = [snapshot_line(row) for row in rows]
+    value = b"\n".join(lines)
+    if oversize(value) is None:
+        yield value, ids
+        return
+    for row, line in zip(rows, lines, strict=True):
+        id_, why = row[0], oversize(line)
+        yield (line if why is None else orjson.dumps({"snapshot_id": id_, "refused": why})), [id_]
 
 
 def _slices(weighed: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
