@@ -134,6 +134,8 @@ class LiveDays(Live):
     def _say(self, of: Ask | None, failed: DayFailed, then: str) -> None:
         """Each cause once: of an outage until all is answered that has failed, of one ask until that is."""
         cause = failed.why or failed.what
+        # Of days that are not looked at any more nobody will hear again.
+        self._said = {one: causes for one, causes in self._said.items() if one is None or self._due.tried(one)}
         said = self._said.setdefault(of, set())
         # Where an answer stops being JSON is of no interest.
         if (kind := f"{failed.status} {_NUMBER.sub('', cause)}") not in said:
