@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import psycopg
 
@@ -66,14 +66,6 @@ class LiveDays(Live):
 
         AccessRefused when the API refuses the credentials. What else it can't give is said, and asked for again later.
         """
-        try:
-            return self._step()
-        except BaseException:
-            # A record may stand on the log that is not noted.
-            self._indexed = None
-            raise
-
-    def _step(self) -> float:
         now = self._clock()
         self.arriving.moving()
         if self._indexed != now.date():
@@ -127,7 +119,7 @@ class LiveDays(Live):
             return 0.0
         self._due.failed(ask)
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-        self._resume_at = datetime.fromtimestamp(self._clock().timestamp() + self._pause, self._clock().tzinfo)
+        self._resume_at = self._clock() + timedelta(seconds=self._pause)
         self._say(None, failed, "asked again every few minutes until it answers; nothing is lost by that")
         return _LOOK_SECONDS
 
@@ -158,8 +150,11 @@ class LiveDays(Live):
         # A day's card and result share a partition.
         partition = ask.date.toordinal() if ask.date else self._number
         lane = LaneName.DETAIL if ask.fetch == "horse" else LaneName.LOG
+        # Until it is noted the log may hold what the index lacks: whoever steps again then looks.
+        indexed, self._indexed = self._indexed, None
         place = self._deliver(lane, Unit(headers, _key(ask), fetched.value, partition))
         self._index.add(place, said, None)
+        self._indexed = indexed
         if ask.date is not None:
             log.info("%s: %d races, %d runners", named, said.races, said.runners)
 
