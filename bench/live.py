@@ -4,12 +4,12 @@
 
 One client writes a snapshot a transaction at the rate, another looks for the derived rows. Before, the same is written
 without live: what ingestion pays is the ratio of the two. With `--replay N` a replay of N rows runs beside it on the
-same machine, and only what is written meanwhile counts. With `--growth` the memory of each process is printed every
-minute, and its growth after the first five. Latencies by stage are those that live itself keeps.
+same machine: snapshots are written until it has ended, however long that takes, and only what is committed meanwhile
+counts. With `--growth` the memory of each process is printed every minute, and its growth after the first five.
+Latencies by stage are those that live itself keeps.
 """
 
 import argparse
-import json
 import os
 import signal
 import statistics
@@ -17,7 +17,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,7 +30,7 @@ from psycopg.types.json import Jsonb
 
 from bench.domains import services
 from bench.rows import bare
-from bench.watch import part_of
+from bench.watch import part_of, run
 from rederive.logs import run_log
 from rederive.settings import Settings
 from samples.betfair.load import derive_bare_rows, load
@@ -56,21 +57,26 @@ class Written:
     inserts: list[float] = field(default_factory=list)
     late: int = 0
 
-    def latencies(self, since: float = 0.0) -> list[float]:
-        """Seconds from commit to visible, of what was committed from a moment on."""
-        return sorted(
-            self.visible[key] - at for key, at in self.committed.items() if at >= since and key in self.visible
-        )
+    def until(self, end: float) -> "Written":
+        """What was committed by then; inserts stand in the order of their commits."""
+        committed = {key: at for key, at in self.committed.items() if at <= end}
+        return Written(committed, self.visible, self.inserts[: len(committed)], self.late)
+
+    def latencies(self) -> list[float]:
+        """Seconds from commit to visible."""
+        return sorted(self.visible[key] - at for key, at in self.committed.items() if key in self.visible)
 
 
-def write(url: str, rows: Iterator[Sequence[Any]], rate: float, seconds: float, written: Written) -> None:
-    """A snapshot a transaction at the rate, for so long."""
+def write(
+    url: str, rows: Iterator[Sequence[Any]], rate: float, goes_on: Callable[[float], bool], written: Written
+) -> None:
+    """A snapshot a transaction at the rate, while it goes on after so many seconds."""
     with psycopg.connect(url, autocommit=True) as connection:
         began = time.perf_counter()
         for number, row in enumerate(rows):
             due = began + number / rate
             now = time.perf_counter()
-            if due - began > seconds:
+            if not goes_on(due - began):
                 return
             if now < due:
                 time.sleep(due - now)
@@ -184,7 +190,7 @@ def measure(settings: Settings, url: str, rate: float, seconds: float, replayed:
         for row in islice(world.snapshots(10**9), replayed, None)
     )
     alone = Written()
-    write(url, rows, rate, min(seconds, 15.0), alone)
+    write(url, rows, rate, lambda passed: passed <= min(seconds, 15.0), alone)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("TRUNCATE market_derived_metrics CASCADE")
     if replayed:
@@ -198,41 +204,51 @@ def measure(settings: Settings, url: str, rate: float, seconds: float, replayed:
         over = threading.Event()
         looker = threading.Thread(target=look, args=(url, beside, over), daemon=True)
         looker.start()
-        replay = threading.Thread(target=_replay, args=(settings, replayed), daemon=True)
         began = time.perf_counter()
-        if replayed:
-            replay.start()
-        write(url, rows, rate, seconds, beside)
+        replay = _Replay(settings) if replayed else None
+        write(url, rows, rate, replay.goes_on if replay else lambda passed: passed <= seconds, beside)
         over.set()
         looker.join()
         watch.over.set()
+        if replay:
+            print(f"the replay beside it: {replay.updated():,} of {replayed:,} rows in {replay.ended - began:.1f} s")
+            beside = beside.until(replay.ended)
         print(f"{len(beside.committed):,} snapshots at {rate:.0f}/s, {beside.late:,} more than a second late")
-        show("commit to visible", beside.latencies(began))
-        lost = len(beside.committed) - len(beside.visible)
+        show("commit to visible", beside.latencies())
+        lost = len(beside.committed.keys() - beside.visible.keys())
         print(f"not visible after {_LAST_SECONDS:.0f} s: {lost:,}")
         with psycopg.connect(url, autocommit=True) as connection:
-            for (_, lane, stage), of in latencies.of_last(connection, seconds + 30, "betfair").items():
+            for (_, lane, stage), of in latencies.of_last(connection, time.perf_counter() - began, "betfair").items():
                 print(f"  live says: {lane} {stage:10} p50 {of.p50:7.1f}  p95 {of.p95:7.1f}  p99 {of.p99:7.1f} ms")
         show("insert without live", sorted(alone.inserts))
         show("insert beside live", sorted(beside.inserts))
         ratio = at(sorted(beside.inserts), 0.99) / at(sorted(alone.inserts), 0.99)
         print(f"p99 of an insert: {ratio:.2f} times; mean {statistics.fmean(beside.inserts) * 1e3:.2f} ms")
         watch.show()
-        if replayed:
-            replay.join()
 
 
-def _replay(settings: Settings, rows: int) -> None:
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "rederive", "replay", "betfair", "--json"],
-        env={**os.environ, **settings.environment()},
-        check=True,
-        capture_output=True,
-    )
-    seconds = time.perf_counter() - began
-    updated = json.loads(done.stdout.splitlines()[-1])["updated"]
-    print(f"the replay beside it: {updated:,} of {rows:,} rows in {seconds:.1f} s")
+class _Replay:
+    """A replay of all that is NULL, beside what else is done; begun with this."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.ended = float("inf")
+        with_one = ThreadPoolExecutor(1)
+        self._done: Future[dict[str, int]] = with_one.submit(self._run, settings)
+        with_one.shutdown(wait=False)
+
+    def _run(self, settings: Settings) -> dict[str, int]:
+        try:
+            return run(settings, "replay", "betfair")[1]
+        finally:
+            self.ended = time.perf_counter()
+
+    def goes_on(self, _: float) -> bool:
+        """Whether it has yet to end."""
+        return not self._done.done()
+
+    def updated(self) -> int:
+        """The rows it has updated, once it has ended. CalledProcessError when it failed."""
+        return self._done.result()["updated"]
 
 
 def main() -> None:

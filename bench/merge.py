@@ -21,6 +21,7 @@ import psutil
 import psycopg
 import pyarrow.compute as pc
 
+from bench.running import running
 from processors.racing.process import process
 from rederive import local
 from rederive.migrate import migrate
@@ -119,13 +120,7 @@ def run(connection: psycopg.Connection, phase: str, capture: str, units: Sequenc
 
 def capture(connection: psycopg.Connection, number: int, version: int = 1) -> str:
     """A running capture that supersedes."""
-    connection.execute(
-        """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
-               request, digest, who, state)
-           VALUES (%s, %s, 'racing', 'bench', %s, %s, '{}', '{}', '', 'bench', 'running')""",
-        [f"racing-bench-{number}", number, Mode.SUPERSEDE, version],
-    )
-    return f"racing-bench-{number}"
+    return running(connection, f"racing-bench-{number}", "racing", Mode.SUPERSEDE, version, source="bench")
 
 
 def mended(units: Sequence[Unit]) -> Iterator[Unit]:

@@ -75,7 +75,7 @@ def spread(values: Sequence[float]) -> float:
 
 
 def verdict(runs: Sequence[Ran]) -> list[str]:
-    """Whether cost a row and memory stay the same however many rows there are."""
+    """Whether cost a row and memory stay the same however many rows there are; `runs` by their rows."""
     totals = [sum(one.cost().values()) for one in runs]
     apart = spread(totals)
     lines = [
@@ -84,7 +84,10 @@ def verdict(runs: Sequence[Ran]) -> list[str]:
         + f" {WITHIN:.0%}"
     ]
     # With few rows no batch is full.
-    first, last = next((one for one in runs if one.shape.rows >= _FULL_ROWS), runs[0]), runs[-1]
+    full = [one for one in runs if one.shape.rows >= _FULL_ROWS]
+    if len(full) < 2:
+        return [*lines, f"memory: not enough rows to say: two replays of {_FULL_ROWS:,} rows or more are wanted"]
+    first, last = full[0], full[-1]
     for part in _PROCESSES:
         grown = last.peaks[part] / first.peaks[part] - 1.0
         lines.append(

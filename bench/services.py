@@ -43,9 +43,9 @@ class Services(threading.Thread):
                 self._look()
 
     def seconds(self) -> dict[str, float]:
-        """Processor seconds of `reading`, `merging` and `looking`, when the watch has ended."""
+        """Processor seconds of `reading`, `merging` and `looking` so far; all of it when the watch has ended."""
         found = {"reading": 0.0, "merging": 0.0, "looking": 0.0}
-        for (whose, _), seconds in self._used.items():
+        for (whose, _), seconds in self._used.copy().items():
             found[whose] += seconds
         return found
 

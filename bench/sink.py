@@ -21,6 +21,7 @@ import psycopg
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from bench.running import running
 from bench.watch import Watch, show
 from processors.betfair.process import process
 from processors.engine import answer
@@ -33,6 +34,7 @@ from samples.betfair.sample import snapshot_line
 from samples.betfair.synthetic import Synthetic
 from schemas.betfair.tables import METRICS
 from schemas.lane import Lane, LaneName
+from schemas.table import Mode
 from schemas.unit import TARGET_UNIT_ROWS, Origin
 from schemas.wire import RawHeaders, encode_raw
 
@@ -83,12 +85,7 @@ def reset(connection: psycopg.Connection, sizes: list[int]) -> None:
                rederive.market_derived_metrics_history, rederive.market_derived_metrics_baseline CASCADE"""
     )
     derive_bare_rows(connection)
-    connection.execute(
-        """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
-               request, digest, who, state)
-           VALUES (%s, 1, 'betfair', 'table', 'fill', 1, '{}', '{}', '', 'bench', 'running')""",
-        [CAPTURE],
-    )
+    running(connection, CAPTURE, "betfair", Mode.FILL)
     connection.execute(
         """INSERT INTO rederive.units (capture_id, unit, key_range, locator, rows, state)
            SELECT %s, n - 1, '', '{}', size, 'sent' FROM unnest(%s::int[]) WITH ORDINALITY AS u(size, n)""",

@@ -27,6 +27,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.running import running
 from bench.sink import units
 from processors.betfair.process import process
 from rederive import local
@@ -273,13 +274,7 @@ def fill_tables(connection: psycopg.Connection, rows: int, more: int) -> None:
 def capture(connection: psycopg.Connection, number: int, mode: Mode, count: int) -> str:
     """A running capture of so many units that have been sent."""
     name = f"betfair-bench-{number}"
-    connection.execute(
-        """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
-               request, digest, who, state)
-           VALUES (%s, nextval('rederive.capture_number'), 'betfair', 'table', %s, %s, '{}', '{}', '', 'bench',
-                   'running')""",
-        [name, mode, number],
-    )
+    running(connection, name, "betfair", mode, number)
     connection.execute(
         """INSERT INTO rederive.units (capture_id, unit, key_range, locator, rows, state)
            SELECT %s, n, '', '{}', 512, 'sent' FROM generate_series(0, %s) n""",

@@ -51,12 +51,11 @@ def answer(
     headers: Iterable[tuple[str, bytes]] | None,
     live: LiveDay | None = None,
     sent: int | None = None,
-    version: int | None = None,
 ) -> list[Message]:
     """Everything to deliver for one raw record: its outcome, and the record itself to the DLQ when it is dead.
 
-    A record without a capture belongs to that of the day `live`; `sent` is its Kafka timestamp in milliseconds.
-    `version` is the derivation version of what computes.
+    A record without a capture belongs to that of the day `live`, which has the derivation version of what computes;
+    `sent` is its Kafka timestamp in milliseconds.
     """
     given = list(headers or ())
     said, failed = RawHeaders(lane.domain), ""
@@ -95,6 +94,7 @@ def answer(
         answered = replace(answered, capture=live.capture_id, unit=None, looked=said.looked, sent=sent)
     messages = list(_answers(lane, key, answered, encoded))
     if outcome.dead is not None:
+        version = None if live is None else live.version
         failure = Failure(origin, "agent", outcome.dead, failed, said.attempt, answered.capture, version, said.first)
         messages.append(_letter(lane, key, value or b"", given, failure))
     return messages

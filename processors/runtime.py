@@ -215,7 +215,7 @@ def add_agent(app: faust.App, config: AgentConfig, process: Process) -> None:
             await outlets[out.topic].send(
                 key=out.key, value=out.value, partition=out.partition, headers=out.headers, force=True
             )
-            for out in answer(process, lane, origin, message.key, message.value, headers, live, sent, config.version)
+            for out in answer(process, lane, origin, message.key, message.value, headers, live, sent)
         ]
 
     async def derive(stream: Any) -> AsyncIterable[None]:  # noqa: ANN401

@@ -1,10 +1,10 @@
 """Send units to a raw topic: idempotent, every delivery known."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from schemas.errors import Failed
+from schemas.errors import Away, Failed
 from schemas.unit import Delivered, Unit
 from schemas.wire import MAX_RECORD_BYTES, encode_raw
 
@@ -12,7 +12,8 @@ from schemas.wire import MAX_RECORD_BYTES, encode_raw
 class Sender:
     """A producer to one topic. `delivered` collects what the broker has acknowledged, until it is taken.
 
-    A unit is about as large as a batch may be, there is little to wait for; with `at_once` nothing is.
+    A unit is about as large as a batch may be, there is little to wait for; with `at_once` nothing is. Failed when the
+    topic has no `partitions`.
     """
 
     def __init__(
@@ -24,6 +25,12 @@ class Sender:
         *,
         at_once: bool = False,
     ) -> None:
+        if not partitions:
+            raise Failed(
+                f"there is no topic {topic}",
+                why="nobody has made it, or it was deleted",
+                mend="`rederive topics make` makes it; live does so when it is begun again",
+            )
         self._topic, self._partitions = topic, partitions
         self._delivered: list[Delivered] = []
         self._failure: KafkaError | None = None
@@ -85,6 +92,31 @@ class Sender:
         taken, self._delivered = self._delivered, []
         return taken
 
+    def deliver(self, units: Iterable[Unit], seconds: float) -> list[Delivered]:
+        """Send units and wait until they stand on the topic: where, each by its place among them.
+
+        Failed when the broker refuses one, Away when there is no word of one after so long. Nothing more is sent then,
+        and another sender has to go on: who looks again may find missing what this one would still bring.
+        """
+        ranges: list[str] = []
+        try:
+            for number, unit in enumerate(units):
+                ranges.append(unit.headers.key_range)
+                self.send(unit, number)
+            delivered = self.flush(seconds)
+            self._check()
+            if missing := set(range(len(ranges))) - {one.unit for one in delivered}:
+                others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+                raise Away(
+                    f"{ranges[min(missing)]}{others} can't be delivered to {self._topic}",
+                    why=f"no answer in {seconds:g} s",
+                    mend="see that the broker is up",
+                )
+        except BaseException:
+            self.drop()
+            raise
+        return sorted(delivered)
+
     def drop(self) -> None:
         """Forget what is queued, so that closing doesn't wait for a broker that is gone."""
         self._producer.purge()
@@ -102,5 +134,6 @@ class Sender:
             raise Failed(
                 f"units can't be delivered to {self._topic}",
                 why=self._failure.str(),
-                mend="see that the broker is up and takes records of 16 MiB, then resume the capture",
+                mend="see that the broker is up and takes records of 16 MiB; live goes on by itself then, a run with "
+                "`rederive captures resume`",
             )

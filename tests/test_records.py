@@ -18,6 +18,7 @@ from sinks.parts import Parts
 TEXTS = Table("t", (Column("k", "int8"),), (), (Column("v", "text"),), "seen", Mode.FILL)
 LANE = Lane("betfair", LaneName.REPLAY, "p.")
 ORIGIN = Origin(LANE.raw, 1, 42)
+DAY = LiveDay.of("betfair", 0, 4)
 HEADERS = encode_raw(RawHeaders("betfair.snapshots", "betfair-20260206-1", 3, ("home_risk",), rows=2))
 
 
@@ -74,7 +75,7 @@ def test_what_cannot_be_computed_is_dead_and_keeps_its_bytes(failure: Exception)
         raise failure
 
     headers = [*HEADERS, ("x-theirs", b"\xff")]
-    outcome, letter = dead(answer(process, LANE, ORIGIN, b"key", b"\x00raw", headers, version=4))
+    outcome, letter = dead(answer(process, LANE, ORIGIN, b"key", b"\x00raw", headers, DAY))
     assert outcome.dead is not None
     assert type(failure).__name__ in outcome.dead
     assert (letter.topic, letter.key, letter.value) == ("p.betfair.dlq", b"key", b"\x00raw")
@@ -94,8 +95,7 @@ def test_what_dies_again_says_which_attempt_and_where_it_was_first() -> None:
 
 
 def test_a_live_record_s_letter_names_its_day() -> None:
-    day = LiveDay.of("betfair", 0, 4)
-    _, letter = answer(lambda *_: Outcome(dead="no"), LANE, ORIGIN, None, b"", [], day, 0, 4)
+    _, letter = answer(lambda *_: Outcome(dead="no"), LANE, ORIGIN, None, b"", [], DAY, 0)
     assert decode_failure(letter.headers).capture == "betfair-live-19700101-v4"
     assert decode_raw(letter.headers, "").capture is None
 
@@ -106,7 +106,7 @@ def test_a_letter_that_does_not_fit_points_to_its_record(key: int, headers: int)
     million = 1024 * 1024
     value = b"v" * (15 * million)
     given = [("theirs", b"h" * (headers * million))]
-    _, letter = answer(lambda *_: Outcome(dead="no"), LANE, ORIGIN, b"k" * (key * million), value, given, None, None, 4)
+    _, letter = answer(lambda *_: Outcome(dead="no"), LANE, ORIGIN, b"k" * (key * million), value, given, DAY)
     failure = decode_failure(letter.headers)
     assert letter.value == b""
     assert failure.pointer == Pointer(len(value), hashlib.sha256(value).hexdigest())

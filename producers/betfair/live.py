@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import orjson
 from psycopg import Connection
@@ -14,7 +15,6 @@ from producers.sender import Sender
 from producers.source import Services
 from producers.topics import partitions_of
 from schemas.domain import Domain
-from schemas.errors import Away
 from schemas.lane import Lane, LaneName
 from schemas.unit import TARGET_UNIT_BYTES, TARGET_UNIT_ROWS, Unit
 from schemas.wire import RawHeaders, oversize
@@ -44,7 +44,6 @@ class LiveSnapshots(Live):
         lane = Lane(domain.name, LaneName.LOG, services.prefix)
         partitions = partitions_of(services.kafka, lane.raw)
         self._sender = Sender(services.kafka, lane.raw, partitions, lane.codec, at_once=True)
-        self._topic = lane.raw
         self._sent = 0
         self._position = self._begin()
         SNAPSHOTS.ready(self.connection)
@@ -98,37 +97,34 @@ class LiveSnapshots(Live):
             stored.taken_up(self.connection, [place for _, place in ready])
 
     def _deliver(self, keys: Sequence[int], looked: int | None) -> None:
-        """Send snapshots and wait until they stand on the log. Away when they don't."""
-        sent = 0
-        for value, ids in self._values(keys):
-            headers = RawHeaders(KIND, rows=len(ids), key_range=f"{ids[0]}..{ids[-1]}", looked=looked)
-            self._sender.send(Unit(headers, str(ids[0]).encode(), value, partition=self._sent), self._sent)
-            self._sent += 1
-            sent += 1
-        delivered = self._sender.flush(_DELIVERY_SECONDS)
-        self._sender.poll()
-        if len(delivered) < sent:
-            raise Away(
-                f"{len(keys)} snapshots can't be delivered to {self._topic}",
-                why=f"no answer in {_DELIVERY_SECONDS:.0f} s",
-                mend="see that the broker is up",
-            )
+        """Send snapshots and wait until they stand on the log. Failed or Away when they don't."""
+        self._sender.deliver(self._units(keys, looked), _DELIVERY_SECONDS)
 
-    def _values(self, keys: Sequence[int]) -> Iterator[tuple[bytes, Sequence[int]]]:
-        """Values of records with the ids of their snapshots; one that is too large for a record says so itself."""
-        for ids in _slices(weigh(self.connection, keys)):
-            lines = [snapshot_line(row) for row in read_snapshots(self.connection, ids)]
-            value = b"\n".join(lines)
-            if oversize(value) is None:
-                yield value, ids
-                continue
-            for line, id_ in zip(lines, ids, strict=False):
-                why = oversize(line)
-                yield (line if why is None else orjson.dumps({"snapshot_id": id_, "refused": why})), [id_]
+    def _units(self, keys: Sequence[int], looked: int | None) -> Iterator[Unit]:
+        for wanted in _slices(weigh(self.connection, keys)):
+            for value, ids in values(wanted, read_snapshots(self.connection, wanted)):
+                headers = RawHeaders(KIND, rows=len(ids), key_range=f"{ids[0]}..{ids[-1]}", looked=looked)
+                yield Unit(headers, str(ids[0]).encode(), value, partition=self._sent)
+                self._sent += 1
 
     def close(self) -> None:
         """Leave the broker; what isn't delivered is found again."""
         self._sender.drop()
+
+
+def values(ids: Sequence[int], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[bytes, Sequence[int]]]:
+    """Values of records, each with the ids of its snapshots: one of all, or one of each where that would be too large.
+
+    `rows` are those of `ids` that are still there. One that is too large by itself says so instead of its payload.
+    """
+    lines = [snapshot_line(row) for row in rows]
+    value = b"\n".join(lines)
+    if oversize(value) is None:
+        yield value, ids
+        return
+    for row, line in zip(rows, lines, strict=True):
+        id_, why = row[0], oversize(line)
+        yield (line if why is None else orjson.dumps({"snapshot_id": id_, "refused": why})), [id_]
 
 
 def _slices(weighed: Sequence[tuple[int, int]]) -> Iterator[list[int]]:

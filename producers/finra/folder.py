@@ -315,10 +315,14 @@ def said_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def said_path(path: Path) -> str:
+    """Where a file is looked for again, as text; "" where JSON can't hold it: such a file must be renamed anyway."""
+    where = str(path.absolute())
+    return where if where.isprintable() else ""
+
+
 def refused(path: Path, reason: str, sha256: str = "") -> PlannedUnit[FinraLocator]:
     """A file that can't be used as a planned unit, so that the run says so and goes on."""
     name = said_name(path.name)
-    where = str(path.absolute())
-    # Where it is looked for again; JSON can't hold every path, and such a file must be renamed anyway.
-    why = Unusable(refused=f"{name}: {reason}", path=where if where.isprintable() else "", sha256=sha256)
+    why = Unusable(refused=f"{name}: {reason}", path=said_path(path), sha256=sha256)
     return PlannedUnit(unit=0, key_range=f"file/{name}", locator=why, stage="file")

@@ -19,6 +19,7 @@ from producers.finra.picks import Minter, Partition, Wanted
 from producers.finra.sources import FinraFiles, months
 from producers.source import Page, Request
 from schemas.capture import UnitState
+from schemas.errors import Failed
 from schemas.finra.tables import FINRA
 from schemas.plan import PlannedUnit
 from schemas.table import Mode
@@ -145,7 +146,7 @@ class _Known:
         """What concerns these files."""
         fields = {
             "week": sorted({one.checked.file.week.isoformat() for one in seen if one.checked}),
-            "path": [_said(one.path) for one in seen],
+            "path": [folder.said_path(one.path) for one in seen],
             "refused": [_refused(one).refused for one in seen if not one.checked],
         }
         planned: list[_Planned] = []
@@ -163,7 +164,7 @@ class _Known:
     def has(self, one: Seen, checked: Checked) -> bool:
         """Whether a file that can be used was taken as it is, or a person has decided for another one of its week."""
         of_partition = self._by_partition[checked.partition]
-        path = _said(one.path)
+        path = folder.said_path(one.path)
         before = self._by_path.get(path)
         if before is not None and before.sha256 != one.sha256:
             # It has changed in its place, maybe back to what was taken long ago.
@@ -186,10 +187,6 @@ def _refused(one: Seen) -> Unusable:
     unit = folder.refused(one.path, one.reason, one.sha256)
     assert isinstance(unit.locator, Unusable)
     return unit.locator
-
-
-def _said(path: Path) -> str:
-    return str(path) if str(path).isprintable() else ""
 
 
 def request(source: Path, files: Sequence[str], **more: int) -> Request:
@@ -226,13 +223,21 @@ def _named(source: Path, names: set[str]) -> list[Path]:
 
 
 def latest(source: Path) -> int:
-    """When the last of the folder's files has arrived, in nanoseconds; 0 without any. OSError as `iterdir`."""
-    return max((_changed(path) for path in source.iterdir() if folder.is_weekly(path.name)), default=0)
+    """When the last of the folder's files has arrived, in nanoseconds; 0 without any. Failed when it can't be read."""
+    try:
+        return max((_changed(path) for path in source.iterdir() if folder.is_weekly(path.name)), default=0)
+    except OSError as error:
+        # Not Away: begun again by itself live would take what was to be given up.
+        raise Failed(
+            f"the folder of FINRA's weekly files can't be read: {source}",
+            why=error.strerror or str(error),
+            mend="make it readable, then begin live with --from-now again: nothing in it is given up yet",
+        ) from None
 
 
 def _changed(path: Path) -> int:
     try:
-        found = path.stat()
+        # Not when it was modified: that is the sender's to say, and may lie in the future.
+        return path.stat().st_ctime_ns
     except OSError:
         return 0
-    return max(found.st_mtime_ns, found.st_ctime_ns)

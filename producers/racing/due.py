@@ -49,6 +49,7 @@ class Due:
             (day.day, day.kind): day
             for day in self._index.days(min(first, amended), today + _DAY, _KINDS, self._settings.regions)
         }
+        self._tried = {ask: at for ask, at in self._tried.items() if (ask.date, ask.fetch) in days}
         due = [*self._scheduled(days, first, amended, now), *self._details(days, now)]
         self._failed = {ask: at for ask, at in self._failed.items() if ask in due}
         return min(due, key=lambda ask: self._failed.get(ask, 0), default=None)
@@ -59,13 +60,16 @@ class Due:
         if ask.fetch == "horse":
             self._horses = deque(horse for horse in self._horses if horse != ask.horse_id)
             return
-        self._tried = {one: at for one, at in self._tried.items() if now - _DAY < at <= now}
         self._tried[ask] = now
 
     def failed(self, ask: Ask) -> None:
         """It stays due, behind all others."""
         self._failures += 1
         self._failed[ask] = self._failures
+
+    def tried(self, ask: Ask) -> bool:
+        """Whether it has been asked for by this process, and is of a day that is still looked at."""
+        return ask in self._tried
 
     @property
     def failing(self) -> bool:

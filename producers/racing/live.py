@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import psycopg
 
@@ -66,14 +66,6 @@ class LiveDays(Live):
 
         AccessRefused when the API refuses the credentials. What else it can't give is said, and asked for again later.
         """
-        try:
-            return self._step()
-        except BaseException:
-            # A record may stand on the log that is not noted.
-            self._indexed = None
-            raise
-
-    def _step(self) -> float:
         now = self._clock()
         self.arriving.moving()
         if self._indexed != now.date():
@@ -127,13 +119,15 @@ class LiveDays(Live):
             return 0.0
         self._due.failed(ask)
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-        self._resume_at = datetime.fromtimestamp(self._clock().timestamp() + self._pause, self._clock().tzinfo)
+        self._resume_at = self._clock() + timedelta(seconds=self._pause)
         self._say(None, failed, "asked again every few minutes until it answers; nothing is lost by that")
         return _LOOK_SECONDS
 
     def _say(self, of: Ask | None, failed: DayFailed, then: str) -> None:
         """Each cause once: of an outage until all is answered that has failed, of one ask until that is."""
         cause = failed.why or failed.what
+        # Of days that are not looked at any more nobody will hear again.
+        self._said = {one: causes for one, causes in self._said.items() if one is None or self._due.tried(one)}
         said = self._said.setdefault(of, set())
         # Where an answer stops being JSON is of no interest.
         if (kind := f"{failed.status} {_NUMBER.sub('', cause)}") not in said:
@@ -154,34 +148,26 @@ class LiveDays(Live):
         named = _named(ask)
         headers = RawHeaders(f"{self.domain.name}.{said.kind}", key_range=named, observed=said.fetched_at.isoformat())
         # A day's card and result share a partition.
-        partition = ask.date.toordinal() if ask.date else None
+        partition = ask.date.toordinal() if ask.date else self._number
         lane = LaneName.DETAIL if ask.fetch == "horse" else LaneName.LOG
+        # Until it is noted the log may hold what the index lacks: whoever steps again then looks.
+        indexed, self._indexed = self._indexed, None
         place = self._deliver(lane, Unit(headers, _key(ask), fetched.value, partition))
         self._index.add(place, said, None)
+        self._indexed = indexed
         if ask.date is not None:
             log.info("%s: %d races, %d runners", named, said.races, said.runners)
 
     def _deliver(self, lane: LaneName, unit: Unit) -> Place:
-        """Send a record and wait until it stands on its log. Away when it doesn't."""
+        """Send a record and wait until it stands on its log. Failed or Away when it doesn't."""
         self.arriving.moving()
         topics = Lane(self.domain.name, lane, self.services.prefix)
-        if lane not in self._senders:
+        sender = self._senders.pop(lane, None)
+        if sender is None:
             kafka = self.services.kafka
-            self._senders[lane] = Sender(
-                kafka, topics.raw, partitions_of(kafka, topics.raw), topics.codec, at_once=True
-            )
-        sender = self._senders[lane]
-        sender.send(unit, self._number)
-        delivered = sender.flush(_DELIVERY_SECONDS)
-        if not delivered:
-            # It must not be sent by this one once another look has found it missing.
-            self._senders.pop(lane).drop()
-            raise Away(
-                f"{unit.headers.key_range} can't be delivered to {topics.raw}",
-                why=f"no answer in {_DELIVERY_SECONDS:.0f} s",
-                mend="see that the broker is up",
-            )
-        ((_, partition, offset),) = delivered
+            sender = Sender(kafka, topics.raw, partitions_of(kafka, topics.raw), topics.codec, at_once=True)
+        ((_, partition, offset),) = sender.deliver([unit], _DELIVERY_SECONDS)
+        self._senders[lane] = sender
         return Place(log=lane, partition=partition, offset=offset)
 
     def _read(self, place: Place) -> bytes | None:

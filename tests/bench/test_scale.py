@@ -10,6 +10,7 @@ from bench.rows import fill
 from bench.scale import costs, for_model, memory, spread, stored, verdict
 from bench.scale_run import PARTS, Ran, Shape, Taken
 from bench.services import Services, snapshot_bytes, table_bytes
+from tests.wait import until
 
 _TABLES = ("serving", "history", "baseline", "units", "origins")
 
@@ -43,6 +44,12 @@ def test_memory_that_grows_is_said_but_not_that_of_the_first_batches() -> None:
     runs = [_ran(10_000, 10.0, 50.0), _ran(100_000, 10.0, 100.0), _ran(1_000_000, 10.0, 105.0)]
     assert all("+5%" in line and "NOT" not in line for line in verdict(runs)[1:])
     assert all("NOT flat" in line for line in verdict([*runs, _ran(5_000_000, 10.0, 120.0)])[1:])
+
+
+def test_one_large_replay_alone_says_nothing_of_memory() -> None:
+    for runs in ([_ran(10_000, 10.0, 50.0), _ran(100_000, 10.0, 100.0)], [_ran(1_000_000, 10.0)], [_ran(10_000, 10.0)]):
+        (said,) = verdict(runs)[1:]
+        assert "not enough rows to say: two replays of 100,000 rows or more" in said
 
 
 def test_tables_have_a_line_a_replay() -> None:
@@ -82,8 +89,12 @@ def test_whose_work_postgres_does_is_told_by_the_connections(migrated: str) -> N
     watch = Services(migrated, os.getpid())
     watch.start()
     with psycopg.connect(migrated, application_name="rederive sink x") as connection:
-        while not watch.seconds()["merging"]:
+
+        def merged() -> float:
             connection.execute("SELECT count(*) FROM generate_series(1, 500000)")
+            return watch.seconds()["merging"]
+
+        until(merged, 60, "what a sink's connection takes isn't seen")
     watch.ended.set()
     watch.join()
     assert watch.peaks["postgres"] > 0

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from producers.finra import watched
 from producers.finra.inbox import Inbox
 from producers.finra.settings import FinraSettings
 from producers.finra.watched import WATCHED
@@ -254,7 +255,8 @@ def test_a_run_that_was_stopped_is_resumed_and_what_is_taken_back_stays_away(
 def test_somebody_elses_run_and_files_given_up(
     inbox: Path, connection: psycopg.Connection, database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    drop(inbox, WEEKS[0])
+    # A sender may date it as it likes: what comes afterwards has come afterwards.
+    os.utime(drop(inbox, WEEKS[0]), (2e9, 2e9))
     asked_at = datetime.now(UTC)
     with living(database_url, from_now=asked_at):
         until(lambda: runs(connection, "complete"), LONG, "what is given up isn't noted")
@@ -341,6 +343,23 @@ def test_a_folder_that_cant_be_watched_is_looked_into(
         (tmp_path / "a.csv").write_text("x")
         settled(inbox, "a.csv")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_file_has_arrived_when_it_came_not_when_its_sender_says(tmp_path: Path) -> None:
+    before = time.time_ns() - 10**9
+    path = drop(tmp_path, WEEKS[0])
+    for dated in (2e9, 1e9):
+        os.utime(path, (dated, dated))
+        seen = watched.look(path)
+        assert seen is not None
+        assert before < seen.changed == watched.latest(tmp_path) < time.time_ns() + 10**9
+
+
+def test_a_folder_whose_files_are_given_up_must_be_readable(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=f"can't be read: {tmp_path}/gone") as caught:
+        watched.latest(tmp_path / "gone")
+    assert caught.value.why == os.strerror(2)
+    assert "--from-now again" in caught.value.mend
 
 
 def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

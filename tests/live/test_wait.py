@@ -12,6 +12,7 @@ from rederive.settings import Settings
 from schemas.lane import Lane, LaneName
 from tests.live.work import Ingester, begin, is_derived, live
 from tests.program import last_object, rederive, start
+from tests.wait import until
 
 pytestmark = pytest.mark.services
 
@@ -21,13 +22,19 @@ def waited(settings: Settings, *words: str, code: int = 0) -> dict[str, Any]:
     return found
 
 
+def _waits(connection: psycopg.Connection) -> bool:
+    query = """SELECT 1 FROM pg_stat_activity
+               WHERE application_name = 'rederive wait' AND datname = current_database()"""
+    return connection.execute(query).fetchone() is not None
+
+
 def test_waiting_while_live_is_at_work(settings: Settings, connection: psycopg.Connection) -> None:
     ingester = Ingester(connection)
     with live(settings) as process:
         last = begin(connection, ingester, process)
         # One that isn't there yet is waited for.
         with start(settings, "wait", "betfair", "--snapshot", str(last + 1), "--json") as wait:
-            time.sleep(0.2)
+            until(lambda: _waits(connection), 60, "nobody waits")
             key = ingester.commit()
             out, said = wait.communicate(timeout=60)
         assert (key, wait.returncode) == (last + 1, 0), said

@@ -1,13 +1,18 @@
 """When racing live asks: lines of cron, a day's programme, and the settings that say them."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import cast
 
 import pytest
 
+from producers.racing.due import Due
+from producers.racing.index import Day, RacingIndex
 from producers.racing.programme import PATIENCE, Programme
 from producers.racing.schedule import Schedule
 from producers.racing.settings import LIVE_PREFIX, LiveSettings
 from schemas.errors import UsageError
+from schemas.racing.tables import Kind
 from tests.racing.lines import FLAT, HURDLE, KETTLE, answer, card_line, line, result_line
 
 NOON = datetime(2024, 5, 18, 12, 0, tzinfo=UTC)
@@ -91,3 +96,32 @@ def test_a_card_of_no_races_wants_no_results(value: bytes) -> None:
 
 def test_without_a_card_nobody_knows() -> None:
     assert Programme.of(None, None).wants_results(NOON)
+
+
+class NoRecords:
+    """An index of days of which nothing is kept."""
+
+    def days(self, first: date, last: date, kinds: Sequence[Kind], regions: Sequence[str]) -> list[Day]:  # noqa: ARG002
+        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+        return [Day(day, kind, ()) for day in days for kind in kinds]
+
+    def ends(self, regions: Sequence[str], today: date) -> tuple[date | None, date | None]:  # noqa: ARG002
+        return NOON.date() - timedelta(days=1), None
+
+
+def test_what_is_refused_for_good_is_asked_for_as_often_as_its_schedule_says() -> None:
+    weekly = LiveSettings(missed="0 6 * * 0", cards="0 6 * * *", results="0 6 * * *")
+    due = Due(cast("RacingIndex", NoRecords()), weekly, lambda _: None, None)
+    yesterday = NOON.date() - timedelta(days=1)
+    asked: list[datetime] = []
+    for number in range(8 * 24):
+        now = NOON + timedelta(hours=number)
+        while ask := due.next(now):
+            due.done(ask, now)
+            assert due.tried(ask)
+            if (ask.date, ask.fetch) == (yesterday, "results"):
+                asked.append(now)
+    assert asked == [NOON, datetime(2024, 5, 19, 6, tzinfo=UTC), datetime(2024, 5, 26, 6, tzinfo=UTC)]
+    for _ in range(2):
+        due.next(NOON + timedelta(days=40))
+    assert not due._tried, "of days that are over nothing is remembered"

@@ -321,6 +321,18 @@ def test_one_answer_that_fails_holds_no_other_up(rig: Rig, caplog: pytest.LogCap
         assert sum(f"status {status}" in line for line in caplog.messages) == 1
 
 
+def test_causes_of_days_that_are_over_are_forgotten(rig: Rig) -> None:
+    rig.api.faults.add(Fault("422", path="/racecards", times=None))
+    rig.come(at(5))
+    assert {one.date for one in rig.live._said if one} == {DAY, NEXT}
+    later = DAY + timedelta(days=30)
+    rig.come(at(5, 0, later))
+    said = {one.date for one in rig.live._said if one}
+    # Days that are caught up with are looked at, too.
+    assert {later, later + timedelta(days=1)} <= said
+    assert not said & {DAY, NEXT}
+
+
 def test_days_missed_are_caught_up_with_and_older_ones_named(
     rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
