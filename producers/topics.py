@@ -280,7 +280,8 @@ def behind(kafka: Mapping[str, str], group: str, topic: str) -> int:
     """Lag: how many of the records that the topic holds the group has not committed."""
     kept = watermarks(kafka, topic)
     places = committed(kafka, group, [TopicPartition(topic, partition) for partition in kept])
-    return sum(kept[place.partition][1] - max(place.offset, kept[place.partition][0]) for place in places)
+    # What it holds was asked for before: the group may have passed that since.
+    return sum(max(kept[place.partition][1] - max(place.offset, kept[place.partition][0]), 0) for place in places)
 
 
 def members(kafka: Mapping[str, str], group: str) -> int:
