@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime
-from datetime import time as clock
+from datetime import date
 
 from psycopg import Connection
 
 from producers.gap import MISSING, Gap, Looking
 from producers.records import Records
-from producers.source import Request, end_of
+from producers.source import Request, end_of, start_of
 from rederive.checks import Check
 from rederive.holes import holes, on_their_way
 from rederive.replayer import Replayer
@@ -51,7 +50,7 @@ def _request(domain: Domain, days: Sequence[date]) -> Request:
         domain=domain.name,
         mode=domain.tables[0].policy,
         columns=domain.scopes["all"],
-        start=datetime.combine(days[0], clock(), UTC),
+        start=start_of(days[0]),
         end=end_of(days[-1]),
         keys=tuple(usual.get("keys", ())),
         options=dict(usual.get("options", {})),
@@ -71,8 +70,7 @@ def _log(looking: Looking, days: Sequence[date], live: Sequence[Looked], ahead: 
                 first_ahead = ahead.get((lane.raw, partition), (high, high))[0]
                 for day in days:
                     first, last = (
-                        records.sent_at_or_after(partition, moment, high)
-                        for moment in (datetime.combine(day, clock(), UTC), end_of(day))
+                        records.sent_at_or_after(partition, moment, high) for moment in (start_of(day), end_of(day))
                     )
                     done = evidence.noted(connection, lane.raw, partition, first, last)
                     applied, dead = applied + done[0], dead + done[1]

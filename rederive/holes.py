@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from confluent_kafka import Message
 
 from producers.gap import HOLE, Fill, Gap, Looking
 from producers.records import Records
-from producers.source import Request, Stretch
+from producers.source import Request, Stretch, end_of
 from producers.topics import members, watermarks
 from schemas.domain import LOG
 from schemas.lane import Lane, LaneName
@@ -82,8 +82,8 @@ def _gaps(looking: Looking, records: Records, stretch: Stretch) -> Iterator[Gap]
             first += 1
             continue
         sent = _sent(message)
-        midnight = datetime.combine(sent.date(), datetime.min.time(), UTC) + timedelta(days=1)
-        last = records.sent_at_or_after(stretch.partition, midnight, stretch.last)
+        end = end_of(sent.date())
+        last = records.sent_at_or_after(stretch.partition, end, stretch.last)
         # Send times need not ascend: whoever writes from outside says them.
         last = min(max(last, first + 1), stretch.last)
         if not ((request.start and sent < request.start) or (request.end and sent >= request.end)):
