@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 from producers.records import Records
 from producers.topics import committed_of, outside, unreachable
 from schemas.errors import Away
+from schemas.live import moment_of
 
 _SECONDS = 5.0
 
@@ -132,7 +133,7 @@ class Groups:
             ]
             moments = [newest[topic, number].timestamp for number in there[topic]]
             last = max((moment for moment in moments if moment is not None and moment >= 0), default=None)
-            found[group] = Seen(group, topic, standings, sent, None if last is None else _moment(last))
+            found[group] = Seen(group, topic, standings, sent, None if last is None else moment_of(last))
         return found
 
     def _consumer(self, group: str) -> Consumer:
@@ -178,7 +179,7 @@ class Groups:
             self._records[topic].rest()
         if record is None:
             return None
-        sent = _moment(record.timestamp()[1])
+        sent = moment_of(record.timestamp()[1])
         self._sent[place] = standing.committed, sent
         return sent
 
@@ -209,10 +210,3 @@ def _members(kafka: Mapping[str, str], admin: AdminClient, groups: Sequence[str]
             for place in (member.assignment.topic_partitions if member.assignment else ())
         ]
     return found
-
-
-def _moment(milliseconds: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(max(milliseconds, 0) / 1000, UTC)
-    except (OverflowError, ValueError):
-        return datetime.now(UTC)
