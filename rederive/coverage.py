@@ -14,8 +14,9 @@ from psycopg import Connection
 
 from producers.gap import MISSING, Gap, Looking
 from producers.records import Records
-from producers.source import Request, end_of, start_of
+from producers.source import end_of, start_of
 from rederive.checks import Check
+from rederive.gaps import fill_command, usual_request
 from rederive.holes import holes, on_their_way
 from rederive.replayer import Replayer
 from schemas.domain import TABLE, Domain, load
@@ -36,25 +37,13 @@ def checks(replayer: Replayer, connection: Connection, domain: Domain, live: Seq
     days = sorted({day.day for one in live if (day := LiveDay.read(one.capture_id, domain.name))})
     if not days:
         return
-    looking = Looking(domain, replayer.services(connection, dry=True), _request(domain, days))
+    request = usual_request(domain, start_of(days[0]), end_of(days[-1]))
+    looking = Looking(domain, replayer.services(connection, dry=True), request)
     found = cursors.of_domain(connection, domain.name)
     ahead = on_their_way(looking)
     yield _log(looking, days, live, ahead)
     if domain.gaps and TABLE in domain.sources:
         yield _arrived(replayer, looking, days, found, ahead)
-
-
-def _request(domain: Domain, days: Sequence[date]) -> Request:
-    usual = domain.defaults
-    return Request(
-        domain=domain.name,
-        mode=domain.tables[0].policy,
-        columns=domain.scopes["all"],
-        start=start_of(days[0]),
-        end=end_of(days[-1]),
-        keys=tuple(usual.get("keys", ())),
-        options=dict(usual.get("options", {})),
-    )
 
 
 def _log(looking: Looking, days: Sequence[date], live: Sequence[Looked], ahead: Ahead) -> Check:
@@ -136,4 +125,4 @@ def _let_arrive(connection: Connection, ahead: Ahead) -> bool:
 
 
 def _fill(domain: str, gap: Gap) -> str:
-    return f"rederive gaps {domain} --from {gap.day} --to {gap.day} --only {gap.kind} --fill | rederive apply -"
+    return fill_command(domain, gap.kind, ["--from", str(gap.day), "--to", str(gap.day)])

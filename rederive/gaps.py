@@ -1,6 +1,7 @@
 """What is missing of a domain, and the plans that close just this."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -16,6 +17,34 @@ from sinks.policies import policy_of
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NO_RANGE: dict[str, Any] = {"start": None, "end": None, "keys": (), "places": ()}
+
+
+def usual_request(
+    domain: Domain,
+    start: datetime | None,
+    end: datetime | None,
+    *,
+    keys: tuple[str, ...] = (),
+    kinds: tuple[str, ...] = (),
+    options: Mapping[str, object] | None = None,
+) -> Request:
+    """What of a domain is looked at: all its columns, and its own defaults where nothing else is said."""
+    usual = domain.defaults
+    return Request(
+        domain=domain.name,
+        mode=domain.tables[0].policy,
+        columns=domain.scopes["all"],
+        start=start,
+        end=end,
+        keys=keys or tuple(usual.get("keys", ())),
+        kinds=kinds,
+        options={**usual.get("options", {}), **(options or {})},
+    )
+
+
+def fill_command(domain: str, kind: str, words: Sequence[str]) -> str:
+    """The command that fills a kind of gap of what these words of `rederive gaps` ask for."""
+    return f"{shlex.join(['rederive', 'gaps', domain, *words, '--only', kind, '--fill'])} | rederive apply -"
 
 
 def gaps(replayer: Replayer, domain: Domain, request: Request, *, outdated: bool) -> list[Gap]:
