@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from producers.records import Records
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
+from schemas.live import moment_of
 from schemas.unit import Origin
 from schemas.wire import MAX_RECORD_BYTES, Failure, Headers, counted_in, decode_failure, decode_raw, encode_again
 
@@ -93,7 +94,7 @@ class DeadLetters:
         capture, unit = counted_in(message.headers())  # type: ignore[arg-type]
         _, sent = message.timestamp()
         size = failure.pointer.size if failure.pointer else len(message.value() or b"")
-        moment = datetime.fromtimestamp(max(sent, 0) / 1000, UTC)
+        moment = moment_of(sent)
         return Letter(place, moment, failure, failure.capture or capture, unit, size)
 
     def message(self, letter: Letter) -> Message:

@@ -1,7 +1,6 @@
 """A domain's log as a source: records of a range of send times, read again by offset."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from producers.records import Records
@@ -9,6 +8,7 @@ from producers.source import Page, Refusal, Request, Services, Source, Stretch
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
+from schemas.live import moment_of
 from schemas.plan import Locator, Plan, PlanHead, PlannedUnit
 from schemas.unit import Unit
 from schemas.wire import RawHeaders, decode_raw, oversize
@@ -174,6 +174,6 @@ class LogSource(Source[Any]):
             columns=columns,
             rows=said.rows,
             key_range=said.key_range or unit.key_range,
-            observed=said.observed or datetime.fromtimestamp(sent / 1000, UTC).isoformat(),
+            observed=said.observed or moment_of(sent).isoformat(),
         )
         return Unit(headers, message.key(), value, partition)

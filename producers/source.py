@@ -88,10 +88,19 @@ class Request:
         return asked | {"all_rows": self.all_rows, "limit": self.limit}
 
 
+def start_of(day: date) -> datetime:
+    """Where a UTC day starts."""
+    return datetime.combine(day, time(), UTC)
+
+
 def end_of(day: date) -> datetime:
     """Where a UTC day ends, itself excluded: at the start of the next; the calendar's last ends with the calendar."""
-    midnight = datetime.combine(day, time(), UTC)
-    return midnight + timedelta(days=1) if day < date.max else datetime.max.replace(tzinfo=UTC)
+    return start_of(day) + timedelta(days=1) if day < date.max else datetime.max.replace(tzinfo=UTC)
+
+
+def is_within(day: date, request: Request) -> bool:
+    """Whether any of a UTC day lies in what was asked for, which may begin and end in the midst of a day."""
+    return not ((request.start and end_of(day) <= request.start) or (request.end and start_of(day) >= request.end))
 
 
 @dataclass(frozen=True, slots=True)

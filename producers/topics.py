@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    MemberDescription,
     NewPartitions,
     NewTopic,
     ResourceType,
@@ -280,7 +281,8 @@ def behind(kafka: Mapping[str, str], group: str, topic: str) -> int:
     """Lag: how many of the records that the topic holds the group has not committed."""
     kept = watermarks(kafka, topic)
     places = committed(kafka, group, [TopicPartition(topic, partition) for partition in kept])
-    return sum(kept[place.partition][1] - max(place.offset, kept[place.partition][0]) for place in places)
+    # What it holds was asked for before: the group may have passed that since.
+    return sum(max(kept[place.partition][1] - max(place.offset, kept[place.partition][0]), 0) for place in places)
 
 
 def members(kafka: Mapping[str, str], group: str) -> int:
@@ -290,25 +292,43 @@ def members(kafka: Mapping[str, str], group: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A consumer of a group: its static id, or else its client's own; the machine it is on, and its partitions."""
+    """A consumer of a group: its static id, or else its client's own; the machine it is on.
+
+    `places` are the topics and partitions that it has.
+    """
 
     name: str
     host: str
-    partitions: tuple[int, ...]
+    places: tuple[tuple[str, int], ...]
 
 
 def members_of(kafka: Mapping[str, str], group: str) -> list[Member]:
-    """The consumers that a group has now. Away when the broker doesn't answer."""
+    """The consumers that a group has now. Away when the broker doesn't answer, Failed when it refuses."""
+    return members_of_all(kafka, [group])[group]
+
+
+def members_of_all(
+    kafka: Mapping[str, str], groups: Sequence[str], admin: AdminClient | None = None
+) -> dict[str, list[Member]]:
+    """As `members_of`, of several groups at once, asked by this client or one of its own."""
+    if not groups:
+        return {}
     # Its calls end with the client.
-    admin = AdminClient(dict(kafka))
-    return [
-        Member(
-            one.group_instance_id or one.client_id,
-            one.host.lstrip("/"),
-            tuple(sorted(place.partition for place in one.assignment.topic_partitions)) if one.assignment else (),
-        )
-        for one in _answer(kafka, admin.describe_consumer_groups([group])[group]).members
-    ]
+    admin = admin or AdminClient(dict(kafka))
+    try:
+        asked = admin.describe_consumer_groups(list(groups), request_timeout=_SECONDS)
+        return {group: [_member(one) for one in _answer(kafka, answer).members] for group, answer in asked.items()}
+    except KafkaException as error:
+        raise unreachable(kafka, error.args[0]) from error
+
+
+def _member(one: MemberDescription) -> Member:
+    places = one.assignment.topic_partitions if one.assignment else ()
+    return Member(
+        one.group_instance_id or one.client_id,
+        one.host.lstrip("/"),
+        tuple(sorted((place.topic, place.partition) for place in places)),
+    )
 
 
 def commit(kafka: Mapping[str, str], group: str, places: Sequence[TopicPartition]) -> None:

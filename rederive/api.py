@@ -1,10 +1,10 @@
 """Replays from Python: the same as the commands, with a typed report in place of text."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Any
 
-from producers.source import Request, end_of
+from producers.source import Request, end_of, start_of
 from rederive import domains
 from rederive.replayer import Replayer, Report
 from rederive.settings import Settings
@@ -116,7 +116,7 @@ def _request(domain: str, start: Moment | None, end: Moment | None, words: Mappi
     if options := {**usual.get("options", {}), **words.get("options", {})}:
         said["options"] = options
     said = {name: tuple(value) if _is_list(value) else value for name, value in said.items()}
-    first, last = _moment(start, _midnight), _moment(end, end_of)
+    first, last = _moment(start, start_of), _moment(end, end_of)
     if first is not None and last is not None and first >= last:
         raise UsageError(f"start {start} is after the end", why=f"end is {end}")
     try:
@@ -127,10 +127,6 @@ def _request(domain: str, start: Moment | None, end: Moment | None, words: Mappi
 
 def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | tuple)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
 
 
 def _moment(said: Moment | None, of_day: Callable[[date], datetime]) -> datetime | None:

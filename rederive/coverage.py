@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime
-from datetime import time as clock
+from datetime import date
 
 from psycopg import Connection
 
 from producers.gap import MISSING, Gap, Looking
 from producers.records import Records
-from producers.source import Request, end_of
+from producers.source import end_of, start_of
 from rederive.checks import Check
+from rederive.gaps import fill_command, usual_request
 from rederive.holes import holes, on_their_way
 from rederive.replayer import Replayer
 from schemas.domain import TABLE, Domain, load
@@ -37,25 +37,13 @@ def checks(replayer: Replayer, connection: Connection, domain: Domain, live: Seq
     days = sorted({day.day for one in live if (day := LiveDay.read(one.capture_id, domain.name))})
     if not days:
         return
-    looking = Looking(domain, replayer.services(connection, dry=True), _request(domain, days))
+    request = usual_request(domain, start_of(days[0]), end_of(days[-1]))
+    looking = Looking(domain, replayer.services(connection, dry=True), request)
     found = cursors.of_domain(connection, domain.name)
     ahead = on_their_way(looking)
     yield _log(looking, days, live, ahead)
     if domain.gaps and TABLE in domain.sources:
         yield _arrived(replayer, looking, days, found, ahead)
-
-
-def _request(domain: Domain, days: Sequence[date]) -> Request:
-    usual = domain.defaults
-    return Request(
-        domain=domain.name,
-        mode=domain.tables[0].policy,
-        columns=domain.scopes["all"],
-        start=datetime.combine(days[0], clock(), UTC),
-        end=end_of(days[-1]),
-        keys=tuple(usual.get("keys", ())),
-        options=dict(usual.get("options", {})),
-    )
 
 
 def _log(looking: Looking, days: Sequence[date], live: Sequence[Looked], ahead: Ahead) -> Check:
@@ -71,8 +59,7 @@ def _log(looking: Looking, days: Sequence[date], live: Sequence[Looked], ahead: 
                 first_ahead = ahead.get((lane.raw, partition), (high, high))[0]
                 for day in days:
                     first, last = (
-                        records.sent_at_or_after(partition, moment, high)
-                        for moment in (datetime.combine(day, clock(), UTC), end_of(day))
+                        records.sent_at_or_after(partition, moment, high) for moment in (start_of(day), end_of(day))
                     )
                     done = evidence.noted(connection, lane.raw, partition, first, last)
                     applied, dead = applied + done[0], dead + done[1]
@@ -138,4 +125,4 @@ def _let_arrive(connection: Connection, ahead: Ahead) -> bool:
 
 
 def _fill(domain: str, gap: Gap) -> str:
-    return f"rederive gaps {domain} --from {gap.day} --to {gap.day} --only {gap.kind} --fill | rederive apply -"
+    return fill_command(domain, gap.kind, ["--from", str(gap.day), "--to", str(gap.day)])

@@ -1,7 +1,7 @@
 """What people do with dead letters: find them, send their records again, drop them."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -175,22 +175,27 @@ class Dlq:
             return State(noted.state)
         return State.QUARANTINED if letter.failure.attempt >= self._most else State.DEAD
 
-    def requeue(self, found: Sequence[Found], *, force: bool = False, dry_run: bool = False) -> Requeued:
+    def requeue(self, asked: Asked, *, force: bool = False, dry_run: bool = False) -> Requeued:
         """Send the letters' records again, each to the lane that it came from, with its own capture and unit.
 
         Ended midway, the same call goes on, and what was sent isn't sent again. With `force` quarantined ones go too.
         Failed when another process is at it.
         """
         done = Requeued()
-        if not dry_run and not stored.lock(self.connection, self._domain.name):
-            raise Failed(
-                f"dead letters of {self._domain.name} are being sent again by another process",
-                mend="wait until that is done, then say it again",
-            )
-        for batch in _batches(found):
+        for batch in _batches(self._found_alone(asked, dry_run=dry_run)):
             self._requeue(batch, done, force=force, dry_run=dry_run)
         done.captures = sorted(set(done.captures))
         return done
+
+    def _found_alone(self, asked: Asked, *, dry_run: bool) -> list[Found]:
+        """The letters, which nobody else sends or drops from now on. Failed when another process is at it."""
+        # The look comes after the lock: what another process has done until then is seen.
+        if not dry_run and not stored.lock(self.connection, self._domain.name):
+            raise Failed(
+                f"dead letters of {self._domain.name} are being sent again or dropped by another process",
+                mend="wait until that is done, then say it again",
+            )
+        return self.find(asked)
 
     def _requeue(self, batch: Sequence[Found], done: Requeued, *, force: bool, dry_run: bool) -> None:
         ready: list[tuple[Again, stored.Sending]] = []
@@ -287,9 +292,14 @@ class Dlq:
         elif letter.capture is not None:
             done.captures.append(letter.capture)
 
-    def drop(self, found: Iterable[Found], why: str) -> list[Letter]:
-        """Note that letters are given up, and why; those. What is done with already is left out."""
-        letters = [one.letter for one in found if one.state in OPEN]
+    def drop(self, asked: Asked, why: str, *, dry_run: bool = False) -> list[Letter]:
+        """Note that letters are given up, and why; those. What is done with already is left out.
+
+        Failed when another process is at it.
+        """
+        letters = [one.letter for one in self._found_alone(asked, dry_run=dry_run) if one.state in OPEN]
+        if dry_run:
+            return letters
         stored.drop(
             self.connection,
             self._topic_id,

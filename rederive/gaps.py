@@ -1,12 +1,13 @@
 """What is missing of a domain, and the plans that close just this."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import Any
 
 from producers.gap import OUTDATED, Fill, Gap, Looking
-from producers.source import Request, end_of
+from producers.source import Request, end_of, is_within, start_of
 from rederive.holes import holes
 from rederive.replayer import Replayer
 from schemas.domain import LOG, Domain, load
@@ -16,6 +17,34 @@ from sinks.policies import policy_of
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NO_RANGE: dict[str, Any] = {"start": None, "end": None, "keys": (), "places": ()}
+
+
+def usual_request(
+    domain: Domain,
+    start: datetime | None,
+    end: datetime | None,
+    *,
+    keys: tuple[str, ...] = (),
+    kinds: tuple[str, ...] = (),
+    options: Mapping[str, object] | None = None,
+) -> Request:
+    """What of a domain is looked at: all its columns, and its own defaults where nothing else is said."""
+    usual = domain.defaults
+    return Request(
+        domain=domain.name,
+        mode=domain.tables[0].policy,
+        columns=domain.scopes["all"],
+        start=start,
+        end=end,
+        keys=keys or tuple(usual.get("keys", ())),
+        kinds=kinds,
+        options={**usual.get("options", {}), **(options or {})},
+    )
+
+
+def fill_command(domain: str, kind: str, words: Sequence[str]) -> str:
+    """The command that fills a kind of gap of what these words of `rederive gaps` ask for."""
+    return f"{shlex.join(['rederive', 'gaps', domain, *words, '--only', kind, '--fill'])} | rederive apply -"
 
 
 def gaps(replayer: Replayer, domain: Domain, request: Request, *, outdated: bool) -> list[Gap]:
@@ -36,7 +65,7 @@ def _of_any_domain(looking: Looking) -> Iterator[Gap]:
         return
     for table in looking.domain.tables:
         for day, part, rows in policy_of(table).outdated(looking.services.connection, looking.domain, table):
-            if day is None or _is_within(day, looking.request):
+            if day is None or is_within(day, looking.request):
                 fill = _again(looking, table, day)
                 yield Gap(
                     kind=OUTDATED,
@@ -48,10 +77,6 @@ def _of_any_domain(looking: Looking) -> Iterator[Gap]:
                 )
 
 
-def _is_within(day: date, request: Request) -> bool:
-    return not ((request.start and day < request.start.date()) or (request.end and day >= request.end.date()))
-
-
 def _again(looking: Looking, table: Table, day: date | None) -> Fill | None:
     """The rows of the day, or else all, of the domain's first source.
 
@@ -61,7 +86,7 @@ def _again(looking: Looking, table: Table, day: date | None) -> Fill | None:
         return None
     start = end = None
     if day is not None and table.observed in [column.name for column in (*table.key, *table.columns)]:
-        start, end = datetime.combine(day, time(), UTC), end_of(day)
+        start, end = start_of(day), end_of(day)
     source = next(iter(looking.domain.sources))
     return Fill(source, replace(looking.request, start=start, end=end, mode=Mode.SUPERSEDE, all_rows=True))
 

@@ -1,17 +1,16 @@
 """Consumer groups seen from outside: how far they are, since when what waits waits, who has what. None is joined."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import datetime
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from producers.records import Records
-from producers.topics import committed_of, outside, unreachable
-from schemas.errors import Away
+from producers.topics import committed_of, members_of_all, outside, unreachable
+from schemas.live import moment_of
 
 _SECONDS = 5.0
 
@@ -38,7 +37,8 @@ class Standing:
     @property
     def lag(self) -> int:
         """Records not committed."""
-        return self.end - self.committed
+        # The end was asked for before: the group may have passed it since.
+        return max(self.end - self.committed, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +114,12 @@ class Groups:
         places = {topic: [TopicPartition(topic, number) for number in there[topic]] for _, topic in wanted}
         every = [place for some in places.values() for place in some]
         low, high, newest = (self._offsets(every, spec) for spec in (_EARLIEST, _LATEST, _NEWEST))
-        has = _members(self.kafka, self._admin, [group for group, _ in wanted])
+        has = members_of_all(self.kafka, [group for group, _ in wanted], self._admin)
         found = {}
         for group, topic in wanted:
-            holders = {one.partition: one.name for one in has[group] if one.topic == topic}
+            holders = {place: one.name for one in has[group] for place in one.places}
             standings = [
-                self._standing(topic, place, low, high, holders.get(place.partition))
+                self._standing(topic, place, low, high, holders.get((topic, place.partition)))
                 for place in committed_of(self.kafka, self._consumer(group), places[topic])
             ]
             waits = {one.partition: self._sent_at(topic, one) for one in standings if one.lag > 0}
@@ -131,7 +131,7 @@ class Groups:
             ]
             moments = [newest[topic, number].timestamp for number in there[topic]]
             last = max((moment for moment in moments if moment is not None and moment >= 0), default=None)
-            found[group] = Seen(group, topic, standings, sent, None if last is None else _moment(last))
+            found[group] = Seen(group, topic, standings, sent, None if last is None else moment_of(last))
         return found
 
     def _consumer(self, group: str) -> Consumer:
@@ -177,41 +177,6 @@ class Groups:
             self._records[topic].rest()
         if record is None:
             return None
-        sent = _moment(record.timestamp()[1])
+        sent = moment_of(record.timestamp()[1])
         self._sent[place] = standing.committed, sent
         return sent
-
-
-class _Assigned(NamedTuple):
-    """A partition that a member of a group has; `name` is its static id, or else its client's own."""
-
-    topic: str
-    partition: int
-    name: str
-
-
-def _members(kafka: Mapping[str, str], admin: AdminClient, groups: Sequence[str]) -> dict[str, list[_Assigned]]:
-    """What each group's members have. Away when the broker doesn't answer."""
-    if not groups:
-        return {}
-    found = {}
-    for group, answer in admin.describe_consumer_groups(list(groups), request_timeout=_SECONDS).items():
-        try:
-            described = answer.result(2 * _SECONDS)
-        except KafkaException as error:
-            raise unreachable(kafka, error.args[0]) from error
-        except TimeoutError as error:
-            raise Away(f"the group {group} can't be looked at", why=f"no answer in {_SECONDS:.0f} s") from error
-        found[group] = [
-            _Assigned(place.topic, place.partition, member.group_instance_id or member.client_id)
-            for member in described.members
-            for place in (member.assignment.topic_partitions if member.assignment else ())
-        ]
-    return found
-
-
-def _moment(milliseconds: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(max(milliseconds, 0) / 1000, UTC)
-    except (OverflowError, ValueError):
-        return datetime.now(UTC)

@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-
-from confluent_kafka import Message
 
 from producers.gap import HOLE, Fill, Gap, Looking
 from producers.records import Records
-from producers.source import Request, Stretch
+from producers.source import Request, Stretch, end_of
 from producers.topics import members, watermarks
 from schemas.domain import LOG
 from schemas.lane import Lane, LaneName
+from schemas.live import moment_of
 from store import captures, origins
 
 
@@ -77,13 +75,20 @@ def _gaps(looking: Looking, records: Records, stretch: Stretch) -> Iterator[Gap]
     request = looking.request
     first = stretch.first
     while first < stretch.last:
-        message = records.at(stretch.partition, first)
+        message = records.first(stretch.partition, first)
         if message is None:
-            first += 1
+            low, _ = records.watermarks(stretch.partition)
+            if low <= first:
+                return
+            # Retention has dropped what stood there meanwhile.
+            first = low
             continue
-        sent = _sent(message)
-        midnight = datetime.combine(sent.date(), datetime.min.time(), UTC) + timedelta(days=1)
-        last = records.sent_at_or_after(stretch.partition, midnight, stretch.last)
+        first = message.offset() or 0
+        if first >= stretch.last:
+            return
+        sent = moment_of(message.timestamp()[1])
+        end = end_of(sent.date())
+        last = records.sent_at_or_after(stretch.partition, end, stretch.last)
         # Send times need not ascend: whoever writes from outside says them.
         last = min(max(last, first + 1), stretch.last)
         if not ((request.start and sent < request.start) or (request.end and sent >= request.end)):
@@ -102,8 +107,3 @@ def _gaps(looking: Looking, records: Records, stretch: Stretch) -> Iterator[Gap]
 def _of_the_log(looking: Looking) -> Request:
     """As `replay-topic` asks, but in the way in which the rows would have been written."""
     return replace(looking.request, start=None, end=None, keys=(), kinds=())
-
-
-def _sent(message: Message) -> datetime:
-    _, milliseconds = message.timestamp()
-    return datetime.fromtimestamp(max(0, milliseconds) / 1000, UTC)

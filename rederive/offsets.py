@@ -114,7 +114,7 @@ def stand(kafka: Mapping[str, str], groups: Sequence[Group]) -> list[Standing]:
         kept = watermarks(kafka, group.topic)
         if not kept:
             continue
-        holders = {at: member.name for member in members_of(kafka, group.name) for at in member.partitions}
+        holders = {at: member.name for member in members_of(kafka, group.name) for _, at in member.places}
         for place in committed(kafka, group.name, [TopicPartition(group.topic, at) for at in kept]):
             at, (low, high) = place.partition, kept[place.partition]
             offset = place.offset if place.offset >= 0 else None

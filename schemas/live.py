@@ -12,6 +12,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_000
 
 
+def moment_of(sent: int) -> datetime:
+    """The moment of a Kafka timestamp in milliseconds; one outside the calendar is the start of its first day, 1970's.
+
+    Whoever writes to a log from outside says when that was, and -1 is no time at all.
+    """
+    return _EPOCH + timedelta(milliseconds=sent if 0 <= sent <= _LAST_MS else 0)
+
+
 @dataclass(frozen=True, slots=True)
 class LiveDay:
     """A domain's live capture: the records without a capture that were sent on a UTC day, under a derivation version.
@@ -27,8 +35,7 @@ class LiveDay:
     @classmethod
     def of(cls, domain: str, sent: int, version: int) -> Self:
         """The day of a record, by its Kafka timestamp in milliseconds; one outside the calendar is of its first day."""
-        moment = _EPOCH + timedelta(milliseconds=sent if 0 <= sent <= _LAST_MS else 0)
-        return cls(domain, moment.date(), version)
+        return cls(domain, moment_of(sent).date(), version)
 
     @classmethod
     def read(cls, capture_id: str, domain: str) -> Self | None:

@@ -43,7 +43,7 @@ def noted(connection: Connection, topic_id: str) -> dict[tuple[int, int], Noted]
 
 
 def lock(connection: Connection, domain: str) -> bool:
-    """Take the right to send a domain's letters again, for this session; False when another one has it."""
+    """Take the right to send a domain's letters again or drop them, for this session; False when another one has it."""
     return bool(
         value(connection, "SELECT pg_try_advisory_lock(hashtext('rederive.dead_letters'), hashtext(%s))", [domain])
     )

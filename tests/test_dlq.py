@@ -14,12 +14,14 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from producers.topics import watermarks
-from rederive.dlq import origin_of
+from rederive import domains
+from rederive.dlq import OPEN, Asked, Dlq, origin_of
 from rederive.settings import Settings
 from schemas.errors import UsageError
 from schemas.lane import LaneName
 from schemas.unit import Origin
 from schemas.wire import RawHeaders, decode_raw, encode_raw
+from store import dead_letters as stored
 from store.origins import holes
 from tests.another import Version
 from tests.betfair.replay.log import fill, lane, line, read
@@ -175,6 +177,39 @@ def _ended(settings: Settings, *words: str) -> Iterator[int]:
     process = start(settings, *words)
     process.communicate(timeout=60)
     yield process.returncode
+
+
+@pytest.mark.services
+def test_two_at_once_send_nothing_twice(
+    settings: Settings, connection: psycopg.Connection, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots(connection, 2)
+    fill(settings, [(line(key), [], None) for key in (1, 2)])
+    version.poisoned("betfair", b'"snapshot_id":1,', b'"snapshot_id":2,')
+    replay(settings, "replay-topic", "betfair", code=1)
+    version()
+
+    right = stored.lock
+    assert right(connection, "betfair")
+    for words in (("requeue",), ("drop", "--why", "tests", "--stage", "agent")):
+        said = rederive(settings, "dlq", words[0], "betfair", *words[1:], code=1).stderr
+        assert "by another process" in said
+    assert len(letters(settings)) == 2
+    connection.execute("SELECT pg_advisory_unlock_all()")
+
+    def faster(ours: psycopg.Connection, domain: str) -> bool:
+        """The lock, which another process has had just before: it has sent one letter and dropped the other."""
+        monkeypatch.setattr(stored, "lock", right)
+        origin = letters(settings)[0]["origin"]
+        assert len(dlq(settings, "requeue", "betfair", "--send-only", "--origin", origin)["sent"]) == 1
+        assert len(dlq(settings, "drop", "betfair", "--stage", "agent", "--why", "tests")["dropped"]) == 1
+        return right(ours, domain)
+
+    with Dlq.opened(settings, domains.find("betfair"), connection) as ours:
+        monkeypatch.setattr(stored, "lock", faster)
+        assert ours.requeue(Asked(states=OPEN)).sent == []
+        assert ours.drop(Asked(states=OPEN), "tests") == []
+    assert len(sent_again(settings)) == 1
 
 
 @pytest.mark.services

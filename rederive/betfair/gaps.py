@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from processors.betfair.process import process
 from producers.betfair.computed import outdated
 from producers.betfair.live import CURSOR, SNAPSHOTS, to_take_up
 from producers.gap import MISSING, NULL, OUTDATED, Fill, Gap, Looking
-from producers.source import Refusal, Request, Source, Split, end_of, open_source
+from producers.source import Refusal, Request, Source, Split, end_of, is_within, open_source, start_of
 from schemas.betfair.tables import METRICS
 from schemas.domain import TABLE
 from schemas.errors import UsageError
@@ -30,7 +30,7 @@ def gaps(looking: Looking) -> Iterator[Gap]:
     request = looking.request
     if request.kinds:
         raise UsageError("--kind means nothing to betfair", mend="leave it out; --key names a market")
-    old = [(day, rows) for day, rows in _outdated(looking) if _is_within(day, request)]
+    old = [(day, rows) for day, rows in _outdated(looking) if is_within(day, request)]
     again = {day for day, _ in old}
     missing, null, waiting = _fillable(looking)
     for kind, found in ((MISSING, missing), (NULL, null)):
@@ -45,21 +45,12 @@ def _outdated(looking: Looking) -> list[tuple[date, int]]:
     return outdated(looking.services.connection, looking.request.keys) if looking.outdated else []
 
 
-def _is_within(day: date, request: Request) -> bool:
-    starts, ends = _day(day)
-    return not ((request.start and ends <= request.start) or (request.end and starts >= request.end))
-
-
 def _fill(request: Request, day: date, *, whole: bool) -> Fill:
     """The day, as far as it lies in what was asked for; with `whole` all its rows are computed anew."""
-    starts, ends = _day(day)
+    starts, ends = start_of(day), end_of(day)
     start, end = max(starts, request.start or starts), min(ends, request.end or ends)
     asked = replace(request, start=start, end=end)
     return Fill(TABLE, replace(asked, mode=Mode.SUPERSEDE, all_rows=True) if whole else asked)
-
-
-def _day(day: date) -> tuple[datetime, datetime]:
-    return datetime.combine(day, time(), UTC), end_of(day)
 
 
 def _fillable(looking: Looking) -> tuple[Counter[date], Counter[date], Counter[date]]:

@@ -177,8 +177,7 @@ def requeue(
     from rederive import captures as ledger
 
     with _opened(domain) as (settings, found):
-        letters = found.find(filters.asked())
-        done = found.requeue(letters, force=force, dry_run=dry_run)
+        done = found.requeue(filters.asked(), force=force, dry_run=dry_run)
         at_work = ledger.at_work(found.connection)
     _say_refused(done)
     to_run = [] if dry_run or send_only else [one for one in done.captures if one not in at_work]
@@ -211,8 +210,7 @@ def drop(
     if not filters.any:
         raise UsageError("`rederive dlq drop` wants to know which", mend="say --origin, --capture, --reason or another")
     with _opened(domain) as (_, found):
-        letters = found.find(filters.asked())
-        dropped = [one.letter for one in letters] if dry_run else found.drop(letters, why)
+        dropped = found.drop(filters.asked(), why, dry_run=dry_run)
     if json:
         print_json({"dry_run": dry_run, "dropped": [str(one.failure.origin) for one in dropped]})
         return

@@ -1,6 +1,5 @@
 """`rederive gaps`: what is missing of a domain, and the plans that close it."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,32 +45,23 @@ class Asked:
 
     def request(self, domain: "Domain") -> "Request":
         """As a request. UsageError for a range that can't be one."""
-        from producers.source import Request
         from rederive.cli.generic import options_of
+        from rederive.gaps import usual_request
 
         start, end = span(self.from_, self.to, until_today=self.to is not None)
-        usual = domain.defaults
-        options: dict[str, Any] = {**usual.get("options", {}), **options_of(self.option)}
-        return Request(
-            domain=domain.name,
-            mode=domain.tables[0].policy,
-            columns=domain.scopes["all"],
-            start=start,
-            end=end,
-            keys=self.key or tuple(usual.get("keys", ())),
-            kinds=self.kind,
-            options=options,
-        )
+        return usual_request(domain, start, end, keys=self.key, kinds=self.kind, options=options_of(self.option))
 
     def filling(self, domain: str, kind: str) -> str:
         """The command that fills a kind of gap of what was asked for."""
-        words = ["rederive", "gaps", domain]
+        from rederive.gaps import fill_command
+
+        words: list[str] = []
         for name, value in (("--from", self.from_), ("--to", self.to)):
             words += [name, value] if value else []
         for name, values in (("--key", self.key), ("--kind", self.kind), ("--option", self.option)):
             words += [word for value in values for word in (name, value)]
         words += ["--outdated"] if self.outdated else []
-        return f"{shlex.join([*words, '--only', kind, '--fill'])} | rederive apply -"
+        return fill_command(domain, kind, words)
 
 
 def gaps(

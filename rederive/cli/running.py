@@ -73,7 +73,7 @@ Reason = Annotated[str, Parameter(help="Why, for the record.")]
 
 def moment(text: str | None, option: str, *, end: bool) -> datetime | None:
     """A day or a time in UTC; of an end day, the start of the next. UsageError when it is neither."""
-    from producers.source import end_of
+    from producers.source import end_of, start_of
     from schemas.errors import UsageError
 
     if text is None:
@@ -81,7 +81,7 @@ def moment(text: str | None, option: str, *, end: bool) -> datetime | None:
     mend = "write a UTC day such as 2026-02-06, or 2026-02-06T12:00:00+00:00"
     try:
         if day := _day(text):
-            return end_of(day) if end else datetime.combine(day, datetime.min.time(), UTC)
+            return end_of(day) if end else start_of(day)
         found = datetime.fromisoformat(text)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except ValueError:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from producers.finra.locators import StageWork
 from producers.finra.sources import days
 from producers.finra.stored import bounds, captures_of
 from producers.gap import DUE, MISSING, OUTDATED, Fill, Gap, Looking
-from producers.source import Request, end_of, open_source
+from producers.source import Request, end_of, open_source, start_of
 from rederive.finra.completeness import published, weeks_held
 from schemas.domain import TABLE
 from schemas.errors import UsageError
@@ -59,7 +59,7 @@ def _due(looking: Looking, request: Request, weeks: Sequence[date]) -> Iterator[
     if not weeks_held(looking.services.connection, weeks, request.keys or TIERS):
         return
     asked = replace(
-        request, start=_midnight(weeks[0]), end=end_of(weeks[-1]), options={**request.options, "source": None}
+        request, start=start_of(weeks[0]), end=end_of(weeks[-1]), options={**request.options, "source": None}
     )
     with closing(open_source(FINRA, TABLE, looking.services)) as source:
         for page in source.pages(asked):
@@ -76,7 +76,7 @@ def _missing(looking: Looking, request: Request, weeks: Sequence[date]) -> Itera
     lacking = [(week, tier) for week in weeks for tier in tiers if week not in held.get(tier, ())]
     for week, tier in lacking:
         alone = any(week in held.get(other, ()) for other in tiers)
-        asked = replace(request, start=_midnight(week), end=end_of(week), keys=(tier,))
+        asked = replace(request, start=start_of(week), end=end_of(week), keys=(tier,))
         yield Gap(
             kind=MISSING,
             day=week,
@@ -106,9 +106,5 @@ def _outdated(looking: Looking, request: Request, weeks: Sequence[date]) -> Iter
     for (week, tier), stages in sorted(found.items()):
         if stages:
             options = {**request.options, "source": None, "force": True}
-            asked = replace(request, start=_midnight(week), end=end_of(week), keys=(tier,), options=options)
+            asked = replace(request, start=start_of(week), end=end_of(week), keys=(tier,), options=options)
             yield Gap(kind=OUTDATED, day=week, days=7, part=tier, count=stages, of="stage", fill=Fill(TABLE, asked))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

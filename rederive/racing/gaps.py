@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 
 from producers.gap import EARLY, FAILED, MISSING, OUTDATED, Fill, Gap, Looking
 from producers.racing.days import DAY_KINDS, last_day
 from producers.racing.index import Day, RacingIndex
-from producers.source import Request, Stretch, end_of
+from producers.source import Request, Stretch, end_of, start_of
 from rederive.racing.days import check_days
 from rederive.racing.verify import FIRST_DAY
 from schemas.domain import API, LOG
@@ -39,7 +39,7 @@ def gaps(looking: Looking) -> Iterator[Gap]:
     missing = [day for day in days if _is_gap(day)]
     if missing:
         # One request for all: within its range just these are asked for.
-        starts, ends = _midnight(min(day.day for day in missing)), end_of(max(day.day for day in missing))
+        starts, ends = start_of(min(day.day for day in missing)), end_of(max(day.day for day in missing))
         fill = Fill(API, replace(request, start=starts, end=ends, only_missing=True))
         failed = units.last_failures(looking.services.connection, RACING.name, LaneName.LOG)
         yield from (_gap(day, failed.get(f"{day.day}/{day.kind}"), fill) for day in missing)
@@ -49,7 +49,7 @@ def gaps(looking: Looking) -> Iterator[Gap]:
 
 def _in_range(request: Request, index: RacingIndex) -> Request:
     today = end_of(datetime.now(UTC).date())
-    start = request.start or _midnight(max(FIRST_DAY, index.first_day() or FIRST_DAY))
+    start = request.start or start_of(max(FIRST_DAY, index.first_day() or FIRST_DAY))
     end = request.end or today
     check_days(start.date(), last_day(end))
     return replace(request, start=start, end=end, kinds=tuple(_kinds(request)))
@@ -70,10 +70,6 @@ def _gap(day: Day, failure: str | None, fill: Fill) -> Gap:
     return Gap(
         kind=kind, day=day.day, part=day.kind, of="answer", why=_said(failure) if failure is not None else "", fill=fill
     )
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
 
 
 def _said(failure: str) -> str:
@@ -101,7 +97,7 @@ def _outdated(
                 horses.append(key)
     for (day, kind), count in sorted(rows.items()):
         if (day, kind) in settled:
-            again = replace(request, start=_midnight(day), end=end_of(day), kinds=(kind,))
+            again = replace(request, start=start_of(day), end=end_of(day), kinds=(kind,))
             yield Gap(kind=OUTDATED, day=day, part=kind, count=count, fill=Fill(API, again))
     if references:
         places = tuple(Stretch(one.log, one.partition, one.offset, one.offset + 1) for one in index.references(horses))

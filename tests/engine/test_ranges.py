@@ -1,5 +1,6 @@
 """Ranges as wide as the calendar."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import psycopg
 import pytest
 
 import rederive as api
-from producers.source import end_of
+from producers.source import Request, end_of, is_within
 from rederive.cli.running import moment, span
 from rederive.settings import Settings
 from schemas.errors import UsageError
+from schemas.table import Mode
 from tests.betfair.reports.made import START, derived, market, snapshot
 from tests.finra.runs import weeks, write
 from tests.program import last_object, rederive
@@ -25,6 +27,17 @@ def test_the_calendars_first_and_last_day_are_a_range() -> None:
     assert last is not None
     assert last.date() == date.max
     assert end_of(date(2026, 2, 6)) == datetime(2026, 2, 7, tzinfo=UTC)
+
+
+def test_a_range_that_ends_in_the_midst_of_a_day_has_that_day() -> None:
+    asked = Request(
+        "betfair", Mode.FILL, (), moment("2026-02-05T18:00", "", end=False), moment("2026-02-06T12:00", "", end=True)
+    )
+    assert [n for n in range(1, 10) if is_within(date(2026, 2, n), asked)] == [5, 6]
+    until = replace(asked, start=None, end=moment("2026-02-06T00:00", "", end=True))
+    assert is_within(date.min, until)
+    assert not is_within(date(2026, 2, 6), until), "the end itself is not asked for"
+    assert is_within(date.max, replace(asked, end=None))
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])

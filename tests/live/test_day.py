@@ -2,10 +2,11 @@
 
 from datetime import UTC, date, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.live import LiveDay
+from schemas.live import LiveDay, moment_of
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,20}", fullmatch=True)
 
@@ -20,6 +21,12 @@ def test_an_id_is_read_back(domain: str, day: date, version: int, turn: int) -> 
 def test_every_timestamp_has_a_day(sent: int) -> None:
     day = LiveDay.of("betfair", sent, 3).day
     assert date(1970, 1, 1) <= day <= date(9999, 12, 31)
+    assert moment_of(sent).date() == day
+
+
+@pytest.mark.parametrize("sent", [-1, 253_402_300_800_000, 2**63 - 1])
+def test_a_timestamp_outside_the_calendar_is_its_first_day_s(sent: int) -> None:
+    assert moment_of(sent) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def test_a_record_is_of_its_utc_day() -> None:

@@ -22,6 +22,12 @@ class _Admin:
     def list_topics(self, **_: object) -> Any:
         return type("Found", (), {"topics": {}})
 
+    def describe_consumer_groups(self, groups: list[str], **_: object) -> dict[str, Future[Any]]:
+        described: dict[str, Future[Any]] = {group: Future() for group in groups}
+        for future in described.values():
+            future.set_exception(self._ends)
+        return described
+
     def create_topics(self, new: list[Any]) -> dict[str, Future[None]]:
         made: dict[str, Future[None]] = {one.topic: Future() for one in new}
         for future in made.values():
@@ -56,3 +62,18 @@ def test_a_refused_look_is_not_a_broker_that_is_away() -> None:
     refused = topics.unreachable(KAFKA, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     assert type(refused) is Failed
     assert str(refused).startswith("Kafka at kafka:9092 refuses\n  why: Broker: Topic authorization failed\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, Failed),
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, Away),
+        (KafkaError._TIMED_OUT, Away),
+    ],
+)
+def test_who_may_not_look_at_a_group_is_told_so(code: int, kind: type[Failed], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "AdminClient", lambda _: _Admin(KafkaException(KafkaError(code))))
+    with pytest.raises(Failed, match="Kafka at kafka:9092") as caught:
+        topics.members(KAFKA, "g")
+    assert type(caught.value) is kind

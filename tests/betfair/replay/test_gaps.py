@@ -5,6 +5,7 @@ from datetime import timedelta
 import orjson
 import psycopg
 import pytest
+from confluent_kafka import Producer
 
 from rederive.settings import Settings
 from schemas.lane import LaneName
@@ -93,6 +94,22 @@ def test_rows_of_an_older_version_are_computed_anew_by_day(settings: Settings, c
     assert gaps(settings, "--outdated", code=0) == []
 
 
+def _noted(settings: Settings, connection: psycopg.Connection, applied: dict[int, str]) -> None:
+    """A running capture that has applied these offsets of the log's partitions."""
+    connection.execute(
+        """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
+               request, digest, who, state)
+           VALUES ('betfair-1', nextval('rederive.capture_number'), 'betfair', 'log', 'fill', 1, '{}', '{}',
+               '', 'tests', 'running')"""
+    )
+    for partition, offsets in applied.items():
+        connection.execute(
+            """INSERT INTO rederive.origins (capture_id, topic, partition, applied)
+               VALUES ('betfair-1', %s, %s, %s)""",
+            [log.lane(settings, LaneName.LOG).raw, partition, offsets],
+        )
+
+
 def test_a_record_of_the_log_that_nobody_has_noted_is_a_hole(
     settings: Settings, connection: psycopg.Connection
 ) -> None:
@@ -102,19 +119,7 @@ def test_a_record_of_the_log_that_nobody_has_noted_is_a_hole(
     log.fill(settings, [(log.line(number), (), START + timedelta(days=number // 4)) for number in range(6)])
     assert gaps(settings, "--only", "hole", code=0) == [], "nobody follows this log"
     # A run that has applied all but the last of one partition and the first of the other.
-    connection.execute(
-        """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
-               request, digest, who, state)
-           VALUES ('betfair-1', nextval('rederive.capture_number'), 'betfair', 'log', 'fill', 1, '{}', '{}',
-               '', 'tests', 'running')"""
-    )
-    topic = log.lane(settings, LaneName.LOG).raw
-    for partition, applied in ((0, "{[0,2)}"), (1, "{[1,3)}")):
-        connection.execute(
-            """INSERT INTO rederive.origins (capture_id, topic, partition, applied)
-               VALUES ('betfair-1', %s, %s, %s)""",
-            [topic, partition, applied],
-        )
+    _noted(settings, connection, {0: "{[0,2)}", 1: "{[1,3)}"})
     assert gaps(settings, "--only", "hole") == [("hole", DAY, 1)], "the other one is on its way"
     connection.execute("UPDATE rederive.captures SET state = 'complete'")
     assert gaps(settings, "--only", "hole") == [("hole", DAY, 1), ("hole", NEXT, 1)]
@@ -127,6 +132,23 @@ def test_a_record_of_the_log_that_nobody_has_noted_is_a_hole(
     connection.execute("DELETE FROM rederive.captures WHERE capture_id = %s", [done["capture_id"]])
     assert len(fill(settings)) == 2
     assert gaps(settings, code=0) == []
+
+
+def test_where_a_transaction_s_markers_stand_is_no_hole(settings: Settings, connection: psycopg.Connection) -> None:
+    log.fill(settings, [(log.line(1), (), START)])
+    topic = log.lane(settings).raw
+    producer = Producer({**settings.kafka_config(), "transactional.id": topic})
+    producer.init_transactions()
+    for _ in range(3):
+        producer.begin_transaction()
+        producer.produce(topic, log.line(2), partition=0)
+        producer.flush(10)
+        producer.abort_transaction()
+    _noted(settings, connection, {0: "{[0,1)}"})
+    connection.execute("UPDATE rederive.captures SET state = 'complete'")
+    assert gaps(settings, "--only", "hole", code=0) == []
+    log.fill(settings, [(log.line(3), (), START)])
+    assert gaps(settings, "--only", "hole") == [("hole", DAY, 1)], "behind them a record is one"
 
 
 def test_what_means_nothing_to_the_domain_is_wrong_usage(settings: Settings) -> None:
