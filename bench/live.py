@@ -201,8 +201,8 @@ def measure_large(settings: Settings, url: str, count: int) -> None:
         connection.execute(
             f"""INSERT INTO market_book_snapshots ({", ".join(COLUMNS)})
                 SELECT snapshot_at + turn * interval '1 year', {", ".join(COLUMNS[1:])}
-                FROM generate_series(0, %(last)s / %(distinct)s) turn, payloads
-                WHERE turn * %(distinct)s + snapshot_id <= %(count)s""",
+                FROM generate_series(1, %(last)s / %(distinct)s + 1) turn, payloads
+                WHERE (turn - 1) * %(distinct)s + snapshot_id <= %(count)s""",
             {"last": count - 1, "distinct": distinct, "count": count},
         )
         committed = time.perf_counter()
