@@ -170,7 +170,7 @@ def measure(settings: Settings, url: str, asked: argparse.Namespace) -> None:
         if asked.growth:
             for number, span in enumerate(beside.by_minutes(_SETTLED_MINUTES)):
                 show(f"  from minute {number * _SETTLED_MINUTES}", span)
-        print(f"not visible at the end: {beside.missing:,}")
+        print(f"not visible at the end: {len(beside.missing):,} {beside.missing[:10] or ''}")
         with psycopg.connect(url, autocommit=True) as connection:
             for (_, lane, stage), of in latencies.of_last(connection, time.perf_counter() - began, "betfair").items():
                 print(f"  live says: {lane} {stage:10} p50 {of.p50:7.1f}  p95 {of.p95:7.1f}  p99 {of.p99:7.1f} ms")
@@ -214,13 +214,17 @@ def measure_large(settings: Settings, url: str, count: int) -> None:
         seconds = time.perf_counter() - committed
         print(f"{derived:,} of them derived {seconds:.1f} s after its commit: {derived / seconds:,.0f} rows/s")
         watch.show(settled=0)
-    verified = subprocess.run(
+    if not verified(settings) or derived != count:
+        raise SystemExit(1)
+
+
+def verified(settings: Settings) -> bool:
+    """Whether all that has arrived has its outcome, and all that is served is right; printed, too."""
+    return not subprocess.run(
         [sys.executable, "-m", "rederive", "captures", "verify", "latest"],
         env={**os.environ, **settings.environment()},
         check=False,
-    )
-    if derived != count or verified.returncode:
-        raise SystemExit(1)
+    ).returncode
 
 
 class _Replay:
@@ -264,6 +268,8 @@ def main() -> None:
             measure_large(settings, url, given.transaction)
         else:
             measure(settings, url, given)
+            if not verified(settings):
+                raise SystemExit(1)
 
 
 if __name__ == "__main__":
