@@ -73,8 +73,12 @@ def wait_until_live(settings: Settings, url: str, rows: Rows) -> None:
                 time.sleep(0.05)
                 if connection.execute("SELECT 1 FROM market_derived_metrics WHERE snapshot_id = %s", found).fetchone():
                     return
-    log = run_log(settings.home, "betfair-live").read_text(errors="replace")
-    raise SystemExit(f"live doesn't begin:\n{log[-_SAID_CHARS:]}")
+    raise SystemExit(f"live doesn't begin:\n{log_of(settings)}")
+
+
+def log_of(settings: Settings) -> str:
+    """The end of what live has said."""
+    return run_log(settings.home, "betfair-live").read_text(errors="replace")[-_SAID_CHARS:]
 
 
 def at(values: Sequence[float], share: float) -> float:
@@ -171,6 +175,8 @@ def measure(settings: Settings, url: str, asked: argparse.Namespace) -> None:
             for number, span in enumerate(beside.by_minutes(_SETTLED_MINUTES)):
                 show(f"  from minute {number * _SETTLED_MINUTES}", span)
         print(f"not visible at the end: {len(beside.missing):,} {beside.missing[:10] or ''}")
+        if beside.missing:
+            print(log_of(settings))
         with psycopg.connect(url, autocommit=True) as connection:
             for (_, lane, stage), of in latencies.of_last(connection, time.perf_counter() - began, "betfair").items():
                 print(f"  live says: {lane} {stage:10} p50 {of.p50:7.1f}  p95 {of.p95:7.1f}  p99 {of.p99:7.1f} ms")
