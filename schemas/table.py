@@ -19,12 +19,14 @@ class Mode(StrEnum):
 
     FILL keeps every stored value and fills only what is NULL; SUPERSEDE lets the row of the highest
     precedence (observed, derivation version, capture number) win column by column; INSERT writes rows whose key holds
-    the capture, beside those of other captures, and the newest one's are read through a view.
+    the capture, beside those of other captures, and the newest one's are read through a view. A SHADOW is computed and
+    kept, and served to nobody until it is promoted: then it supersedes or inserts, as its domain's rows do.
     """
 
     FILL = "fill"
     SUPERSEDE = "supersede"
     INSERT = "insert"
+    SHADOW = "shadow"
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,8 @@ def progress(connection: Connection, capture_id: str) -> Progress:
                   coalesce(sum(unchanged) FILTER (WHERE state <> 'removed'), 0)::int8 AS unchanged,
                   coalesce(sum(skipped) FILTER (WHERE state <> 'removed'), 0)::int8 AS skipped,
                   coalesce(sum(errors) FILTER (WHERE state <> 'removed'), 0)::int8 AS errors,
-                  CASE WHEN (SELECT mode FROM rederive.captures WHERE capture_id = %(id)s) = %(insert)s
+                  CASE WHEN (SELECT %(insert)s IN (mode, coalesce(becomes, mode))
+                             FROM rederive.captures WHERE capture_id = %(id)s)
                        THEN coalesce(sum(rows) FILTER (WHERE state IN ('applied', 'dead')), 0)::int8 END AS read
            FROM rederive.units WHERE capture_id = %(id)s""",
         {"id": capture_id, "insert": Mode.INSERT},

@@ -29,8 +29,11 @@ Columns = Annotated[str, Parameter(help="tier-a, l1, l3, ladder, all, or column 
 AllRows = Annotated[bool, Parameter(negative="", help="Every row of the range, not only those with a NULL.")]
 Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many rows, oldest first.")]
 ModeChoice = Annotated[
-    Literal["fill", "supersede"] | None,
-    Parameter(help="fill: only what is NULL. supersede: replace, after a bug fix. Default: the table's (fill)."),
+    Literal["fill", "supersede", "shadow"] | None,
+    Parameter(
+        help="fill: only what is NULL. supersede: replace, after a bug fix. shadow: as supersede, but served only once "
+        "it is promoted. Default: the table's (fill)."
+    ),
 ]
 
 

@@ -15,7 +15,7 @@ CaptureId = Annotated[
     str,
     Parameter(help="As `rederive captures list` shows it, such as betfair-20260213-7; or latest, or latest:DOMAIN."),
 ]
-State = Literal["running", "complete", "cancelled", "rolling-back", "rolled-back"]
+State = Literal["running", "complete", "cancelled", "promoting", "rolling-back", "rolled-back"]
 
 
 @captures.command(name="list")

@@ -33,9 +33,10 @@ plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout)
 
 Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many records.")]
 TopicMode = Annotated[
-    Literal["fill", "supersede"] | None,
+    Literal["fill", "supersede", "shadow"] | None,
     Parameter(
-        help="supersede (default): replace, after a bug fix. fill: only what is NULL. Inserted rows know neither."
+        help="supersede (default): replace, after a bug fix. fill: only what is NULL. shadow: serve nothing until it "
+        "is promoted. Inserted rows know only shadow."
     ),
 ]
 
@@ -74,11 +75,13 @@ def _meeting(mode: str | None, domain: "Domain") -> "Mode":
     from schemas.errors import UsageError
     from schemas.table import Mode
 
-    if domain.tables[0].policy is not Mode.INSERT:
+    if not domain.inserts or mode == Mode.SHADOW:
         return Mode(mode or Mode.SUPERSEDE)
     if mode is not None:
         why = "its rows are written under a new capture, beside what is stored"
-        raise UsageError(f"{domain.name} knows no --mode {mode}", why=why, mend="leave --mode out")
+        raise UsageError(
+            f"{domain.name} knows no --mode {mode}", why=why, mend="leave --mode out, or say --mode shadow"
+        )
     return Mode.INSERT
 
 

@@ -12,7 +12,7 @@ from sinks.insert.claims import claims
 from sinks.insert.companions import make, newest_captures
 from sinks.insert.insertion import insert, would_insert
 from sinks.insert.verify import held, verify
-from sinks.policy import Blocks, Claims, Outdated, Policy, Scope, Taken, Verified, Writer
+from sinks.policy import Blocks, Claims, Outdated, Policy, Promoted, Scope, Taken, Verified, Writer
 from store.rows import value
 from store.versions import written_before
 
@@ -63,6 +63,14 @@ class Insert(Policy["Inserted"]):
     def remaining(self, connection: Connection, table: Table, run: str) -> int:  # noqa: ARG002
         """None, so."""
         return 0
+
+    def promotion(self, connection: Connection, table: Table, capture: Writer) -> Promoted:
+        """Rows in shadow."""
+        raise NotImplementedError
+
+    def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
+        """Partition captures, one after the other."""
+        raise NotImplementedError
 
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
 from sinks.merge.outdated import outdated
 from sinks.merge.verify import verify
-from sinks.policy import Blocks, Claims, Outdated, Policy, Scope, Taken, Verified, Writer
+from sinks.policy import Blocks, Claims, Outdated, Policy, Promoted, Scope, Taken, Verified, Writer
 from store.rows import value
 
 if TYPE_CHECKING:
@@ -62,6 +62,14 @@ class Merge(Policy["Staged"]):
     def remaining(self, connection: Connection, table: Table, run: str) -> int:
         """The run's entries in history."""
         return int(value(connection, f"SELECT count(*) FROM {folding(table).history} WHERE capture_id = %s", [run]))
+
+    def promotion(self, connection: Connection, table: Table, capture: Writer) -> Promoted:
+        """The fold with its entries against what is served."""
+        raise NotImplementedError
+
+    def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
+        """Entries get their arrival and are merged, by batches of keys."""
+        raise NotImplementedError
 
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
