@@ -194,8 +194,9 @@ def _write(
     """Write the outcomes' rows, table by table; how many rows changed that count, by the outcome's place."""
     changed: Counter[int] = Counter()
     try:
-        if ready is None or not ready.serves(outcomes, writer.mode):
-            ready = make_ready(domain, outcomes, writer.mode)
+        # Ahead nobody knows what a capture clears.
+        if ready is None or writer.clear or not ready.serves(outcomes, writer.mode):
+            ready = make_ready(domain, outcomes, writer.mode, clears=bool(writer.clear))
         for table in domain.tables:
             written = policy_of(table).write(connection, table, ready.tables[table.name], writer)
             if not inserts or (table.policy is Mode.INSERT and not table.audit):

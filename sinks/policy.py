@@ -54,23 +54,25 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What a promotion does to a table: rows of the shadow that come to be served, or to vie for it, and rows changed.
+    """What a promotion does to a table: entries that come to have a say, the rows that they are of, rows that change.
 
-    `present` are the keys that the table has beside, `cleared` the values that go without another in their place,
-    `columns` how many rows change in each column that changes; these three are counted by a preview only.
+    `gone` are rows whose parents aren't there any more: they are dropped. `cleared` are the values that go without
+    another in their place, and `columns` the rows that change by column: both are counted by a preview only.
     """
 
     entries: int = 0
+    rows: int = 0
     changed: int = 0
-    present: int = 0
+    gone: int = 0
     cleared: int = 0
     columns: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Promoted") -> "Promoted":
         return Promoted(
             self.entries + other.entries,
+            self.rows + other.rows,
             self.changed + other.changed,
-            self.present + other.present,
+            self.gone + other.gone,
             self.cleared + other.cleared,
             dict(Counter(self.columns) + Counter(other.columns)),
         )
@@ -220,9 +222,10 @@ class Policy(ABC, Generic[S]):
         """Make what a connection needs to write to the table, outside any transaction."""
 
     @abstractmethod
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> S:
+    def stage(self, table: Table, blocks: Blocks, mode: Mode, *, clears: bool = False) -> S:
         """Make blocks ready to be written in a mode; pure, so that a batch is staged while another one is written.
 
+        With `clears` a row without any value says something, too.
         ValueError, KeyError, TypeError or OverflowError when a block doesn't fit the table.
         """
 

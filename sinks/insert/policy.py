@@ -30,7 +30,7 @@ class Insert(Policy["Inserted"]):
     def prepare(self, connection: Connection, table: Table) -> None:
         """Nothing."""
 
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> "Inserted":  # noqa: ARG002
+    def stage(self, table: Table, blocks: Blocks, mode: Mode, *, clears: bool = False) -> "Inserted":  # noqa: ARG002
         """As COPY takes them."""
         from sinks.insert.staging import Inserted
 

@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from schemas.domain import Domain
 from schemas.table import Mode, Table
-from sinks.merge import rollback
+from sinks.merge import promotion, rollback
 from sinks.merge.claims import claims
 from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
@@ -33,11 +33,11 @@ class Merge(Policy["Staged"]):
         """Temporary tables."""
         prepare(connection, (table,))
 
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> "Staged":
+    def stage(self, table: Table, blocks: Blocks, mode: Mode, *, clears: bool = False) -> "Staged":
         """In key order, without repeats."""
         from sinks.merge.staging import Staged
 
-        return Staged(table, blocks, _meeting(table, mode))
+        return Staged(table, blocks, _meeting(table, mode), clears=clears)
 
     def write(self, connection: Connection, table: Table, staged: "Staged", writer: Writer) -> Counter[int]:
         """Merge."""
@@ -64,12 +64,12 @@ class Merge(Policy["Staged"]):
         return int(value(connection, f"SELECT count(*) FROM {folding(table).history} WHERE capture_id = %s", [run]))
 
     def promotion(self, connection: Connection, table: Table, capture: Writer) -> Promoted:
-        """The fold with its entries against what is served."""
-        raise NotImplementedError
+        """The folds with its entries against what is served."""
+        return promotion.preview(connection, table, capture)
 
     def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
-        """Entries get their arrival and are merged, by batches of keys."""
-        raise NotImplementedError
+        """Its entries get their arrival and are merged, by batches of keys."""
+        return promotion.promote(connection, table, capture)
 
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
