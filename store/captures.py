@@ -303,6 +303,21 @@ def set_state(connection: Connection, capture_id: str, state: CaptureState, *bef
     )
 
 
+def begin_promotion(connection: Connection, capture_id: str, clear: Sequence[str]) -> Capture | None:
+    """Let a complete shadow be on its way: as what it becomes, newer than all captures that there are; None for others.
+
+    Its rows follow. In the columns `clear` a NULL that it computed counts as said.
+    """
+    return row(
+        connection,
+        _capture,
+        f"""UPDATE rederive.captures SET state = 'promoting', mode = becomes, promoted_at = now(), clear = %s,
+                number = nextval('rederive.capture_number')
+            WHERE capture_id = %s AND mode = 'shadow' AND state = 'complete' AND NOT dry_run RETURNING {_COLUMNS}""",
+        [list(clear) or None, capture_id],
+    )
+
+
 def cancel(connection: Connection, capture_id: str) -> int | None:
     """End a running capture; the units given up, None when it isn't running."""
     with connection.transaction():
@@ -313,7 +328,7 @@ def cancel(connection: Connection, capture_id: str) -> int | None:
 
 @contextmanager
 def rollback_alone(connection: Connection, capture_id: str) -> Iterator[None]:
-    """For as long as the block runs no other session rolls the capture back; one that does is waited for."""
+    """For as long as the block runs no other session rolls the capture back or promotes it; one that does is awaited."""
     connection.execute(f"SELECT pg_advisory_lock({_ROLLBACK})", [capture_id])
     try:
         yield
