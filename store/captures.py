@@ -328,7 +328,7 @@ def cancel(connection: Connection, capture_id: str) -> int | None:
 
 @contextmanager
 def rollback_alone(connection: Connection, capture_id: str) -> Iterator[None]:
-    """For as long as the block runs no other session rolls the capture back or promotes it; one that does is awaited."""
+    """For as long as the block runs no other session rolls the capture back or promotes it: one is awaited."""
     connection.execute(f"SELECT pg_advisory_lock({_ROLLBACK})", [capture_id])
     try:
         yield

@@ -1,0 +1,85 @@
+"""A fix looked at before it is served, through whole runs: shadow, gates, promotion, rollback."""
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from rederive.settings import Settings
+from tests.betfair.replay.stored import fingerprint, replay, rows, scalar
+from tests.betfair.reports.made import START, derived, market, snapshot
+from tests.program import last_object, rederive
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def wrong(connection: psycopg.Connection) -> psycopg.Connection:
+    """Three snapshots, of which one has a row that formulas were wrong for, and one none."""
+    market(connection, "1.1")
+    for identifier in (1, 2, 3):
+        snapshot(connection, identifier, "1.1", START + timedelta(minutes=identifier))
+    derived(connection, 1, {"total_volume": 0.0, "home_best_back_size_l1": 5.0})
+    derived(connection, 2, {"total_volume": 10432.7, "home_best_back_size_l1": 200.0})
+    return connection
+
+
+ASKED = ("replay", "betfair", "--all-rows", "--columns", "total_volume,home_best_back_size_l1", "--mode")
+
+
+def test_a_fix_is_served_when_it_is_promoted(settings: Settings, wrong: psycopg.Connection) -> None:
+    at_first = fingerprint(wrong)
+    before = rows(wrong)
+    shadow = replay(settings, *ASKED, "shadow", "--reason", "totals were 0")
+    assert (shadow["mode"], shadow["updated"]) == ("shadow", 3)
+    capture = shadow["capture_id"]
+    assert fingerprint(wrong) == at_first
+
+    looked = last_object(rederive(settings, "captures", "promote", capture, "--dry-run", "--json").stdout)
+    assert looked["tables"] == {
+        "market_derived_metrics": {
+            "entries": 3, "rows": 3, "changed": 2, "cleared": 0,
+            "columns": {
+                "snapshot_at": 1, "market_id": 1, "depth_limit": 1, "calculation_version": 1,
+                "home_best_back_size_l1": 2, "total_volume": 2,
+            },
+        }
+    }  # fmt: skip
+    refused = rederive(settings, "captures", "promote", capture, "--yes", "--max-changed", "2%", code=1)
+    assert "not promoted, a gate refuses: --max-changed 2%: 2 of 3 rows would change, 66.67%" in refused.stderr
+    words = ("--only-columns", "total_volume", "--json")
+    found = last_object(rederive(settings, "captures", "promote", capture, "--yes", *words, code=1).stdout)
+    assert "home_best_back_size_l1 in 2 rows" in str(found["refused"])
+    assert "say --yes" in rederive(settings, "captures", "promote", capture, code=2).stderr
+    assert fingerprint(wrong) == at_first
+
+    done = rederive(settings, "captures", "promote", capture, "--yes", "--max-changed", "70%").stdout
+    assert done.splitlines()[-1].split() == ["market_derived_metrics", "3", "2", "0"]
+    now = rows(wrong)
+    assert [now[key]["total_volume"] for key in (1, 2, 3)] == [10432.7] * 3
+    assert scalar(wrong, "SELECT number > 1 AND promoted_at IS NOT NULL FROM rederive.captures") is True
+    assert "promoted already" in rederive(settings, "captures", "promote", capture, "--yes").stdout
+    rederive(settings, "captures", "verify")
+
+    superseded = replay(settings, *ASKED, "supersede")
+    assert (superseded["updated"], superseded["unchanged"]) == (0, 3)
+    for one in (superseded["capture_id"], capture):
+        rederive(settings, "captures", "rollback", one, "--yes")
+    assert rows(wrong) == before
+
+
+def test_what_is_no_complete_shadow_is_not_promoted(settings: Settings, wrong: psycopg.Connection) -> None:
+    served = replay(settings, *ASKED, "supersede")["capture_id"]
+    refused = rederive(settings, "captures", "promote", served, "--yes", code=1).stderr
+    assert "its mode is supersede" in refused
+    dry = replay(settings, *ASKED, "shadow", "--dry-run")["capture_id"]
+    assert "it is a dry run" in rederive(settings, "captures", "promote", dry, "--yes", code=1).stderr
+    shadow = replay(settings, *ASKED, "shadow")["capture_id"]
+    odd = rederive(settings, "captures", "promote", shadow, "--max-changed", "much", code=2).stderr
+    assert "write it as per cent" in odd
+    strange = rederive(settings, "captures", "promote", shadow, "--only-columns", "nonsense", code=2).stderr
+    assert "--only-columns 'nonsense' is unknown" in strange
+    stored = fingerprint(wrong)
+    rederive(settings, "captures", "rollback", shadow, "--yes")
+    assert "rolled-back" in rederive(settings, "captures", "promote", shadow, "--yes", code=1).stderr
+    assert fingerprint(wrong) == stored
