@@ -56,8 +56,9 @@ class Taken:
 class Promoted:
     """What a promotion does to a table: entries that come to have a say, the rows that they are of, rows that change.
 
-    `gone` are rows whose parents aren't there any more: they are dropped. `cleared` are the values that go without
-    another in their place, and `columns` the rows that change by column: both are counted by a preview only.
+    In a preview a row changes when a value does. `gone` are rows whose parents aren't there any more: they are
+    dropped. `cleared` are the values that go without another in their place, and `columns` the rows that change by
+    column: both are counted by a preview only.
     """
 
     entries: int = 0

@@ -10,12 +10,15 @@ from rederive.cli.running import (
     SOME,
     USUAL,
     BatchSize,
+    Clear,
     Crew,
     DryRun,
     From,
     Json,
     Reason,
     To,
+    Yes,
+    check_clear,
     plan_and_run,
     say_plan,
     span,
@@ -49,6 +52,7 @@ class Asked:
     all_rows: AllRows = False
     limit: Limit = None
     mode: ModeChoice = None
+    clear: Clear = False
 
     def request(self) -> "Request":
         """As a request. UsageError for unknown columns or a range that can't be one."""
@@ -58,15 +62,17 @@ class Asked:
         from schemas.table import Mode
 
         start, end = span(self.from_, self.to)
+        mode = Mode(self.mode) if self.mode else BETFAIR.tables[0].policy
         return Request(
             domain=BETFAIR.name,
-            mode=Mode(self.mode) if self.mode else BETFAIR.tables[0].policy,
+            mode=mode,
             columns=tuple(sorted(select(self.columns), key=METRICS.index)),
             start=start,
             end=end,
             keys=self.market,
             all_rows=self.all_rows,
             limit=self.limit,
+            clear=check_clear(mode, clear=self.clear),
         )
 
 
@@ -77,6 +83,7 @@ def replay_betfair(
     dry_run: DryRun = False,
     crew: Crew = USUAL,
     reason: Reason = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """Recompute market_derived_metrics from the snapshots' raw_payload.
@@ -87,7 +94,7 @@ def replay_betfair(
 
     Example: rederive replay betfair --from 2026-02-06 --to 2026-02-13 --columns tier-a
     """
-    return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, crew, json)
+    return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, crew, json, yes=yes)
 
 
 def plan_betfair(*, asked: Asked | None = None) -> None:

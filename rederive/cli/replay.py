@@ -11,11 +11,15 @@ from rederive.cli.running import (
     SOME,
     USUAL,
     BatchSize,
+    Clear,
     Crew,
     DomainName,
     DryRun,
     Json,
     Reason,
+    Yes,
+    check_clear,
+    may_clear,
     plan_and_run,
     run,
     shown,
@@ -47,11 +51,13 @@ def replay_topic(
     since: Annotated[str | None, Parameter(help="First UTC day or time of sending, included.")] = None,
     until: Annotated[str | None, Parameter(help="Last UTC day of sending, included; a time is not.")] = None,
     mode: TopicMode = None,
+    clear: Clear = False,
     limit: Limit = None,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,
     crew: Crew = USUAL,
     reason: Reason = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """Recompute everything that a domain's log holds, after a bug fix.
@@ -66,8 +72,9 @@ def replay_topic(
     start, end = span(since, until, ("--since", "--until"), until_today=False)
     meeting = _meeting(mode, domains.find(domain))
     columns = domains.find(domain).scopes["all"]
-    request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit)
-    return plan_and_run(request, "log", dry_run, reason, batch_size, crew, json)
+    clears = check_clear(meeting, clear=clear)
+    request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit, clear=clears)
+    return plan_and_run(request, "log", dry_run, reason, batch_size, crew, json, yes=yes)
 
 
 def _meeting(mode: str | None, domain: "Domain") -> "Mode":
@@ -104,6 +111,7 @@ def apply(
     dry_run: DryRun = False,
     crew: Crew = USUAL,
     reason: Reason = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """Run just what a plan says. A plan that no longer fits what is stored is refused, and nothing is sent.
@@ -127,6 +135,8 @@ def apply(
     replayer = Replayer.of(Settings())
     for one in made:
         replayer.check(one)
+        if one.request.get("clear") and not dry_run and not may_clear(one.domain, one.columns, yes=yes):
+            return 1
     return max(_apply(replayer, one, dry_run, reason, batch_size, crew, json) for one in made)
 
 

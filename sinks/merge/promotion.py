@@ -88,10 +88,13 @@ def _stage(
 
 
 def preview(connection: Connection, table: Table, capture: Writer) -> Promoted:
-    """What a promotion would change of what is served now; reads only, by batches, each with a snapshot of its own."""
+    """What a promotion would change of the values that are served now; attributes, which describe a row, don't count.
+
+    Reads only, by batches, each with a snapshot of its own.
+    """
     planner.by_index(connection)
     sql = folding(table)
-    columns = [column.name for column in table.columns]
+    columns = [column.name for column in table.values]
     said = "true"
     if not table.bare and not capture.clear:
         said = f"(h.arrival IS NOT NULL OR num_nonnulls({sql.of('h', [c.name for c in table.values])}) > 0)"

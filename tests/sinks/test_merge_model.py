@@ -249,9 +249,16 @@ class Merging(RuleBasedStateMachine):
             changed = {key for key, row in after.items() if before.get(key) != row}
             assert done.changed == len(changed)
             if not foreign:
-                assert (preview.entries, preview.rows, preview.changed) == (done.entries, done.rows, done.changed)
-                values = [(column, before.get(key), after[key]) for key in changed for column in model.names()]
+                assert (preview.entries, preview.rows) == (done.entries, done.rows)
+                names = [column.name for column in table.values]
+                values = [(column, before.get(key), after[key]) for key in changed for column in names]
                 differ = [(column, old, new) for column, old, new in values if (old or {}).get(column) != new[column]]
+                moved = {
+                    key
+                    for key in changed
+                    if key not in before or any(before[key][column] != after[key][column] for column in names)
+                }
+                assert preview.changed == len(moved)
                 assert preview.columns == Counter(column for column, _, _ in differ)
                 assert preview.cleared == sum(new[c] is None and c in cleared for c, _, new in differ)
             self.check_times(name, before, times)

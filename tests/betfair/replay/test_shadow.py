@@ -39,10 +39,7 @@ def test_a_fix_is_served_when_it_is_promoted(settings: Settings, wrong: psycopg.
     assert looked["tables"] == {
         "market_derived_metrics": {
             "entries": 3, "rows": 3, "changed": 2, "cleared": 0,
-            "columns": {
-                "snapshot_at": 1, "market_id": 1, "depth_limit": 1, "calculation_version": 1,
-                "home_best_back_size_l1": 2, "total_volume": 2,
-            },
+            "columns": {"total_volume": 2, "home_best_back_size_l1": 2},
         }
     }  # fmt: skip
     refused = rederive(settings, "captures", "promote", capture, "--yes", "--max-changed", "2%", code=1)
@@ -54,7 +51,7 @@ def test_a_fix_is_served_when_it_is_promoted(settings: Settings, wrong: psycopg.
     assert fingerprint(wrong) == at_first
 
     done = rederive(settings, "captures", "promote", capture, "--yes", "--max-changed", "70%").stdout
-    assert done.splitlines()[-1].split() == ["market_derived_metrics", "3", "2", "0"]
+    assert done.splitlines()[-1].split() == ["market_derived_metrics", "3", "3", "0"]
     now = rows(wrong)
     assert [now[key]["total_volume"] for key in (1, 2, 3)] == [10432.7] * 3
     assert scalar(wrong, "SELECT number > 1 AND promoted_at IS NOT NULL FROM rederive.captures") is True
@@ -83,3 +80,28 @@ def test_what_is_no_complete_shadow_is_not_promoted(settings: Settings, wrong: p
     rederive(settings, "captures", "rollback", shadow, "--yes")
     assert "rolled-back" in rederive(settings, "captures", "promote", shadow, "--yes", code=1).stderr
     assert fingerprint(wrong) == stored
+
+
+def test_what_a_fix_no_longer_computes_is_cleared(settings: Settings, wrong: psycopg.Connection) -> None:
+    wrong.execute("UPDATE market_book_snapshots SET raw_payload = jsonb_set(raw_payload, '{runners,0,ex}', '{}')")
+    before = rows(wrong)
+    asked = ("replay", "betfair", "--all-rows", "--columns", "home_best_back_size_l1", "--mode", "supersede")
+    assert replay(settings, *asked)["updated"] == 0
+    assert "say --yes" in rederive(settings, *asked, "--clear", code=2).stderr
+    assert "leave it out here" in rederive(settings, *asked[:-1], "shadow", "--clear", code=2).stderr
+    assert replay(settings, *asked, "--clear", "--dry-run")["updated"] == 3
+    cleared = replay(settings, *asked, "--clear", "--yes")["capture_id"]
+    assert [row["home_best_back_size_l1"] for row in rows(wrong).values()] == [None, None, None]
+    assert [rows(wrong)[key]["total_volume"] for key in (1, 2)] == [0.0, 10432.7]
+    rederive(settings, "captures", "verify")
+    rederive(settings, "captures", "rollback", cleared, "--yes")
+    assert rows(wrong) == before
+
+    shadow = replay(settings, *asked[:-1], "shadow")["capture_id"]
+    words = ("captures", "promote", shadow, "--clear", "--json")
+    looked = last_object(rederive(settings, *words, "--dry-run").stdout)
+    assert "'cleared': 2" in str(looked["tables"])
+    rederive(settings, *words, "--yes")
+    assert [row["home_best_back_size_l1"] for row in rows(wrong).values()] == [None, None, None]
+    rederive(settings, "captures", "rollback", shadow, "--yes")
+    assert rows(wrong) == before
