@@ -8,6 +8,7 @@ from psycopg import Connection
 
 from schemas.domain import Domain
 from schemas.table import CAPTURE, Mode, Table
+from sinks.insert import promotion
 from sinks.insert.claims import claims
 from sinks.insert.companions import make, newest_captures
 from sinks.insert.insertion import insert, would_insert
@@ -38,23 +39,30 @@ class Insert(Policy["Inserted"]):
 
     def write(self, connection: Connection, table: Table, staged: "Inserted", writer: Writer) -> Counter[int]:
         """Copy the rows."""
-        return (would_insert if writer.dry_run else insert)(connection, table.written, staged)
+        where = table.shadow if writer.mode is Mode.SHADOW else table.written
+        return (would_insert if writer.dry_run else insert)(connection, where, staged)
 
     def concerns(self, table: Table, scope: Scope) -> bool:
         """Whether the units have written captures' rows into it, which aren't kept for audit."""
         return not table.audit and bool(scope.captures(table))
 
     def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
-        """The rows of the captures that the units have written."""
-        statement = f"SELECT count(*) FROM {table.name} r WHERE {_among(table)}"
-        rows = int(value(connection, statement, [scope.captures(table)]))
-        return Taken(entries=rows, deleted=rows)
+        """The rows of the captures that the units have written, served or in shadow."""
+        captures = [scope.captures(table)]
+        served, kept = (
+            int(value(connection, f"SELECT count(*) FROM {one.name} r WHERE {_among(one)}", captures))
+            for one in (table, table.shadow)
+        )
+        return Taken(entries=served + kept, deleted=served)
 
     def take_out_units(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """Delete them."""
-        statement = f"DELETE FROM {table.name} r WHERE {_among(table)}"
-        rows = connection.execute(statement, [scope.captures(table)]).rowcount
-        return Taken(entries=rows, deleted=rows)
+        captures = [scope.captures(table)]
+        served, kept = (
+            connection.execute(f"DELETE FROM {one.name} r WHERE {_among(one)}", captures).rowcount
+            for one in (table, table.shadow)
+        )
+        return Taken(entries=served + kept, deleted=served)
 
     def take_out_run(self, connection: Connection, table: Table, run: str) -> Iterator[Taken]:  # noqa: ARG002
         """Nothing is left: what a run has inserted is known by its units."""
@@ -65,12 +73,12 @@ class Insert(Policy["Inserted"]):
         return 0
 
     def promotion(self, connection: Connection, table: Table, capture: Writer) -> Promoted:
-        """Rows in shadow."""
-        raise NotImplementedError
+        """Its rows in shadow against those of the captures that are shown now."""
+        return promotion.preview(connection, table, capture.capture_id)
 
     def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
-        """Partition captures, one after the other."""
-        raise NotImplementedError
+        """Its rows in shadow are moved, a partition's capture after the other."""
+        return promotion.promote(connection, table, capture.capture_id)
 
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
