@@ -163,7 +163,7 @@ _POLICIES = (Mode.FILL, Mode.SUPERSEDE, Mode.INSERT)
 
 def _table_faults(table: Table) -> Iterator[str]:
     columns = (*table.key, *table.attributes, *table.values)
-    if table.policy not in _POLICIES:
+    if not isinstance(table.policy, Mode) or table.policy not in _POLICIES:
         yield f"its policy is {table.policy!r}, none of {', '.join(f'Mode.{mode.name}' for mode in _POLICIES)}"
     if not table.key or not all(isinstance(column, Column) for column in columns):
         yield "its key is empty, or a column of it is no Column"

@@ -58,11 +58,14 @@ def _in_shadow(connection: Connection, sql: Folding, key: Mapping[str, str], col
     same = " AND ".join(f"h.{one.name} = %({one.name})s::{one.type}" for one in sql.table.key)
     found = connection.execute(
         f"""SELECT h.capture_id, to_jsonb(h.{column}), h.{column}::text, h.source, h.observed, h.derivation_version
-            FROM {sql.history} h LEFT JOIN rederive.captures c USING (capture_id)
-            WHERE {same} AND h.arrival IS NULL ORDER BY c.number DESC, h.observed DESC, h.source DESC""",
+            FROM {sql.history} h
+            WHERE {same} AND h.arrival IS NULL ORDER BY h.observed DESC, h.source DESC""",
         dict(key),
-    )
+    ).fetchall()
+    numbers = {id_: capture.number for id_ in {row[0] for row in found} if (capture := captures.find(connection, id_))}
     return [
         Claim(Mode.SHADOW.value, capture_id, value, text, False, source, observed, version)
-        for capture_id, value, text, source, observed, version in found
+        for capture_id, value, text, source, observed, version in sorted(
+            found, key=lambda row: numbers.get(row[0], 0), reverse=True
+        )
     ]

@@ -105,3 +105,18 @@ def test_what_a_fix_no_longer_computes_is_cleared(settings: Settings, wrong: psy
     assert [row["home_best_back_size_l1"] for row in rows(wrong).values()] == [None, None, None]
     rederive(settings, "captures", "rollback", shadow, "--yes")
     assert rows(wrong) == before
+
+
+@pytest.mark.usefixtures("wrong")
+def test_explain_tells_what_is_in_shadow_from_what_counts(settings: Settings) -> None:
+    shadow = replay(settings, *ASKED, "shadow")["capture_id"]
+    words = ("explain", "betfair", "market_derived_metrics")
+    new = rederive(settings, *words, "3", "total_volume").stdout
+    assert "there is no row: what would make it is in shadow, and is served once it is promoted" in new
+    # A row that only somebody else has written has no list; a capture's first touch makes its baseline.
+    replay(settings, "replay", "betfair", "--columns", "home_risk")
+    found = last_object(rederive(settings, *words, "1", "total_volume", "--json").stdout)
+    assert isinstance(found["ranked"], list)
+    said = {one["kind"]: one for one in found["ranked"]}
+    assert (said["shadow"]["capture_id"], said["shadow"]["value"]) == (shadow, 10432.7)
+    assert said["baseline"]["value"] == 0.0
