@@ -349,7 +349,7 @@ def applied_between(connection: Connection, domain: str, field: str, low: str, h
 
 
 def planned_of(connection: Connection, domain: str, stage: str, fields: Mapping[str, Sequence[str]]) -> list[Known]:
-    """The units of a domain's stage in whatever state, in the order in which they were planned; no dry runs nor shadows.
+    """The units of a domain's stage in whatever state, in the order of their plans; no dry runs, no shadows.
 
     Those of which any of these locators' fields has one of its texts.
     """

@@ -20,9 +20,12 @@ def claims(connection: Connection, table: Table, key: Mapping[str, str], column:
     same = " AND ".join(
         f"s.{one.name} = %({one.name})s::{one.type}" for one in table.key if one.name != CAPTURE or not table.partition
     )
-    said = f"""SELECT s.{CAPTURE}, to_jsonb(s.{column}), s.{column}::text, {observed}, {changed_at}, %s FROM %s s
-        WHERE {same}"""
-    everywhere = [said % ("false", table.name)] + ([] if table.shows else [said % ("true", table.shadow.name)])
+    places = {table.name: "false"} | ({} if table.shows else {table.shadow.name: "true"})
+    everywhere = [
+        f"""SELECT s.{CAPTURE}, to_jsonb(s.{column}), s.{column}::text, {observed}, {changed_at}, {kept}
+            FROM {place} s WHERE {same}"""
+        for place, kept in places.items()
+    ]
     rows = connection.execute(f"{' UNION ALL '.join(everywhere)} ORDER BY 4 DESC, 1 DESC", dict(key)).fetchall()
     ranked = tuple(
         Claim("shadow" if kept else "insert", capture_id, stored, text, capture_id == key[CAPTURE], observed=seen)

@@ -1,7 +1,10 @@
 """Weeks in shadow: computed through all stages of their own rows, seen by nobody, served when they are promoted."""
 
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -26,8 +29,8 @@ def folder(connection: psycopg.Connection, tmp_path: Path) -> Path:
     return tmp_path / "weekly"
 
 
-def in_shadow(connection: psycopg.Connection, folder: Path, **options: object) -> Merged:
-    walk = Merged(connection, replace(asked(folder, **options), mode=Mode.SHADOW))
+def in_shadow(connection: psycopg.Connection, folder: Path, *, force: bool = False) -> Merged:
+    walk = Merged(connection, replace(asked(folder, force=force), mode=Mode.SHADOW))
     walk.finish()
     return walk
 
@@ -74,10 +77,9 @@ def test_all_stages_are_computed_and_nobody_sees_them_until_they_are_promoted(
 
 def test_a_promotion_that_dies_is_said_again(connection: psycopg.Connection, folder: Path) -> None:
     walk = in_shadow(connection, folder)
-    one_by_one = promotion.promote(connection, walk.run)
-    for _ in range(3):
-        next(one_by_one)
-    one_by_one.close()
+    with closing(cast("Generator[object]", promotion.promote(connection, walk.run))) as one_by_one:
+        for _ in range(3):
+            next(one_by_one)
     assert kept(connection)
     assert captures.find(connection, walk.run).state == "promoting"
 
