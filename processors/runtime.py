@@ -13,8 +13,9 @@ import signal
 import ssl
 import sys
 import threading
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ with without_http():
     from faust.auth import SASLCredentials, SSLCredentials
     from faust.transport.drivers import aiokafka
     from mode.supervisors import CrashingSupervisor
+    from mode.utils.queues import FlowControlEvent
 
 log = logging.getLogger("rederive.agent")
 
@@ -168,11 +170,59 @@ class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
 
 
 class _Consumer(aiokafka.Consumer):
-    """faust's consumer, awake again as soon as its buffer has room.
+    """faust's consumer, awake again as soon as its buffer has room, that commits nothing behind a record not done.
 
     When the buffers of all its partitions are full, faust's own sleeps for a whole second. The small buffer that keeps
-    memory flat is empty long before.
+    memory flat is empty long before. And where one record was dropped on its way to the agent, faust's own commits what
+    comes after it: a hole of one it takes for none.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - faust's own
+        super().__init__(*args, **options)
+        # Since partitions were assigned: how often it was stopped, then and when records were fetched; by partition the
+        # first offset that was read, and one past the last.
+        self._stops = self._fetched = 0
+        self._first: dict[Any, int] = {}
+        self._next: dict[Any, int] = {}
+
+    def stop_flow(self) -> None:
+        """Let nothing pass that was fetched before: it is read again by who has its partition next."""
+        self._stops += 1
+        self._first.clear()
+        self._next.clear()
+        super().stop_flow()
+
+    async def perform_seek(self) -> None:
+        """Read on at what is committed."""
+        await super().perform_seek()
+        for tp, first in self._first.items():
+            self._pass_over(tp, self._committed_offset[tp], first)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:
+        """Records as they stand in their partitions; offsets at which none stands count as done."""
+        async for tp, message in super().getmany(timeout):
+            if self._stops != self._fetched:
+                return
+            offset = message.offset
+            self._pass_over(tp, self._next.get(tp, self._committed_offset[tp]), offset)
+            self._first.setdefault(tp, offset)
+            self._next[tp] = max(self._next.get(tp, 0), offset + 1)
+            yield tp, message
+
+    def _pass_over(self, tp: Any, expected: int | None, offset: int) -> None:  # noqa: ANN401
+        if expected is not None and offset > expected:
+            self._gap[tp].addi(expected, offset)
+            self._gap[tp].merge_overlaps()
+
+    def _new_offset(self, tp: Any) -> int | None:  # noqa: ANN401
+        """One past the last record of which all before are done, or None."""
+        committed, done = self._committed_offset[tp], self._acked[tp]
+        if done and committed is not None:
+            gaps = self._gap[tp].overlap(0, max(done))
+            if min([*done, *(gap.begin for gap in gaps)]) > committed:
+                return None
+        found: int | None = super()._new_offset(tp)
+        return found
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -182,14 +232,33 @@ class _Consumer(aiokafka.Consumer):
             if self.should_stop:
                 break
             await self.sleep(_FULL_BUFFER_SECONDS)
-        return await super()._wait_next_records(timeout)
+        found = await super()._wait_next_records(timeout)
+        self._fetched = self._stops
+        return found
 
 
 class _Transport(aiokafka.Transport):
     Consumer = _Consumer
 
 
+class _FlowControl(FlowControlEvent):
+    """faust's gate before the agents, which is opened once.
+
+    faust opens it again where it is open, and each time drops what waits behind it: read, and never to be read again.
+    """
+
+    def resume(self) -> None:
+        """Open it, and drop what is left of the time before it was closed."""
+        if not self.is_active():
+            super().resume()
+
+
 class _App(faust.App):
+    @cached_property
+    def flow_control(self) -> _FlowControl:
+        """The gate that opens when partitions are assigned."""
+        return _FlowControl()
+
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
 
