@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from psycopg import Connection
 
@@ -16,6 +16,9 @@ from schemas.domain import Domain, load
 from schemas.outcome import Key, TableRows
 from schemas.table import Mode, Table
 from store.lineage import Written
+
+if TYPE_CHECKING:
+    from sinks.comparing import Sides
 
 Blocks = Sequence[tuple[int, TableRows]]
 """Blocks of one table, each with its unit's number in the batch."""
@@ -34,6 +37,15 @@ class Writer:
     derivation_version: int
     dry_run: bool = False
     clear: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compares:
+    """A capture as a side of a comparison: a run, the captures that its inserted rows may hold, whether in shadow."""
+
+    run: str
+    captures: tuple[str, ...]
+    shadow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +278,13 @@ class Policy(ABC, Generic[S]):
         """Serve what a capture has kept in shadow, a batch a transaction; may be stopped and begun again.
 
         The capture is on its way: with its new number and mode, and nothing writes for it any more.
+        """
+
+    @abstractmethod
+    def sides(self, connection: Connection, table: Table, one: Compares, other: Compares | None) -> "Sides":
+        """The rows of one capture and of another, for a comparison; without another one, what is served, and will be.
+
+        Of one in shadow that is what would be served once it is promoted.
         """
 
     @abstractmethod

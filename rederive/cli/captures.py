@@ -15,6 +15,7 @@ CaptureId = Annotated[
     str,
     Parameter(help="As `rederive captures list` shows it, such as betfair-20260213-7; or latest, or latest:DOMAIN."),
 ]
+captures.command("rederive.cli.compare:compare", name="compare")
 captures.command("rederive.cli.promote:promote", name="promote")
 State = Literal["running", "complete", "cancelled", "promoting", "rolling-back", "rolled-back"]
 

@@ -8,16 +8,17 @@ from psycopg import Connection
 
 from schemas.domain import Domain
 from schemas.table import CAPTURE, Mode, Table
-from sinks.insert import promotion
+from sinks.insert import comparison, promotion
 from sinks.insert.claims import claims
 from sinks.insert.companions import make, newest_captures
 from sinks.insert.insertion import insert, would_insert
 from sinks.insert.verify import held, verify
-from sinks.policy import Blocks, Claims, Outdated, Policy, Promoted, Scope, Taken, Verified, Writer
+from sinks.policy import Blocks, Claims, Compares, Outdated, Policy, Promoted, Scope, Taken, Verified, Writer
 from store.rows import value
 from store.versions import written_before
 
 if TYPE_CHECKING:
+    from sinks.comparing import Sides
     from sinks.insert.staging import Inserted
 
 
@@ -79,6 +80,10 @@ class Insert(Policy["Inserted"]):
     def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
         """Its rows in shadow are moved, a partition's capture after the other."""
         return promotion.promote(connection, table, capture.capture_id)
+
+    def sides(self, connection: Connection, table: Table, one: Compares, other: Compares | None) -> "Sides":  # noqa: ARG002
+        """Rows of captures, by their key without the capture."""
+        return comparison.sides(table, one, other)
 
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()

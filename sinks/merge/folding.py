@@ -154,9 +154,7 @@ class Folding(Companions):
         Others are `odd`, and not folded right. All lists then have one order but for whose source counts more:
         entries are sorted once for all columns.
         """
-        own = [", ".join(map(str, sources)) for sources in self.owners]
-        owned = "".join(f", h.source IN ({sources}) AS r_own{n}" for n, sources in enumerate(own))
-        said = "".join(f", {self.said('h', part)} AS r_said{n}" for n, part in enumerate(self.parts) if len(part) > 1)
+        owned, said = self._marks
         tops, columns = [], {}
         for n, (part, owners) in enumerate(self.parts.items()):
             at = None if len(owners) == len(self.table.sources) else self.owners.index(owners)
@@ -187,6 +185,35 @@ class Folding(Companions):
                 GROUP BY {self.keys}) f
             LEFT JOIN {self.lookup(self.baseline, "b", "f")} ON true
             LEFT JOIN rederive.captures c ON c.number = f.r_last[3]"""
+
+    @cached_property
+    def _marks(self) -> tuple[str, str]:
+        """For a list of columns: whose of an entry h are the owners', and which groups it says something of."""
+        own = [", ".join(map(str, sources)) for sources in self.owners]
+        owned = "".join(f", h.source IN ({sources}) AS r_own{n}" for n, sources in enumerate(own))
+        said = "".join(f", {self.said('h', part)} AS r_said{n}" for n, part in enumerate(self.parts) if len(part) > 1)
+        return owned, said
+
+    def alone(self, capture: str, *, repeated: bool) -> str:
+        """A row per key that a capture, the parameter of that name, has said something of: `r_day` and columns.
+
+        Where it is `repeated` by none, each entry is such a row.
+        """
+        where = f"h.capture_id = %({capture})s"
+        day = "(h.observed AT TIME ZONE 'UTC')::date"
+        if not repeated:
+            return f"SELECT {day} AS r_day, {self.keys}, {self.names} FROM {self.history} h WHERE {where}"
+        owned, said = self._marks
+        tops = []
+        for n, (part, owners) in enumerate(self.parts.items()):
+            at = None if len(owners) == len(self.table.sources) else self.owners.index(owners)
+            tops += [f"{self._top(name, at, None if len(part) == 1 else n)} AS {name}" for name in part]
+        return f"""
+            SELECT max(r_at) AS r_day, {self.keys}, {", ".join(tops)}
+            FROM (SELECT {self.of("h", self.key)}, {day} AS r_at, h.source AS r_source, h.observed AS r_observed,
+                         h.derivation_version AS r_version, 0 AS r_number{owned}{said}, {self.of("h", self.columns)}
+                  FROM {self.history} h WHERE {where}) e
+            GROUP BY {self.keys}"""
 
     @staticmethod
     def _top(name: str, own: int | None, group: int | None) -> str:

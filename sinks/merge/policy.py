@@ -9,16 +9,17 @@ from psycopg import Connection
 
 from schemas.domain import Domain
 from schemas.table import Mode, Table
-from sinks.merge import promotion, rollback
+from sinks.merge import comparison, promotion, rollback
 from sinks.merge.claims import claims
 from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
 from sinks.merge.outdated import outdated
 from sinks.merge.verify import verify
-from sinks.policy import Blocks, Claims, Outdated, Policy, Promoted, Scope, Taken, Verified, Writer
+from sinks.policy import Blocks, Claims, Compares, Outdated, Policy, Promoted, Scope, Taken, Verified, Writer
 from store.rows import value
 
 if TYPE_CHECKING:
+    from sinks.comparing import Sides
     from sinks.merge.staging import Staged
 
 
@@ -70,6 +71,10 @@ class Merge(Policy["Staged"]):
     def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
         """Its entries get their arrival and are merged, by batches of keys."""
         return promotion.promote(connection, table, capture)
+
+    def sides(self, connection: Connection, table: Table, one: Compares, other: Compares | None) -> "Sides":
+        """Folds of a capture's own entries, rows as they are served, or would be."""
+        return comparison.sides(connection, table, one, other)
 
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from rederive import captures, promotion
+from rederive.comparison import Comparison
 from schemas.finra.tables import FINRA, ROLLING, VENUE_VOLUME
 from schemas.table import Mode
 from sinks.policies import prepare
@@ -111,7 +112,10 @@ def test_a_preview_says_what_would_be_shown_with_another_value(
 
     write(tmp_path / "restated", WEEKS[:1], edition=1)
     other = in_shadow(connection, tmp_path / "restated")
+    compared = {one.table: one for one in Comparison.of(connection, other.run).run(connection)}[VENUE_VOLUME.name]
     expected = promotion.preview(connection, other.run)[VENUE_VOLUME.name]
+    assert expected.changed == compared.differing + compared.only_one + compared.only_other
+    assert expected.columns["total_shares"] == compared.columns["total_shares"].rows + compared.only_one
     assert 0 < expected.columns["total_shares"] <= expected.changed <= expected.rows
 
     # Behind a newer capture of the week nothing of it would be seen.

@@ -42,6 +42,17 @@ def test_a_fix_is_served_when_it_is_promoted(settings: Settings, wrong: psycopg.
             "columns": {"total_volume": 2, "home_best_back_size_l1": 2},
         }
     }  # fmt: skip
+    page = settings.home / "compared.html"
+    compared = last_object(
+        rederive(settings, "captures", "compare", capture, "--json", "--html", str(page), code=1).stdout
+    )
+    of_table = compared["tables"]["market_derived_metrics"]  # type: ignore[index]
+    assert (of_table["both"], of_table["differing"], of_table["only_one"]) == (2, 1, 1)
+    assert of_table["columns"]["total_volume"]["absolute"] == {"difference": 10432.7, "key": ["1"]}
+    assert "home_risk" in compared["left_out"]  # type: ignore[operator]
+    assert "<svg" in page.read_text()
+    assert "script" not in page.read_text()
+    assert "not equal" in rederive(settings, "captures", "compare", capture, code=1).stdout
     refused = rederive(settings, "captures", "promote", capture, "--yes", "--max-changed", "2%", code=1)
     assert "not promoted, a gate refuses: --max-changed 2%: 2 of 3 rows would change, 66.67%" in refused.stderr
     words = ("--only-columns", "total_volume", "--json")
@@ -58,7 +69,10 @@ def test_a_fix_is_served_when_it_is_promoted(settings: Settings, wrong: psycopg.
     assert "promoted already" in rederive(settings, "captures", "promote", capture, "--yes").stdout
     rederive(settings, "captures", "verify")
 
+    assert rederive(settings, "captures", "compare", capture).stdout.endswith("equal\n")
+
     superseded = replay(settings, *ASKED, "supersede")
+    assert "equal" in rederive(settings, "captures", "compare", capture, superseded["capture_id"]).stdout
     assert (superseded["updated"], superseded["unchanged"]) == (0, 3)
     for one in (superseded["capture_id"], capture):
         rederive(settings, "captures", "rollback", one, "--yes")

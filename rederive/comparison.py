@@ -1,0 +1,94 @@
+"""What a capture says that another one doesn't, or that isn't served: rows, columns, days, examples; reads only."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import Connection
+
+from rederive import captures as ledger
+from rederive import domains
+from schemas.capture import Capture, CaptureState
+from schemas.domain import Domain
+from schemas.errors import Failed, UsageError
+from schemas.table import Column, Table
+from sinks.comparing import Compared, compare
+from sinks.policies import policy_of
+from sinks.policy import Compares
+from store import lineage
+
+EXAMPLES = 5
+_IN_SHADOW = (CaptureState.RUNNING, CaptureState.CANCELLED, CaptureState.COMPLETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A capture, and the one that it is held against; without one what is served.
+
+    `left_out` are the columns that not both have in their scope.
+    """
+
+    domain: Domain
+    one: Compares
+    other: Compares | None
+    columns: tuple[str, ...]
+    left_out: tuple[str, ...]
+    tables: tuple[Table, ...]
+
+    @classmethod
+    def of(cls, connection: Connection, one: str, other: str | None = None, tables: Sequence[str] = ()) -> "Comparison":
+        """Of captures by their ids, runs' or partitions'. UsageError when they can't be compared, Failed as `find`."""
+        first, side = _side(connection, one)
+        domain = domains.of_capture(first.domain)
+        every = {column.name for table in domain.tables for column in table.values}
+        scope = _scope(domain, first, every)
+        against = None
+        if other is not None:
+            second, against = _side(connection, other)
+            if second.domain != first.domain:
+                raise UsageError(
+                    f"{one} and {other} can't be compared",
+                    why=f"one is of {first.domain}, the other of {second.domain}",
+                )
+            scope &= _scope(domain, second, every)
+        known = {table.name: table for table in domain.tables}
+        if strange := [name for name in tables if name not in known]:
+            raise UsageError(f"{domain.name} has no table {strange[0]}", why=f"it has {', '.join(known)}")
+        chosen = [known[name] for name in tables] if tables else [table for table in domain.tables if not table.audit]
+        names = [column.name for table in chosen for column in table.values]
+        return cls(
+            domain,
+            side,
+            against,
+            tuple(dict.fromkeys(name for name in names if name in scope)),
+            tuple(dict.fromkeys(name for name in names if name not in scope)),
+            tuple(chosen),
+        )
+
+    def run(self, connection: Connection, examples: int = EXAMPLES) -> Iterator[Compared]:
+        """Each table's differences."""
+        for table in self.tables:
+            sides = policy_of(table).sides(connection, table, self.one, self.other)
+            yield compare(connection, table, sides, self._compared(table), examples)
+
+    def _compared(self, table: Table) -> list[Column]:
+        own = [column for column in table.values if column.name in self.columns]
+        # Which captures a row was made of is another thing in each of them.
+        return [column for column in own if not column.name.endswith(("capture_id", table.observed))]
+
+
+def _side(connection: Connection, named: str) -> tuple[Capture, Compares]:
+    id_ = ledger.named(connection, named)
+    partition = ledger.is_partition(connection, id_)
+    run = (lineage.run_of(connection, id_) or id_) if partition else id_
+    capture = ledger.find(connection, run)
+    if capture.dry_run:
+        raise Failed(f"{id_} can't be compared", why="it is a dry run: it has kept no row")
+    if capture.state in (CaptureState.ROLLED_BACK, CaptureState.ROLLING_BACK):
+        raise Failed(f"{id_} can't be compared", why=f"it is {capture.state}: its rows are gone")
+    own = (id_,) if partition else tuple(lineage.captures_of_run(connection, run))
+    return capture, Compares(run, own, capture.promotable and capture.state in _IN_SHADOW)
+
+
+def _scope(domain: Domain, capture: Capture, every: set[str]) -> set[str]:
+    """The value columns that it has computed; all of tables that others than its columns belong to."""
+    return set(domain.in_scope(capture.columns)) if capture.columns else every

@@ -1,0 +1,55 @@
+"""The sides of a comparison of a merged table: what a capture says by itself, what is served, what would be served."""
+
+from psycopg import Connection
+
+from schemas.table import Table
+from sinks.comparing import Sides
+from sinks.merge.merging import folding
+from sinks.policy import Compares
+from store.rows import value
+
+_NEWEST = 2**62
+
+
+def sides(connection: Connection, table: Table, one: Compares, other: Compares | None) -> Sides:
+    """Of one capture and of another; or of one in shadow and of what is served, as if it had been promoted now.
+
+    A capture that is served already stands against what is served by what it says itself.
+    """
+    sql = folding(table)
+    parameters: dict[str, object] = {"capture": one.run, "other": other.run if other else None}
+    if other is not None:
+        return Sides(
+            table.key,
+            _alone(connection, table, one.run, "capture"),
+            _alone(connection, table, other.run, "other"),
+            parameters,
+        )
+    said = f"(SELECT DISTINCT {sql.keys} FROM {sql.history} WHERE capture_id = %(capture)s)"
+    names = ", ".join(f"s.{name}" for name in (*sql.key, *sql.columns))
+    served = f"""SELECT NULL::date AS r_day, {names} FROM {said} q, {sql.lookup(sql.serving, "s", "q")}"""
+    if not one.shadow:
+        return Sides(table.key, _alone(connection, table, one.run, "capture"), served, parameters)
+    said_now = "true"
+    if not table.bare:
+        values = sql.of("h", [column.name for column in table.values])
+        said_now = f"(h.arrival IS NOT NULL OR num_nonnulls({values}) > 0)"
+    page = f"""SELECT {sql.keys}, max(observed) AS observed FROM {sql.history} h
+        WHERE h.capture_id = %(capture)s AND h.arrival IS NULL AND {said_now} GROUP BY {sql.keys}"""
+    folded = ", ".join(f"f.{name}" for name in (*sql.key, *sql.columns))
+    promoted = f"""WITH page AS MATERIALIZED ({page})
+        SELECT (page.observed AT TIME ZONE 'UTC')::date AS r_day, {folded}
+        FROM ({sql.fold("page", promoted=said_now)}) f JOIN page USING ({sql.keys})"""
+    return Sides(table.key, promoted, served, {**parameters, "number": _NEWEST, "clear": None})
+
+
+def _alone(connection: Connection, table: Table, run: str, parameter: str) -> str:
+    """What a capture says of each key by itself: the first value of its own entries, by precedence."""
+    sql = folding(table)
+    repeated = value(
+        connection,
+        f"""SELECT EXISTS (SELECT FROM {sql.history} WHERE capture_id = %s
+                           GROUP BY {sql.keys} HAVING count(*) > 1)""",
+        [run],
+    )
+    return sql.alone(parameter, repeated=bool(repeated))

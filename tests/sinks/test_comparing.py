@@ -1,0 +1,105 @@
+"""Comparisons of sides: counted as a small model counts them, and what the policies say that the sides are."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.table import Column, Mode
+from sinks.comparing import Compared, Sides, compare
+from sinks.merge.policy import Merge
+from sinks.policy import Compares
+from tests.sinks.made_tables import ONE_SOURCE
+from tests.sinks.test_shadow import outside, promote, write
+
+pytestmark = pytest.mark.services
+
+COLUMNS = (Column("a", "float8"), Column("b", "text"))
+DAY = date(2026, 2, 6)
+
+Row = tuple[float | None, str | None]
+VALUES = st.sampled_from([None, 0.0, -0.0, 1.5, 1.5000000000000002, -3.0, 1e308, -1e308, float("inf"), float("nan")])
+ROWS = st.dictionaries(st.integers(1, 6), st.tuples(VALUES, st.sampled_from([None, "", "x", "'\\"])))
+
+
+def relation(name: str) -> str:
+    """A side of made rows."""
+    return f"""SELECT %(day)s::date AS r_day, k, a, b
+        FROM unnest(%({name}_k)s::int4[], %({name}_a)s::float8[], %({name}_b)s::text[]) r(k, a, b)"""
+
+
+def held(connection: psycopg.Connection, one: Mapping[int, Row], other: Mapping[int, Row]) -> Compared:
+    parameters: dict[str, object] = {"day": DAY}
+    for name, rows in (("o", one), ("t", other)):
+        parameters[f"{name}_k"] = list(rows)
+        parameters[f"{name}_a"] = [row[0] for row in rows.values()]
+        parameters[f"{name}_b"] = [row[1] for row in rows.values()]
+    sides = Sides((Column("k", "int4"),), relation("o"), relation("t"), parameters)
+    return compare(connection, ONE_SOURCE, sides, COLUMNS, 10)
+
+
+def same(left: object, right: object) -> bool:
+    return left == right or (left != left and right != right)
+
+
+@given(one=ROWS, other=ROWS)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_counts_are_those_of_a_model(
+    connection: psycopg.Connection, one: dict[int, Row], other: dict[int, Row]
+) -> None:
+    found = held(connection, one, other)
+    both = one.keys() & other.keys()
+    differing = {key for key in both if not all(map(same, one[key], other[key]))}
+    assert (found.both, found.differing) == (len(both), len(differing))
+    assert (found.only_one, found.only_other) == (len(one.keys() - other.keys()), len(other.keys() - one.keys()))
+    for place, column in enumerate(COLUMNS):
+        pairs = [(one[key][place], other[key][place]) for key in both]
+        rows = [pair for pair in pairs if not same(*pair)]
+        said = found.columns.get(column.name)
+        assert (said.rows if said else 0) == len(rows)
+        if said:
+            assert said.appears == sum(there is None for _, there in rows)
+            assert said.vanishes == sum(here is None for here, _ in rows)
+            if column.name == "a":
+                assert sum(count for *_, count in said.spread) == len([1 for pair in rows if None not in pair])
+    whole = len(one.keys() | other.keys())
+    assert sum(rows for _, rows, _ in found.days) == whole
+    apart = len(differing) + found.only_one + found.only_other
+    assert sum(differ for *_, differ in found.days) == apart == len(found.examples)
+    assert found.equal == (apart == 0)
+
+
+def test_how_far_numbers_are_apart(connection: psycopg.Connection) -> None:
+    here: dict[int, Row] = {1: (1.0, None), 2: (2.0, None), 3: (-40.0, "x")}
+    found = held(connection, here, {1: (1.25, None), 2: (2.0, None), 3: (-50.0, "x")})
+    a = found.columns["a"]
+    assert a.absolute == (10.0, ("3",))
+    assert a.relative == (0.2, ("1",))
+    assert a.spread == [(-1, -1, 1), (1, 1, 1)]
+    assert found.examples[0] == (("1",), {"a": ("1", "1.25")})
+
+
+def test_captures_of_a_merged_table(connection: psycopg.Connection) -> None:
+    write(connection, 1, {1: (1.0, 5.0, None), 2: (2.0, None, None)})
+    write(connection, 2, {2: (2.0, None, 7.0), 3: (3.0, None, None)}, Mode.SHADOW)
+
+    def sides(one: Compares, other: Compares | None = None) -> Compared:
+        found = Merge().sides(connection, ONE_SOURCE, one, other)
+        return compare(connection, ONE_SOURCE, found, ONE_SOURCE.values, 10)
+
+    first, shadow = Compares("c1", ("c1",), False), Compares("c2", ("c2",), True)
+    two = sides(shadow, first)
+    assert (two.both, two.differing, two.only_one, two.only_other) == (1, 1, 1, 1)
+    assert two.columns["c"].appears == 1
+    assert [(day, rows) for day, rows, _ in two.days] == [("2026-02-06", 3)]
+    assert sides(first).equal
+    # As served it keeps what it has nothing better for, and the row that nobody else has comes.
+    coming = sides(shadow)
+    assert (coming.both, coming.differing, coming.only_one) == (1, 1, 1)
+    promote(connection, 2, 9)
+    assert sides(Compares("c2", ("c2",), False)).equal
+    outside(connection, 3, a=4.0)
+    assert sides(Compares("c2", ("c2",), False)).columns["a"].absolute == (1.0, ("3",))
