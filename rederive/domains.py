@@ -142,7 +142,7 @@ def _faults(domain: Domain) -> Iterator[str]:
         yield from (f"table {table.name}: {why}" for why in _table_faults(table))
     named = {"process": domain.process, "compute": domain.compute, "reads": domain.reads, "notes": domain.notes}
     named |= {"checks": domain.checks, "journal": domain.journal, "show_plan": domain.show_plan, "gaps": domain.gaps}
-    named |= {"provenance": domain.provenance, "demo": domain.demo}
+    named |= {"provenance": domain.provenance, "routes": domain.routes, "demo": domain.demo}
     for kind, parts in (("source", domain.sources), ("report", domain.reports)):
         named |= {f"{kind} {name}": part for name, part in parts.items()}
     for what, part in named.items():
