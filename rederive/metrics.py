@@ -103,7 +103,10 @@ def _of_lanes(status: Status) -> Iterator[Metric]:
                 latency.add_metric([*lane, stage, quantile], getattr(found, name) / 1000)
         if pulse.progressed is not None:
             progressed.add_metric(lane, pulse.progressed.timestamp())
-    yield from (records, behind, members, rate, latency, progressed)
+    letters = _gauge("dead_letter_records", "Records on a domain's DLQ, whatever became of them.", "domain")
+    for domain, count in status.letters.items():
+        letters.add_metric([domain], count)
+    yield from (records, behind, members, rate, latency, progressed, letters)
 
 
 def _of_database(connection: Connection) -> Iterator[Metric]:

@@ -3,7 +3,7 @@
 Somebody else stores them, in `stream_ingest.ladder_levels`; where that table isn't there, there are none.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,14 +81,11 @@ class Ticks:
 
     def count(self, selections: Sequence[int], start: datetime) -> int:
         """Ticks of the back sides within the bucket that begins at `start`, its end excluded."""
-        return sum(
-            sum(start <= time < start + BUCKET for time in self.of(one, "B").times[: _until(self.of(one, "B"), start)])
-            for one in selections
-        )
-
-
-def _until(series: Series, start: datetime) -> int:
-    return bisect_right(series.times, start + BUCKET)
+        found = 0
+        for one in selections:
+            times = self.of(one, "B").times
+            found += bisect_left(times, start + BUCKET) - bisect_left(times, start)
+        return found
 
 
 def read(

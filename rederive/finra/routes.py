@@ -27,8 +27,10 @@ from schemas.table import Table
 router = Router(prefix="/api/finra")
 
 _UNSHOWN = ("execution_id", "batch_id")
-AnyTier = Annotated[Text | None, Query(description="T1, T2 or OTC. Default: all.")]
-OneTier = Annotated[Text, Query(description="T1, T2 or OTC.")]
+AnyTier = Annotated[
+    Text | None, Query(description="NMS_TIER_1, NMS_TIER_2 or OTC; others as files name them. Default: all.")
+]
+OneTier = Annotated[Text, Query(description="NMS_TIER_1, NMS_TIER_2 or OTC; others as files name them.")]
 After = Annotated[Text | None, Query(description="Only symbols behind this one.")]
 
 VenueShare = model_of("VenueShare", VENUE_SHARE, without=_UNSHOWN)

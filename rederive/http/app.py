@@ -39,8 +39,6 @@ def create_app(settings: Settings, host: str | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         watching.close()
-        for one in kept.values():
-            one.close()
         reads.close()
 
     app = FastAPI(

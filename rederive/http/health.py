@@ -51,12 +51,14 @@ def _why_not(status: Status) -> list[str]:
 
 
 def _stands_still(pulse: LanePulse, now: datetime) -> str:
-    """Why a lane isn't ready; empty when it is."""
+    """Why a lane isn't ready; empty when it is, or when nobody here has ever worked on it."""
     oldest, progressed = pulse.oldest, pulse.progressed
     waiting = pulse.agents.lag + pulse.sinks.lag
     if not waiting or oldest is None or (now - oldest).total_seconds() < _PATIENCE_SECONDS:
         return ""
     if progressed is not None and (now - progressed).total_seconds() < _PATIENCE_SECONDS:
+        return ""
+    if progressed is None and not any(name for seen in (pulse.agents, pulse.sinks) for name in seen.holders):
         return ""
     return f"{pulse.lane.domain}, {pulse.lane.name}: {waiting:,} records wait, and nothing gets on"
 

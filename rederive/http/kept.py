@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -30,11 +29,6 @@ class Kept(Generic[V]):
         self._fresh, self._stale = fresh, stale
         self._entries: dict[Hashable, _Entry[V]] = {}
         self._lock = threading.Lock()
-        self._behind = ThreadPoolExecutor(1, thread_name_prefix="kept")
-
-    def close(self) -> None:
-        """Look for nothing more."""
-        self._behind.shutdown(wait=False, cancel_futures=True)
 
     def get(self, key: Hashable, find: Callable[[], V], version: object = None) -> V:
         """The value of a key; `find` finds it out. It counts as fresh as long as a version that isn't None stays."""
@@ -46,7 +40,8 @@ class Kept(Generic[V]):
             with self._lock:
                 begin, entry.looking = not entry.looking, True
             if begin:
-                self._behind.submit(self._look, entry, find, version)
+                # What is still being looked for when the program ends is wanted by nobody.
+                threading.Thread(target=self._look, args=(entry, find, version), daemon=True).start()
             return entry.value  # type: ignore[return-value]
         with entry.lock:
             if not self._is_fresh(entry, version):

@@ -18,6 +18,7 @@ SESSIONS = 8
 """Sessions at most, whoever asks."""
 
 _WAIT_SECONDS, _IDLE_SECONDS, _LOOK_SECONDS = 5.0, 60.0, 1.0
+_CLOSE_SECONDS = 0.5
 _MOST_WAITING = 200
 
 # A read that a migration's lock holds up would hold up all that come behind it.
@@ -40,7 +41,7 @@ class Reads:
         """End the sessions."""
         with self._lock:
             if self._pool is not None:
-                self._pool.close()
+                self._pool.close(timeout=_CLOSE_SECONDS)
             self._pool = self._url = None
             self._looked = float("-inf")
 
@@ -65,7 +66,7 @@ class Reads:
             if self._pool is None or time.monotonic() - self._looked > _LOOK_SECONDS:
                 url = running(self.settings)[1]
                 if url != self._url and self._pool is not None:
-                    self._pool.close()
+                    self._pool.close(timeout=_CLOSE_SECONDS)
                     self._pool = None
                 self._url, self._looked = url, time.monotonic()
             if self._url is None:

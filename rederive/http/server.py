@@ -1,9 +1,7 @@
 """The server: the application on an address of this machine, until it is told to stop."""
 
 import logging
-import signal
 import socket
-from types import FrameType
 
 import uvicorn
 
@@ -16,16 +14,6 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 1
 _KEPT_ALIVE_SECONDS = 15
 _MOST_AT_ONCE = 200
-
-
-class _Server(uvicorn.Server):
-    """Ends at once when it is told to: whoever reads may ask again."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop, and wait for no answer that is on its way longer than a moment."""
-        super().handle_exit(sig, frame)
-        if sig == signal.SIGTERM:
-            self.force_exit = True
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -49,7 +37,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
             http="h11",
             ws="none",
         )
-        _Server(config).run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from rederive.settings import Settings
 from rederive.status import Status, Watcher
 
 _FRESH_SECONDS, _STALE_SECONDS = 2.0, 10.0
+_CLOSE_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -24,10 +25,12 @@ class Watching:
         self._kept = Kept(_FRESH_SECONDS, _STALE_SECONDS)
 
     def close(self) -> None:
-        """Look no more, and leave the broker."""
-        self._kept.close()
-        with self._lock:
-            self._watcher.close()
+        """Leave the broker, unless somebody is looking: the program ends without waiting for that."""
+        if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            try:
+                self._watcher.close()
+            finally:
+                self._lock.release()
 
     def status(self) -> Status:
         """How everything is, or was some seconds ago: its `at` says when."""
