@@ -47,7 +47,8 @@ def _listening(host: str, port: int) -> socket.socket:
         raise Failed(f"{host} is no address of this machine", why=str(error.strerror), mend="say another --host") from (
             error
         )
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    # Only of sockets that name their protocol does asyncio know that answers shouldn't wait for more to send.
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)

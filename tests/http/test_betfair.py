@@ -1,6 +1,7 @@
 """Betfair's paths (betfair spec, section 9), on worked examples E1 to E4."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -251,13 +252,9 @@ def test_validators_read_leniently() -> None:
     assert deeper["home_coverage_N"] == 25.0 / 50.0
     nothing = validators({}, ids, 0, {"total_volume": None, "total_matched": None})
     assert set(nothing.values()) == {None}
-    for junk in (
-        None,
-        1,
-        [],
-        {"runners": {}},
-        {"runners": [None, 1, {"selectionId": [1]}, {"selectionId": 11, "ex": 3}]},
-    ):
+    odd = {"runners": [None, 1, {"selectionId": [1]}, {"selectionId": 11, "ex": 3}]}
+    junks: list[Any] = [None, 1, [], {"runners": {}}, odd]
+    for junk in junks:
         assert set(validators(junk, ids, None, {})) == set(VALIDATORS)
 
 
@@ -369,6 +366,35 @@ def test_without_ticks_there_are_none(market: psycopg.Connection, http: TestClie
     assert get(http, f"/stream/events/{MARKET}/available-buckets")["available_buckets"] == []
     assert get(http, "/stream/data-horizon") == {"oldest_tick": None, "newest_tick": None, "total_rows": 0, "days": []}
     get(http, f"/stream/events/{MARKET}/buckets", 422, from_ts="1990-01-01")
+
+
+def test_a_backfill_is_validated_by_these_calls(market: psycopg.Connection, http: TestClient) -> None:
+    """What people ask after a backfill: the newest row by the debug path, old rows by the timeseries, checkpoints."""
+    at = datetime(2026, 2, 14, 17, 51, 58, 466790, tzinfo=UTC)
+    shown = {
+        "home_best_back_size_l1": 21.53,
+        "away_best_back_size_l1": 164.01,
+        "draw_best_back_size_l1": 614.0,
+        "home_back_odds_l2": 10.0,
+        "home_back_size_l2": 343.34,
+        "away_back_odds_l2": 1.49,
+        "away_back_size_l2": 3345.92,
+        "draw_back_odds_l2": 4.0,
+        "draw_back_size_l2": 1876.42,
+    }
+    store(market, 2, at, **shown)
+    store(market, 1, KICKOFF - timedelta(hours=6), home_book_risk_l3=-8256.37)
+    until = {"to_ts": "2026-02-14T18:00:00Z"}
+    (row,) = get(http, f"/debug/markets/{MARKET}/snapshots", limit=1, from_ts="2026-02-14T00:00:00Z", **until)
+    assert datetime.fromisoformat(row["snapshot_at"]) == at
+    assert row["market_id"] == MARKET
+    assert {name: row[name] for name in shown} == shown
+    old = get(http, f"/events/{MARKET}/timeseries", from_ts="2026-02-14T10:00:00Z", to_ts="2026-02-14T12:00:00Z",
+              include_impedance="true")  # fmt: skip
+    assert [point["home_book_risk_l3"] for point in old] == [-8256.37]
+    populated = ("home_best_back_size_l1", "away_best_back_size_l1", "draw_best_back_size_l1")
+    assert all(old[0][name] is not None for name in populated)
+    assert all(old[0]["impedanceInputs"][role]["backStake"] is not None for role in ROLES)
 
 
 def test_values_that_json_has_no_word_for_are_null(market: psycopg.Connection, http: TestClient) -> None:
