@@ -174,6 +174,8 @@ def _table_faults(table: Table) -> Iterator[str]:
     owned = {owner for column in columns for owner in column.owners}
     if table.policy is not Mode.INSERT and not owned <= set(range(len(table.sources))):
         yield f"a column is owned by a source beyond its {len(table.sources)}"
+    if table.day and table.day not in names:
+        yield f"its day is {table.day}, which is none of its columns"
     if table.policy is Mode.INSERT and not table.audit and "capture_id" not in names:
         yield "its rows are inserted, and its key has no capture_id"
 

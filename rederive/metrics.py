@@ -6,7 +6,6 @@ their unit, and `_total` where they only grow.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
@@ -24,25 +23,28 @@ log = logging.getLogger(__name__)
 PREFIX = "rederive_"
 
 Looks = Callable[[], Status]
-Connects = Callable[[str], AbstractContextManager[Connection]]
+Counts = Callable[[], list[Metric]]
 
 _QUANTILES = (("0.5", "p50"), ("0.95", "p95"), ("0.99", "p99"))
 
 
-def exposition(look: Looks, connect: Connects) -> bytes:
-    """The metrics of now in the text format; what can't be had is left out, and `rederive_up` says so."""
+def exposition(look: Looks, count: Counts) -> bytes:
+    """The metrics of now in the text format; what can't be had is left out, and `rederive_up` says so.
+
+    `count` gives what the database knows, as `of_database` does.
+    """
     registry = CollectorRegistry()
     for make in (ProcessCollector, PlatformCollector, GCCollector):
         make(registry=registry)
-    registry.register(Deployment(look, connect))
+    registry.register(Deployment(look, count))
     return generate_latest(registry)
 
 
 class Deployment(Collector):
     """What is known of all runs, lanes and letters, looked for whenever somebody collects."""
 
-    def __init__(self, look: Looks, connect: Connects) -> None:
-        self._look, self._connect = look, connect
+    def __init__(self, look: Looks, count: Counts) -> None:
+        self._look, self._count = look, count
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: what there is isn't known before it is collected."""
@@ -54,8 +56,7 @@ class Deployment(Collector):
         yield from _of_services(status)
         yield from _of_lanes(status)
         try:
-            with self._connect("metrics") as connection:
-                found = list(_of_database(connection))
+            found = self._count()
         except Failed as error:
             log.warning("metrics lack what the database knows: %s", error)
             found = []
@@ -109,9 +110,10 @@ def _of_lanes(status: Status) -> Iterator[Metric]:
     yield from (records, behind, members, rate, latency, progressed, letters)
 
 
-def _of_database(connection: Connection) -> Iterator[Metric]:
+def of_database(connection: Connection) -> list[Metric]:
+    """What the database knows: captures, units, rows by outcome, letters. It reads all units."""
     if not captures.are_there(connection):
-        return
+        return []
     of_captures = _gauge("captures", "Captures, by where they stand.", "domain", "state")
     for one in counts.of_captures(connection):
         of_captures.add_metric([one.domain, one.state], one.count)
@@ -130,4 +132,4 @@ def _of_database(connection: Connection) -> Iterator[Metric]:
     letters = _gauge("dead_letters_handled", "Dead letters that were sent again or dropped.", "domain", "state")
     for letter in counts.of_letters(connection):
         letters.add_metric([letter.domain, letter.state], letter.count)
-    yield from (of_captures, units, rows, letters)
+    return [of_captures, units, rows, letters]

@@ -1,13 +1,14 @@
 """The application: everything that is answered, put together for the settings of a deployment."""
 
 import logging
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
-from starlette.routing import Route
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute
 
 from rederive import domains
 from rederive.http import captures, coverage, dead_letters, explaining, gaps, health, overview, problems
@@ -21,6 +22,8 @@ from schemas.domain import Domain, load
 from schemas.errors import RederiveError
 
 log = logging.getLogger(__name__)
+
+_PARAMETER = re.compile(r"\{[^}]*\}")
 
 _DESCRIPTION = """Reads of what Rederive knows and has derived. Nothing is changed by any path: every method but GET and
 HEAD is refused. Times are ISO 8601 in UTC. Errors say what, why, and what to do next."""
@@ -78,11 +81,16 @@ def _include(app: FastAPI, domain: Domain) -> None:
         why = f"{domain.routes} is no Router of rederive.http.routing"
         log.warning("%s", domains.broken(domain.name, "asked over HTTP", why))
         return
-    taken = {route.path for route in app.routes if isinstance(route, Route | APIRoute)}
-    if clash := sorted(taken & {route.path for route in router.routes if isinstance(route, APIRoute)}):
+    # A path with a parameter in the same place is the same path, whatever the parameter is called.
+    taken, wanted = ({_PARAMETER.sub("{}", path) for path in _paths(some)} for some in (app.routes, router.routes))
+    if clash := sorted(taken & wanted):
         log.warning("%s", domains.broken(domain.name, "asked over HTTP", f"the path {clash[0]} is taken"))
         return
     app.include_router(router, tags=[domain.name])
+
+
+def _paths(routes: Sequence[BaseRoute]) -> Iterator[str]:
+    return (path for one in iter_route_contexts(routes) if (path := getattr(one, "path", None)))
 
 
 def _version() -> str:

@@ -140,12 +140,9 @@ def _counted(request: Request, reads: Reading, domain: Domain, table: Table) -> 
         version = tuple(version_of(connection, name) for name in looked_at)
 
     def count() -> _Counted:
-        with reads.connection("the coverage") as connection:
-            connection.execute("SET statement_timeout = '120s'")
-            try:
-                return _count(connection, table)
-            finally:
-                connection.execute("RESET statement_timeout; SET statement_timeout = '10s'")
+        with reads.connection("the coverage") as connection, connection.transaction():
+            connection.execute("SET LOCAL statement_timeout = '120s'")
+            return _count(connection, table)
 
     return kept.get((domain.name, table.name), count, version)
 

@@ -4,16 +4,19 @@ from datetime import datetime
 from typing import Literal
 
 from fastapi import Request
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from rederive.http.routing import BaseModel, Response, Router
-from rederive.metrics import exposition
+from rederive.http.kept import Kept
+from rederive.http.routing import BaseModel, Reading, Response, Router, kept_of
+from rederive.metrics import exposition, of_database
 from rederive.pulse import LanePulse
 from rederive.status import Status
 
 router = Router(tags=["health"])
 
 _PATIENCE_SECONDS = 60.0
+_FRESH_SECONDS, _STALE_SECONDS = 5.0, 60.0
 
 
 class Alive(BaseModel):
@@ -64,7 +67,13 @@ def _stands_still(pulse: LanePulse, now: datetime) -> str:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(request: Request) -> Response:
-    """Figures in the text format of Prometheus."""
-    state = request.app.state
-    return Response(exposition(state.watching.status, state.reads.connection), media_type=CONTENT_TYPE_LATEST)
+def metrics(request: Request, reads: Reading) -> Response:
+    """Figures in the text format of Prometheus; what is counted in the database may be some seconds old."""
+    kept: Kept[list[Metric]] = kept_of(request, "metrics", _FRESH_SECONDS, _STALE_SECONDS)
+
+    def count() -> list[Metric]:
+        with reads.connection("the metrics") as connection:
+            return of_database(connection)
+
+    text = exposition(request.app.state.watching.status, lambda: kept.get("", count))
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -7,6 +7,8 @@ from fastapi import Request
 
 from rederive import domains
 from rederive.http.routing import BaseModel, Router
+from schemas.domain import Domain
+from schemas.table import Column
 from store.captures import Listed
 from store.cursors import Reached
 from store.latencies import Quantiles
@@ -130,8 +132,8 @@ def list_domains() -> list[DomainNow]:
     return [DomainNow.model_validate(_described(domain)) for domain in domains.usable()]
 
 
-def _described(domain: Any) -> dict[str, Any]:  # noqa: ANN401
-    def columns(some: Any) -> list[dict[str, str]]:  # noqa: ANN401
+def _described(domain: Domain) -> dict[str, Any]:
+    def columns(some: tuple[Column, ...]) -> list[dict[str, str]]:
         return [{"name": one.name, "type": one.type} for one in some]
 
     return {
