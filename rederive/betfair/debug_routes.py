@@ -1,13 +1,13 @@
 """Snapshots one by one: their rows with validators, and their payloads (betfair spec, section 9)."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from psycopg.rows import dict_row
 from pydantic import create_model
 
 from processors.betfair.validators import VALIDATORS, validators
-from rederive.betfair.served import Raw, check_market, earlier, raw, window
+from rederive.betfair.served import Raw, Time, check_market, earlier, raw, window
 from rederive.http.routing import BaseModel, Key, Moment, Path, Query, Reading, Response, Router, Unknown
 from rederive.http.rows import many
 from schemas.betfair.tables import METRICS, ROLES
@@ -23,7 +23,7 @@ _NAMES = ("event_id", "event_name", "competition_name", "event_open_date", *(f"{
 
 class _Identity(BaseModel):
     snapshot_id: int
-    snapshot_at: datetime
+    snapshot_at: Time
     market_id: str
     mbs_total_matched: float | None
     mbs_inplay: bool | None
@@ -38,7 +38,7 @@ class _Identity(BaseModel):
     event_id: str | None
     event_name: str | None
     competition_name: str | None
-    event_open_date: datetime | None
+    event_open_date: Time | None
     home_runner_name: str | None
     away_runner_name: str | None
     draw_runner_name: str | None

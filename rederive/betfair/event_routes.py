@@ -1,13 +1,12 @@
 """One market: its metrics over time, its newest payload, what it is (betfair spec, section 9)."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from psycopg.rows import dict_row, tuple_row
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from rederive.betfair.served import Raw, Triplet, check_market, raw, window
+from rederive.betfair.served import Raw, Time, Triplet, check_market, raw, window
 from rederive.http.routing import BaseModel, Key, Moment, Query, Reading, Response, Router, Unknown
 from schemas.betfair.tables import ROLES
 
@@ -49,7 +48,7 @@ class ImpedanceInputs(BaseModel):
 class Point(BaseModel):
     """The newest snapshot of an interval; the last three where they are asked for."""
 
-    snapshot_at: datetime
+    snapshot_at: Time
     home_best_back: float | None
     away_best_back: float | None
     draw_best_back: float | None
@@ -94,7 +93,7 @@ class Meta(BaseModel):
 
     market_id: str
     event_name: str | None
-    event_open_date: datetime | None
+    event_open_date: Time | None
     competition_name: str | None
     home_runner_name: str | None
     away_runner_name: str | None

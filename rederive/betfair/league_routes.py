@@ -5,7 +5,7 @@ from typing import Annotated
 
 from psycopg.rows import dict_row
 
-from rederive.betfair.served import earlier
+from rederive.betfair.served import Time, earlier
 from rederive.http.routing import BaseModel, Key, Moment, Path, Query, Reading, Router, Text
 from schemas.betfair.tables import ROLES
 
@@ -40,9 +40,9 @@ class Event(BaseModel):
     market_id: str
     event_id: str | None
     event_name: str | None
-    event_open_date: datetime | None
+    event_open_date: Time | None
     competition_name: str | None
-    latest_snapshot_at: datetime
+    latest_snapshot_at: Time
     home_best_back: float | None
     away_best_back: float | None
     draw_best_back: float | None

@@ -1,11 +1,12 @@
 """What several of Betfair's paths read: whether a market is known, the newest payload, the usual window of time."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from psycopg import Connection
 from psycopg.rows import dict_row
+from pydantic import PlainSerializer
 
 from rederive.http.routing import BaseModel, Response, Unknown
 
@@ -14,6 +15,10 @@ PREVIEW_BYTES = 50 * 1024
 """A payload that is larger is shown as the beginning of its text."""
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+Time = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
+"""A time in an answer, with its offset in digits: 2026-02-14T17:51:58.466790+00:00."""
 
 
 class Triplet(BaseModel):
@@ -28,7 +33,7 @@ class Raw(BaseModel):
     """A payload as it is stored; as text of its first 50 KiB when it is larger, `truncated` then."""
 
     snapshot_id: int
-    snapshot_at: datetime
+    snapshot_at: Time
     market_id: str
     raw_payload: Any
     truncated: bool

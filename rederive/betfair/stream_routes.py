@@ -9,7 +9,7 @@ from pydantic import create_model
 
 from processors.betfair.buckets import BUCKET, ImpedanceIndex, Medians, book_risks, impedance_index
 from rederive.betfair import ticks
-from rederive.betfair.served import window
+from rederive.betfair.served import Time, window
 from rederive.betfair.ticks import Ticks
 from rederive.http.kept import Kept
 from rederive.http.routing import BaseModel, Key, Moment, Query, Reading, Request, Router, Unknown, kept_of
@@ -39,14 +39,14 @@ _COVERED |= {f"{role}_update_count": (int, ...) for role in ROLES}
 
 
 class _OfBucket(BaseModel):
-    snapshot_at: datetime
+    snapshot_at: Time
     depth_limit: int
     calculation_version: str
 
 
 class _WithBounds(_OfBucket):
-    bucket_start: datetime
-    bucket_end: datetime
+    bucket_start: Time
+    bucket_end: Time
     tick_count: int
 
 
@@ -64,9 +64,9 @@ class AvailableBuckets(BaseModel):
 
     market_id: str
     bucket_interval_minutes: int
-    available_buckets: list[datetime]
-    earliest_bucket: datetime | None
-    latest_bucket: datetime | None
+    available_buckets: list[Time]
+    earliest_bucket: Time | None
+    latest_bucket: Time | None
 
 
 class ReplaySelection(BaseModel):
@@ -91,7 +91,7 @@ class ReplaySnapshot(BaseModel):
     """A market as its ticks say it was at a moment."""
 
     market_id: str
-    snapshot_time: datetime
+    snapshot_time: Time
     is_reconstructed: bool
     source: str
     selections: list[ReplaySelection]
@@ -109,8 +109,8 @@ class HorizonDay(BaseModel):
 class DataHorizon(BaseModel):
     """Since when and until when there are ticks, and the newest 90 days of them."""
 
-    oldest_tick: datetime | None
-    newest_tick: datetime | None
+    oldest_tick: Time | None
+    newest_tick: Time | None
     total_rows: int
     days: list[HorizonDay]
 

@@ -46,7 +46,7 @@ def test_the_newest_snapshot_of_each_interval_ascending(market: psycopg.Connecti
     path = f"/events/{MARKET}/timeseries"
     points = get(http, path, **RANGE)
     assert [one["total_volume"] for one in points] == [3.0, 4.0, 5.0]
-    assert points[0]["snapshot_at"] == "2026-02-14T17:14:59.900000Z"
+    assert points[0]["snapshot_at"] == "2026-02-14T17:14:59.900000+00:00"
     assert [one["total_volume"] for one in get(http, path, **RANGE, interval_minutes=60)] == [5.0]
     assert [one["total_volume"] for one in get(http, path, **RANGE, interval_minutes=1)] == [2.0, 3.0, 4.0, 5.0]
     # Both bounds belong to it.
@@ -184,13 +184,13 @@ def test_leagues_and_their_events(market: psycopg.Connection, http: TestClient) 
     assert get(http, "/leagues", **around, q="ATALANTA") != []
     assert get(http, "/leagues", **around, q="%") == []
     (event,) = get(http, "/leagues/Serie%20A%20%2F%201/events", **around)
-    assert (event["market_id"], event["latest_snapshot_at"]) == (MARKET, "2026-02-14T17:00:00Z")
+    assert (event["market_id"], event["latest_snapshot_at"]) == (MARKET, "2026-02-14T17:00:00+00:00")
     assert get(http, "/events/book-risk-focus", **around) == []
     assert get(http, "/events/book-risk-focus", **around, require_book_risk="false") == [event]
     assert get(http, f"/events/{MARKET}/meta") == {
         "market_id": MARKET,
         "event_name": "Lazio v Atalanta",
-        "event_open_date": "2026-02-14T17:00:00Z",
+        "event_open_date": "2026-02-14T17:00:00+00:00",
         "competition_name": "Serie A / 1",
         "home_runner_name": "Lazio",
         "away_runner_name": "Atalanta",
@@ -314,7 +314,7 @@ def test_medians_of_a_bucket_are_those_of_the_worked_example(ticks: psycopg.Conn
     e5(ticks)
     path = f"/stream/events/{MARKET}/buckets"
     (bucket,) = get(http, path, from_ts="2026-02-14T17:00:00Z", to_ts="2026-02-14T17:15:00Z")
-    assert (bucket["bucket_start"], bucket["bucket_end"]) == ("2026-02-14T17:00:00Z", "2026-02-14T17:15:00Z")
+    assert (bucket["bucket_start"], bucket["bucket_end"]) == ("2026-02-14T17:00:00+00:00", "2026-02-14T17:15:00+00:00")
     medians = [bucket[f"{role}_back_{what}_median"] for role in ROLES for what in ("odds", "size")]
     assert medians == [2.2, 40.0, 3.5, 31.0, 3.4, 18.0]
     assert [bucket[f"{role}_seconds_covered"] for role in ROLES] == [900.0] * 3
@@ -345,7 +345,7 @@ def test_which_buckets_there_are_and_a_market_as_it_was(ticks: psycopg.Connectio
     e5(ticks)
     tick(ticks, 11, 30, 2.3, 7, side="L")
     found = get(http, f"/stream/events/{MARKET}/available-buckets")
-    assert found["available_buckets"] == ["2026-02-14T16:45:00Z", "2026-02-14T17:00:00Z"]
+    assert found["available_buckets"] == ["2026-02-14T16:45:00+00:00", "2026-02-14T17:00:00+00:00"]
     assert (found["earliest_bucket"], found["latest_bucket"]) == tuple(found["available_buckets"])
     was = get(http, f"/stream/events/{MARKET}/replay_snapshot", at_ts="2026-02-14T17:04:00Z")
     assert was["selections"][0] == {
@@ -355,7 +355,7 @@ def test_which_buckets_there_are_and_a_market_as_it_was(ticks: psycopg.Connectio
     assert was["liquidity"] == {"total_matched": 1234.5, "available_to_back": 104.0, "available_to_lay": 7.0}
     get(http, f"/stream/events/{MARKET}/replay_snapshot", 404, at_ts="2026-02-14T16:00:00Z")
     horizon = get(http, "/stream/data-horizon")
-    assert (horizon["total_rows"], horizon["oldest_tick"]) == (7, "2026-02-14T16:59:00Z")
+    assert (horizon["total_rows"], horizon["oldest_tick"]) == (7, "2026-02-14T16:59:00+00:00")
     assert horizon["days"] == [{"day": "2026-02-14", "ladder_rows": 7, "markets": 1}]
     # A minute old at most.
     tick(ticks, 11, 31, 2.4, 7, side="L")
@@ -386,7 +386,7 @@ def test_a_backfill_is_validated_by_these_calls(market: psycopg.Connection, http
     store(market, 1, KICKOFF - timedelta(hours=6), home_book_risk_l3=-8256.37)
     until = {"to_ts": "2026-02-14T18:00:00Z"}
     (row,) = get(http, f"/debug/markets/{MARKET}/snapshots", limit=1, from_ts="2026-02-14T00:00:00Z", **until)
-    assert datetime.fromisoformat(row["snapshot_at"]) == at
+    assert row["snapshot_at"] == "2026-02-14T17:51:58.466790+00:00"
     assert row["market_id"] == MARKET
     assert {name: row[name] for name in shown} == shown
     old = get(http, f"/events/{MARKET}/timeseries", from_ts="2026-02-14T10:00:00Z", to_ts="2026-02-14T12:00:00Z",

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from rederive.http.app import create_app
 from rederive.settings import Settings
+from tests.program import ROOT
 
 
 @pytest.fixture
@@ -74,6 +75,12 @@ def test_no_page_of_another_host_is_offered(client: TestClient) -> None:
         assert list(methods) == ["get"], path
         assert methods["get"].get("summary"), path
         assert methods["get"].get("description"), path
+
+
+def test_every_path_is_on_its_page(client: TestClient) -> None:
+    page = (ROOT / "docs" / "http.md").read_text()
+    undocumented = [path for path in client.get("/openapi.json").json()["paths"] if f"`{path}`" not in page]
+    assert undocumented == ["/api/domains/{domain}/dead-letters/{partition}/{offset}/payload"]
 
 
 def test_without_services_it_lives_and_says_what_to_do(client: TestClient) -> None:
