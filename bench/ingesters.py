@@ -38,7 +38,7 @@ class Ingested:
     """
 
     seen: list[Seen] = field(default_factory=list)
-    missing: int = 0
+    missing: list[int] = field(default_factory=list)
     inserts: list[float] = field(default_factory=list)
     late: int = 0
 
@@ -147,6 +147,6 @@ class Ingesters:
                 if last:
                     deadline = deadline or time.perf_counter() + _LAST_SECONDS
                     if not waiting or time.perf_counter() > deadline:
-                        ingested.missing = len(waiting)
+                        ingested.missing = sorted(waiting)
                         return
                 time.sleep(_LOOK_SECONDS)

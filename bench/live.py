@@ -73,8 +73,12 @@ def wait_until_live(settings: Settings, url: str, rows: Rows) -> None:
                 time.sleep(0.05)
                 if connection.execute("SELECT 1 FROM market_derived_metrics WHERE snapshot_id = %s", found).fetchone():
                     return
-    log = run_log(settings.home, "betfair-live").read_text(errors="replace")
-    raise SystemExit(f"live doesn't begin:\n{log[-_SAID_CHARS:]}")
+    raise SystemExit(f"live doesn't begin:\n{log_of(settings)}")
+
+
+def log_of(settings: Settings) -> str:
+    """The end of what live has said."""
+    return run_log(settings.home, "betfair-live").read_text(errors="replace")[-_SAID_CHARS:]
 
 
 def at(values: Sequence[float], share: float) -> float:
@@ -170,7 +174,9 @@ def measure(settings: Settings, url: str, asked: argparse.Namespace) -> None:
         if asked.growth:
             for number, span in enumerate(beside.by_minutes(_SETTLED_MINUTES)):
                 show(f"  from minute {number * _SETTLED_MINUTES}", span)
-        print(f"not visible at the end: {beside.missing:,}")
+        print(f"not visible at the end: {len(beside.missing):,} {beside.missing[:10] or ''}")
+        if beside.missing:
+            print(log_of(settings))
         with psycopg.connect(url, autocommit=True) as connection:
             for (_, lane, stage), of in latencies.of_last(connection, time.perf_counter() - began, "betfair").items():
                 print(f"  live says: {lane} {stage:10} p50 {of.p50:7.1f}  p95 {of.p95:7.1f}  p99 {of.p99:7.1f} ms")
@@ -201,8 +207,8 @@ def measure_large(settings: Settings, url: str, count: int) -> None:
         connection.execute(
             f"""INSERT INTO market_book_snapshots ({", ".join(COLUMNS)})
                 SELECT snapshot_at + turn * interval '1 year', {", ".join(COLUMNS[1:])}
-                FROM generate_series(0, %(last)s / %(distinct)s) turn, payloads
-                WHERE turn * %(distinct)s + snapshot_id <= %(count)s""",
+                FROM generate_series(1, %(last)s / %(distinct)s + 1) turn, payloads
+                WHERE (turn - 1) * %(distinct)s + snapshot_id <= %(count)s""",
             {"last": count - 1, "distinct": distinct, "count": count},
         )
         committed = time.perf_counter()
@@ -214,13 +220,17 @@ def measure_large(settings: Settings, url: str, count: int) -> None:
         seconds = time.perf_counter() - committed
         print(f"{derived:,} of them derived {seconds:.1f} s after its commit: {derived / seconds:,.0f} rows/s")
         watch.show(settled=0)
-    verified = subprocess.run(
+    if not verified(settings) or derived != count:
+        raise SystemExit(1)
+
+
+def verified(settings: Settings) -> bool:
+    """Whether all that has arrived has its outcome, and all that is served is right; printed, too."""
+    return not subprocess.run(
         [sys.executable, "-m", "rederive", "captures", "verify", "latest"],
         env={**os.environ, **settings.environment()},
         check=False,
-    )
-    if derived != count or verified.returncode:
-        raise SystemExit(1)
+    ).returncode
 
 
 class _Replay:
@@ -264,6 +274,8 @@ def main() -> None:
             measure_large(settings, url, given.transaction)
         else:
             measure(settings, url, given)
+            if not verified(settings):
+                raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ class Request:
     Without `all_rows` only rows with a NULL among `columns` are picked. `limit` is a number of rows. `kinds` are the
     answers wanted of an API; what has been kept is asked for again with `refetch`, and left out with `only_missing`.
     FINRA's `keys` are tiers, its `kinds` stages and calculations; `options` are a domain's own words, JSON values.
-    Of a log `places` are all that is read, whenever it was sent.
+    Of a log `places` are all that is read, whenever it was sent. With `clear` what is computed as NULL replaces what is
+    stored, too.
     """
 
     domain: str
@@ -58,6 +59,7 @@ class Request:
     only_missing: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
     places: tuple[Stretch, ...] = ()
+    clear: bool = False
 
     @property
     def span(self) -> str:
@@ -81,6 +83,8 @@ class Request:
         }
         if self.places:
             asked["places"] = [list(place) for place in self.places]
+        if self.clear:
+            asked["clear"] = True
         if self.options:
             return asked | {"kinds": list(self.kinds), **self.options}
         if self.kinds:

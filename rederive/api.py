@@ -69,8 +69,7 @@ def replay_topic(
 
     Stored values are superseded unless `mode` says other.
     """
-    meets = domains.find(domain).tables[0].policy
-    chosen = mode or (Mode.INSERT if meets is Mode.INSERT else Mode.SUPERSEDE)
+    chosen = mode or (Mode.INSERT if domains.find(domain).inserts else Mode.SUPERSEDE)
     return replay(domain, start=since, end=until, source=LOG, mode=chosen, **words)
 
 

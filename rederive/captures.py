@@ -34,6 +34,8 @@ def way_on(capture_id: str, state: str) -> str:
         return f"`rederive captures resume {capture_id}` goes on with it"
     if state == CaptureState.ROLLING_BACK:
         return f"finish it: `{rollback_again(capture_id)}`"
+    if state == CaptureState.PROMOTING:
+        return f"finish it: `rederive captures promote {capture_id} --yes`"
     return "start a new replay over the same range"
 
 
@@ -125,6 +127,10 @@ def _said(connection: Connection, capture: str, state: str, run: str | None) -> 
         if stored.is_rolled_back_now(connection, capture):
             return f"{capture} is being rolled back by another process"
         return f"{capture} is half rolled back; `{rollback_again(capture)}` goes on with it"
+    if state == CaptureState.PROMOTING:
+        if stored.is_rolled_back_now(connection, capture):
+            return f"{capture} is being promoted by another process"
+        return f"{capture} is half promoted; `rederive captures promote {capture} --yes` goes on with it"
     found = stored.find(connection, capture)
     if found is not None and found.source == LIVE:
         return f"{capture} takes what arrives; `rederive live {found.domain}` keeps it going"
@@ -200,7 +206,7 @@ def reopen(connection: Connection, capture_id: str, *, dead: Source[Any] | None 
         again=(lambda: dead.planned_again(connection, capture)) if dead else None,
     )
     capture = find(connection, capture_id)
-    if capture.state in (CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
+    if capture.state in (CaptureState.PROMOTING, CaptureState.ROLLING_BACK, CaptureState.ROLLED_BACK):
         raise Failed(f"{capture_id} is {capture.state}", mend=way_on(capture_id, capture.state))
     return capture
 

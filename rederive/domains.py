@@ -157,10 +157,14 @@ def _faults(domain: Domain) -> Iterator[str]:
             yield f"its stage {stage} writes {', '.join(sorted(unknown))}, which is none of its tables"
 
 
+_POLICIES = (Mode.FILL, Mode.SUPERSEDE, Mode.INSERT)
+"""Those of tables: a shadow is one of a capture."""
+
+
 def _table_faults(table: Table) -> Iterator[str]:
     columns = (*table.key, *table.attributes, *table.values)
-    if not isinstance(table.policy, Mode):
-        yield f"its policy is {table.policy!r}, none of {', '.join(f'Mode.{mode.name}' for mode in Mode)}"
+    if not isinstance(table.policy, Mode) or table.policy not in _POLICIES:
+        yield f"its policy is {table.policy!r}, none of {', '.join(f'Mode.{mode.name}' for mode in _POLICIES)}"
     if not table.key or not all(isinstance(column, Column) for column in columns):
         yield "its key is empty, or a column of it is no Column"
         return

@@ -16,7 +16,7 @@ from rederive.raw_records import RawRecord, RawRecords
 from schemas.capture import Capture
 from schemas.domain import Domain
 from schemas.provenance import Wanted
-from schemas.table import CAPTURE, Column, Table
+from schemas.table import CAPTURE, Column, Mode, Table
 from sinks.policies import policy_of
 from sinks.policy import Claim, Claims
 from store import captures, lineage, problems
@@ -165,6 +165,10 @@ def _note(table: Table, column: str, claim: Claim, capture: Capture | None, *, b
     group = next((group for group in table.groups if column in group), ())
     if claim.kind == "insert":
         return "the row asked for" if claim.counts else "another capture's row, which stays as it is"
+    if claim.kind == Mode.SHADOW:
+        return "it is served once it is promoted"
+    if claim.counts and claim.value is None and not group:
+        return "it clears what stands below it"
     if claim.counts:
         return f"{', '.join(group)} are taken from it together" if group else "the value is taken from it"
     if claim.value is None:
@@ -230,7 +234,9 @@ class _Looking:
         )
 
     def _computed(self, one: Ranked) -> bool:
-        """Whether a capture has computed the column, if only to find NULL."""
+        """Whether a capture has computed the column and serves it, if only to find NULL."""
+        if one.claim.kind == Mode.SHADOW:
+            return False
         capture = captures.find(self.connection, one.run) if one.run else None
         return capture is not None and _in_scope(capture, self.table, self.column.name)
 
@@ -260,7 +266,9 @@ class _Looking:
         """A capture that has read the row and found nothing to say: then it has no entry."""
         for one in captures.listed(self.connection, limit=_LOOKED_AT, domain=self.domain.name, dry_run=False):
             capture = captures.find(self.connection, one.capture_id)
-            if capture and one.state in ("running", "complete") and _in_scope(capture, self.table, self.column.name):
+            if capture is None or capture.mode is Mode.SHADOW:
+                continue
+            if one.state in ("running", "complete") and _in_scope(capture, self.table, self.column.name):
                 record = self.records.find(capture, self._wanted(None), None)
                 if record is not None:
                     return capture, record
@@ -288,6 +296,8 @@ class _Looking:
                 said = f"{self.noted.reason}: {self.noted.message}"
                 done = "is an error" if self.noted.reason in ("error", "dead") else "was skipped"
                 return f"there is no row: it {done} in {self.noted.capture_id}: {said}"
+            if all(one.claim.kind == Mode.SHADOW for one in self.ranked):
+                return "there is no row: what would make it is in shadow, and is served once it is promoted"
             return "there is no row: it was deleted from outside; a capture that computes it again brings it back"
         if by is not None and by.claim.counts and by.claim.kind == "outside":
             return "it was written from outside, no capture computed it"

@@ -108,7 +108,9 @@ def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> 
     names += [name for domain in domains.shipped() for name in domain.inputs]
     for table in (table for domain in domains.shipped() for table in domain.tables):
         names.append(table.name)
-        if table.policy is not Mode.INSERT:
+        if table.policy is Mode.INSERT:
+            names.append(table.shadow.name)
+        else:
             names += [f"rederive.{table.name}_history", f"rederive.{table.name}_baseline"]
         if table.partition:
             names += [table.captures, f"{table.name}_latest"]

@@ -118,7 +118,7 @@ class Replayer:
         strange = [name for name in plan.columns if name not in domain.scopes["all"]]
         if strange:
             raise Failed("the plan can't be applied", why=f"{domain.name} has no column {strange[0]}", mend=mend)
-        if (plan.mode is Mode.INSERT) != (domain.tables[0].policy is Mode.INSERT):
+        if plan.mode is not Mode.SHADOW and (plan.mode is Mode.INSERT) != domain.inserts:
             why = f"rows of {domain.name} aren't written by {plan.mode.value}"
             raise Failed("the plan can't be applied", why=why, mend=mend)
         if plan.derivation_version != version:
@@ -162,7 +162,18 @@ class Replayer:
         # Planning may take long: what it would be in vain without is looked at before.
         check_reachable(kafka)
         with self.connected("plan") as connection:
-            mint = partial(stored.mint, connection, who=captures.who(), reason=reason, dry_run=dry_run, ready=ready)
+            domain = domains.find(asked.domain)
+            request = asked.request if isinstance(asked, Plan) else asked.describe()
+            mint = partial(
+                stored.mint,
+                connection,
+                who=captures.who(),
+                reason=reason,
+                dry_run=dry_run,
+                becomes=Mode.INSERT if domain.inserts else Mode.SUPERSEDE,
+                clear=domain.in_scope(asked.columns) if request.get("clear") else (),
+                ready=ready,
+            )
             for other in captures.said(connection, stored.unfinished(connection, asked.domain)):
                 log.warning("%s", other)
             named = asked.source if isinstance(asked, Plan) else source

@@ -119,6 +119,8 @@ class _OfDomain:
             if stand.unexplained:
                 why = f"{counted(stand.unexplained, 'unit')} dead without a reason"
                 check.blame(f"rederive captures retry {id_}", stand.unexplained, capture=id_, why=why)
+            if one.state is CaptureState.PROMOTING:
+                check.apart.append(f"{id_}: it is half promoted ({ledger.way_on(id_, one.state)})")
             if one.state is CaptureState.ROLLING_BACK:
                 check.blame(ledger.rollback_again(id_), capture=id_, why="it is half rolled back")
             elif one.state is CaptureState.ROLLED_BACK:

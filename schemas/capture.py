@@ -9,11 +9,15 @@ from schemas.table import Mode
 
 
 class CaptureState(StrEnum):
-    """Where a capture stands. Only a running one is written; a cancelled one can be resumed."""
+    """Where a capture stands. Only a running one is written; a cancelled one can be resumed.
+
+    Of one that is `promoting` some rows are served, and the same command brings the rest.
+    """
 
     RUNNING = "running"
     COMPLETE = "complete"
     CANCELLED = "cancelled"
+    PROMOTING = "promoting"
     ROLLING_BACK = "rolling-back"
     ROLLED_BACK = "rolled-back"
 
@@ -35,7 +39,9 @@ class Capture:
 
     `capture_id` is text for people and records, `number` orders captures. `source` says what is re-read ("table",
     "log", "api", "files"). `columns` are the value columns in scope, none for all. `topic_ids` are Kafka's ids of the
-    raw topics that the units stand on, by lane. `request` is what was asked for (`Request.describe`).
+    raw topics that the units stand on, by lane. `request` is what was asked for (`Request.describe`). `becomes` is the
+    mode that a capture made as a shadow has from its promotion on. `clear` are the columns in which a NULL that it
+    computed counts as said.
     """
 
     capture_id: str
@@ -49,6 +55,18 @@ class Capture:
     state: CaptureState
     topic_ids: Mapping[str, str] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
+    becomes: Mode | None = None
+    clear: tuple[str, ...] = ()
+
+    @property
+    def inserts(self) -> bool:
+        """Whether its rows hold their capture, in shadow too."""
+        return Mode.INSERT in (self.mode, self.becomes)
+
+    @property
+    def promotable(self) -> bool:
+        """Whether it is a shadow, or on its way out of being one."""
+        return self.mode is Mode.SHADOW or self.state is CaptureState.PROMOTING
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ formulas and nothing else. Domains are found by entry points (docs/domain.md).
 """
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points, packages_distributions
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from schemas.errors import Failed
 from schemas.lane import LaneName
-from schemas.table import Step, Table
+from schemas.table import Mode, Step, Table
 
 GROUP = "rederive.domains"
 """The group of entry points that offer domains."""
@@ -160,6 +160,15 @@ class Domain:
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)
+
+    @property
+    def inserts(self) -> bool:
+        """Whether its captures insert rows, as its first table has it."""
+        return self.tables[0].policy is Mode.INSERT
+
+    def in_scope(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """The value columns of a scope: those named, or where none is all of its tables'."""
+        return tuple(columns) or tuple(dict.fromkeys(column.name for table in self.tables for column in table.values))
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError when the domain has none."""

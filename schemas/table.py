@@ -11,7 +11,9 @@ CAPTURE = "capture_id"
 SHOWN = "shown_capture_id"
 """The column of a capture's row that names the capture shown."""
 
+_OWN = "rederive."
 _CAPTURES = "_captures"
+_SHADOW = "_shadow"
 _LONGEST_NAME = 63
 
 
@@ -20,12 +22,14 @@ class Mode(StrEnum):
 
     FILL keeps every stored value and fills only what is NULL; SUPERSEDE lets the row of the highest
     precedence (observed, derivation version, capture number) win column by column; INSERT writes rows whose key holds
-    the capture, beside those of other captures, and the newest one's are read through a view.
+    the capture, beside those of other captures, and the newest one's are read through a view. A SHADOW is computed and
+    kept, and served to nobody until it is promoted: then it supersedes or inserts, as its domain's rows do.
     """
 
     FILL = "fill"
     SUPERSEDE = "supersede"
     INSERT = "insert"
+    SHADOW = "shadow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class Table:
     @property
     def captures(self) -> str:
         """The table that says which captures of which partitions it has rows of, and how many."""
-        return f"rederive.{self.name[: _LONGEST_NAME - len(_CAPTURES)]}{_CAPTURES}"
+        return _beside(self.name, _CAPTURES)
 
     @property
     def written(self) -> "Table":
@@ -114,9 +118,30 @@ class Table:
         return next(chain(of_key, said), None)
 
     @property
+    def shadow(self) -> "Table":
+        """Where rows that are inserted in shadow stand until they are promoted: not shown by any view, nor counted."""
+        written = self.written
+        return replace(written, name=_beside(written.name, _SHADOW), partition=(), latest="")
+
+    @property
+    def everywhere(self) -> str:
+        """SQL for FROM: its inserted rows, those in shadow among them.
+
+        For who reads the rows of captures that a plan names: a run in shadow reads its own by this, and no other does,
+        for no other plan names them.
+        """
+        names = ", ".join(column.name for column in (*self.key, *self.columns))
+        return f"(SELECT {names} FROM {self.name} UNION ALL SELECT {names} FROM {self.shadow.name})"
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """Every merged column: attributes, then values."""
         return self.attributes + self.values
+
+
+def _beside(name: str, what: str) -> str:
+    """The name of a table of the engine's own beside a table."""
+    return f"{_OWN}{name.removeprefix(_OWN)[: _LONGEST_NAME - len(what)]}{what}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,8 +170,8 @@ def _apply_together(
         known = origins.lock(connection, capture_id, places_of(results))
         fresh = _first_of_each_unit(connection, capture_id, [r for r in results if known.isdisjoint(r.origins)])
         alive = living(fresh)
-        inserts = writer.mode is Mode.INSERT
-        changed = _write(connection, domain, [result.outcome for result in alive], writer, ready)
+        inserts = capture.inserts
+        changed = _write(connection, domain, [result.outcome for result in alive], writer, ready, inserts=inserts)
         # A record that dies again is dead once, where it stood first: its later attempts are done with.
         dead = {result.first or result.origin for result in results if result.outcome.dead is not None}
         done = [place for place in places_of(results) if place not in dead]
@@ -183,16 +183,23 @@ def _apply_together(
 
 
 def _write(
-    connection: Connection, domain: Domain, outcomes: Sequence[Outcome], writer: Writer, ready: Ready | None
+    connection: Connection,
+    domain: Domain,
+    outcomes: Sequence[Outcome],
+    writer: Writer,
+    ready: Ready | None,
+    *,
+    inserts: bool,
 ) -> Counter[int]:
     """Write the outcomes' rows, table by table; how many rows changed that count, by the outcome's place."""
     changed: Counter[int] = Counter()
     try:
-        if ready is None or not ready.serves(outcomes, writer.mode):
-            ready = make_ready(domain, outcomes, writer.mode)
+        # Ahead nobody knows what a capture clears.
+        if ready is None or writer.clear or not ready.serves(outcomes, writer.mode):
+            ready = make_ready(domain, outcomes, writer.mode, clears=bool(writer.clear))
         for table in domain.tables:
             written = policy_of(table).write(connection, table, ready.tables[table.name], writer)
-            if writer.mode is not Mode.INSERT or (table.policy is Mode.INSERT and not table.audit):
+            if not inserts or (table.policy is Mode.INSERT and not table.audit):
                 changed += written
     except UNFIT as error:
         raise _UnreadableError(f"{type(error).__name__}: {error}") from error
@@ -200,7 +207,14 @@ def _write(
 
 
 def _writer(capture: Capture) -> Writer:
-    return Writer(capture.capture_id, capture.number, capture.mode, capture.derivation_version, capture.dry_run)
+    return Writer(
+        capture.capture_id,
+        capture.number,
+        capture.mode,
+        capture.derivation_version,
+        capture.dry_run,
+        capture.clear,
+    )
 
 
 def _discard(connection: Connection, capture_id: str, results: Sequence[Result]) -> Applied:

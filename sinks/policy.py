@@ -26,13 +26,14 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """The capture on whose behalf rows are written."""
+    """The capture on whose behalf rows are written; in the columns `clear` a NULL counts as said."""
 
     capture_id: str
     number: int
     mode: Mode
     derivation_version: int
     dry_run: bool = False
+    clear: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,33 @@ class Taken:
     def counts(self) -> dict[str, int]:
         """For people."""
         return {"entries": self.entries, "changed": self.changed, "deleted": self.deleted}
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """What a promotion does to a table: entries that come to have a say, the rows that they are of, rows that change.
+
+    In a preview a row changes when a value does. `gone` are rows whose parents aren't there any more: they are
+    dropped. `cleared` are the values that go without another in their place, and `columns` the rows that change by
+    column: both are counted by a preview only.
+    """
+
+    entries: int = 0
+    rows: int = 0
+    changed: int = 0
+    gone: int = 0
+    cleared: int = 0
+    columns: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Promoted") -> "Promoted":
+        return Promoted(
+            self.entries + other.entries,
+            self.rows + other.rows,
+            self.changed + other.changed,
+            self.gone + other.gone,
+            self.cleared + other.cleared,
+            dict(Counter(self.columns) + Counter(other.columns)),
+        )
 
 
 class Outdated(NamedTuple):
@@ -118,10 +146,11 @@ class Verified:
 class Claim:
     """What one capture, or something else, says of one value: a rival for it, by its rank among all of them.
 
-    `kind` is "supersede" or "fill" for an entry of such a capture, "outside" for what was written from outside,
-    "baseline" for what was there before any capture, "insert" for a row that holds its capture. `capture_id` is empty
-    where no capture wrote it. `source` is an index into the table's sources. `value` is as JSON has it, `text` as
-    Postgres writes it, both None for NULL. `counts` is True for the one that the value is taken from.
+    `kind` is "supersede" or "fill" for an entry of such a capture, "shadow" for one that isn't promoted (yet),
+    "outside" for what was written from outside, "baseline" for what was there before any capture, "insert" for a row
+    that holds its capture. `capture_id` is empty where no capture wrote it. `source` is an index into the table's
+    sources. `value` is as JSON has it, `text` as Postgres writes it, both None for NULL. `counts` is True for the one
+    that the value is taken from.
     """
 
     kind: str
@@ -194,9 +223,10 @@ class Policy(ABC, Generic[S]):
         """Make what a connection needs to write to the table, outside any transaction."""
 
     @abstractmethod
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> S:
+    def stage(self, table: Table, blocks: Blocks, mode: Mode, *, clears: bool = False) -> S:
         """Make blocks ready to be written in a mode; pure, so that a batch is staged while another one is written.
 
+        With `clears` a row without any value says something, too.
         ValueError, KeyError, TypeError or OverflowError when a block doesn't fit the table.
         """
 
@@ -226,6 +256,17 @@ class Policy(ABC, Generic[S]):
     @abstractmethod
     def remaining(self, connection: Connection, table: Table, run: str) -> int:
         """How many entries `take_out_run` has still to take out; reads only."""
+
+    @abstractmethod
+    def promotion(self, connection: Connection, table: Table, capture: Writer) -> Promoted:
+        """What promoting a shadow would do, the capture as it would be then; reads only."""
+
+    @abstractmethod
+    def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
+        """Serve what a capture has kept in shadow, a batch a transaction; may be stopped and begun again.
+
+        The capture is on its way: with its new number and mode, and nothing writes for it any more.
+        """
 
     @abstractmethod
     def verify(

@@ -31,7 +31,7 @@ class Ready:
         )
 
 
-def make_ready(domain: Domain, outcomes: Sequence[Outcome], mode: Mode) -> Ready:
+def make_ready(domain: Domain, outcomes: Sequence[Outcome], mode: Mode, *, clears: bool = False) -> Ready:
     """Stage outcomes, none of them dead; their places are the unit numbers of their rows. One of UNFIT, or none."""
     blocks: dict[str, list[tuple[int, TableRows]]] = {table.name: [] for table in domain.tables}
     keys = {table.name: [column.name for column in table.written.key] for table in domain.tables}
@@ -43,7 +43,9 @@ def make_ready(domain: Domain, outcomes: Sequence[Outcome], mode: Mode) -> Ready
             if lacking := [name for name in keys[block.table] if name not in block.columns]:
                 raise ValueError(f"rows of {block.table} have no {', '.join(lacking)}")
             blocks[block.table].append((number, block))
-    tables = {table.name: policy_of(table).stage(table, blocks[table.name], mode) for table in domain.tables}
+    tables = {
+        table.name: policy_of(table).stage(table, blocks[table.name], mode, clears=clears) for table in domain.tables
+    }
     return Ready(outcomes, mode, tables)
 
 

@@ -17,10 +17,11 @@ from schemas.table import Mode
 from store import origins, units
 from store.rows import row, rows, value, values
 
-UNFINISHED = (CaptureState.RUNNING, CaptureState.ROLLING_BACK)
+UNFINISHED = (CaptureState.RUNNING, CaptureState.PROMOTING, CaptureState.ROLLING_BACK)
 """States in which there is something left to do."""
 
-_COLUMNS = "capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_ids, request"
+_COLUMNS = """capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_ids, request,
+    becomes, clear"""
 # Of what was taken back as a whole, the counts say what it had done; else they are of what is there.
 _COUNTS = """(SELECT count(*) AS units, count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')) AS units_done,
         count(*) FILTER (WHERE state = 'dead') AS units_dead,
@@ -91,9 +92,13 @@ def mint(
     who: str,
     reason: str,
     dry_run: bool,
+    becomes: Mode = Mode.SUPERSEDE,
+    clear: Sequence[str] = (),
     ready: Callable[[Sequence[LaneName]], object] = lambda _: None,
 ) -> tuple[Capture, PlanHead]:
     """Make a capture and freeze its plan, page by page: all of it is there, or nothing.
+
+    A shadow's mode will be `becomes`. In the columns `clear` what is computed as NULL counts as said.
 
     `ready` is told the lanes of its units at the end; when it raises, there is no capture.
     """
@@ -105,10 +110,10 @@ def mint(
             _capture,
             f"""WITH minted AS (SELECT nextval('rederive.capture_number') AS number)
                 INSERT INTO rederive.captures (capture_id, number, domain, source, mode, dry_run, derivation_version,
-                    columns, request, digest, reason, who, state)
+                    columns, request, digest, reason, who, becomes, clear, state)
                 SELECT %(domain)s || '-' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD') || '-' || number, number,
                        %(domain)s, %(source)s, %(mode)s, %(dry_run)s, %(version)s, %(columns)s, %(request)s,
-                       '', %(reason)s, %(who)s, 'running' FROM minted
+                       '', %(reason)s, %(who)s, %(becomes)s, %(clear)s, 'running' FROM minted
                 RETURNING {_COLUMNS}""",
             {
                 "domain": head.domain,
@@ -120,6 +125,8 @@ def mint(
                 "request": Jsonb(head.request),
                 "reason": reason,
                 "who": who,
+                "becomes": becomes.value if head.mode is Mode.SHADOW else None,
+                "clear": list(clear) or None,
             },
         )
         assert capture is not None
@@ -137,9 +144,18 @@ def _capture(
     mode: str,
     state: str,
     columns: Sequence[str],
+    becomes: str | None,
+    clear: Sequence[str] | None,
     **others: Any,  # noqa: ANN401 - the table's columns
 ) -> Capture:
-    return Capture(mode=Mode(mode), state=CaptureState(state), columns=tuple(columns), **others)
+    return Capture(
+        mode=Mode(mode),
+        state=CaptureState(state),
+        columns=tuple(columns),
+        becomes=Mode(becomes) if becomes else None,
+        clear=tuple(clear or ()),
+        **others,
+    )
 
 
 def are_there(connection: Connection) -> bool:
@@ -284,12 +300,28 @@ def set_state(connection: Connection, capture_id: str, state: CaptureState, *bef
     return (
         connection.execute(
             """UPDATE rederive.captures SET state = %(state)s,
-                   finished_at = CASE %(state)s WHEN 'running' THEN NULL WHEN 'rolling-back' THEN finished_at
+                   finished_at = CASE %(state)s WHEN 'running' THEN NULL
+                                             WHEN 'rolling-back' THEN finished_at
                                              ELSE coalesce(finished_at, now()) END
                WHERE capture_id = %(id)s AND state = ANY(%(before)s)""",
             {"state": state, "id": capture_id, "before": list(before)},
         ).rowcount
         > 0
+    )
+
+
+def begin_promotion(connection: Connection, capture_id: str, clear: Sequence[str]) -> Capture | None:
+    """Let a complete shadow be on its way: as what it becomes, newer than all captures that there are; None for others.
+
+    Its rows follow. In the columns `clear` a NULL that it computed counts as said.
+    """
+    return row(
+        connection,
+        _capture,
+        f"""UPDATE rederive.captures SET state = 'promoting', mode = becomes, promoted_at = now(), clear = %s,
+                number = nextval('rederive.capture_number')
+            WHERE capture_id = %s AND mode = 'shadow' AND state = 'complete' AND NOT dry_run RETURNING {_COLUMNS}""",
+        [list(clear) or None, capture_id],
     )
 
 
@@ -303,7 +335,7 @@ def cancel(connection: Connection, capture_id: str) -> int | None:
 
 @contextmanager
 def rollback_alone(connection: Connection, capture_id: str) -> Iterator[None]:
-    """For as long as the block runs no other session rolls the capture back; one that does is waited for."""
+    """For as long as the block runs no other session rolls the capture back or promotes it: one is awaited."""
     connection.execute(f"SELECT pg_advisory_lock({_ROLLBACK})", [capture_id])
     try:
         yield
@@ -347,7 +379,7 @@ def reopen(
         hold(connection, capture.domain)
         reopened = connection.execute(
             """UPDATE rederive.captures SET state = 'running', finished_at = NULL
-               WHERE capture_id = %(id)s AND state NOT IN ('rolling-back', 'rolled-back')
+               WHERE capture_id = %(id)s AND state NOT IN ('promoting', 'rolling-back', 'rolled-back')
                  AND (state = 'cancelled' OR EXISTS (SELECT FROM rederive.units
                       WHERE capture_id = %(id)s AND state = ANY(%(states)s)))""",
             {"id": capture.capture_id, "states": open_states},

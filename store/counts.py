@@ -52,14 +52,20 @@ def of_captures(connection: Connection) -> list[CapturesNow]:
 
 
 def of_units(connection: Connection) -> list[UnitsNow]:
-    """By domain, lane and state. Rows that were taken back count on: a counter of what was done doesn't go back."""
+    """By domain, lane and state. Rows that were taken back count on: a counter of what was done doesn't go back.
+
+    Rows in shadow count once they are promoted.
+    """
+    sums = ", ".join(
+        f"coalesce(sum(u.{name}) FILTER (WHERE c.mode <> 'shadow'), 0)::int8 AS {name}"
+        for name in ("rows", "updated", "unchanged", "skipped", "errors")
+    )
     return rows(
         connection,
         UnitsNow,
-        """SELECT c.domain, u.lane, u.state, count(*), sum(u.rows)::int8 AS rows, sum(u.updated)::int8 AS updated,
-                  sum(u.unchanged)::int8 AS unchanged, sum(u.skipped)::int8 AS skipped, sum(u.errors)::int8 AS errors
-           FROM rederive.units u JOIN rederive.captures c USING (capture_id) WHERE NOT c.dry_run
-           GROUP BY c.domain, u.lane, u.state ORDER BY c.domain, u.lane, u.state""",
+        f"""SELECT c.domain, u.lane, u.state, count(*), {sums}
+            FROM rederive.units u JOIN rederive.captures c USING (capture_id) WHERE NOT c.dry_run
+            GROUP BY c.domain, u.lane, u.state ORDER BY c.domain, u.lane, u.state""",
     )
 
 

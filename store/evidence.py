@@ -11,6 +11,9 @@ from schemas.live import LIVE
 from schemas.table import Mode
 from store.rows import row, rows
 
+# In shadow, too.
+_INSERTS = f"'{Mode.INSERT.value}' IN (c.mode, coalesce(c.becomes, c.mode))"
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
@@ -24,8 +27,8 @@ class Looked:
     inserts: bool
 
 
-def _looked(*, source: str, state: str, mode: str, **others: str | bool) -> Looked:
-    return Looked(live=source == LIVE, state=CaptureState(state), inserts=mode == Mode.INSERT, **others)  # type: ignore[arg-type]
+def _looked(*, source: str, state: str, **others: str | bool) -> Looked:
+    return Looked(live=source == LIVE, state=CaptureState(state), **others)  # type: ignore[arg-type]
 
 
 def captures(connection: Connection, capture_id: str | None = None) -> list[Looked]:
@@ -33,7 +36,7 @@ def captures(connection: Connection, capture_id: str | None = None) -> list[Look
     return rows(
         connection,
         _looked,
-        """SELECT capture_id, domain, source, state, dry_run, mode FROM rederive.captures
+        f"""SELECT capture_id, domain, source, state, dry_run, {_INSERTS} AS inserts FROM rederive.captures c
            WHERE %(id)s::text IS NULL OR capture_id = %(id)s ORDER BY number""",
         {"id": capture_id},
     )
@@ -94,7 +97,7 @@ def miscounted(connection: Connection, capture_id: str) -> list[Counted]:
         Counted,
         f"""SELECT {_COUNTS} FROM rederive.units u JOIN rederive.captures c USING (capture_id)
             WHERE capture_id = %s AND CASE u.state
-                WHEN 'applied' THEN c.mode <> 'insert' AND u.rows <> u.updated + u.unchanged + u.skipped + u.errors
+                WHEN 'applied' THEN NOT {_INSERTS} AND u.rows <> u.updated + u.unchanged + u.skipped + u.errors
                 WHEN 'dead' THEN u.errors < greatest(u.rows, 1) OR u.updated + u.unchanged + u.skipped > 0
                 ELSE false END
             ORDER BY u.unit""",

@@ -100,6 +100,16 @@ def captures(connection: Connection) -> list[str]:
     return values(connection, "SELECT DISTINCT unnest(writes) FROM rederive.units")
 
 
+def captures_of_run(connection: Connection, run: str) -> list[str]:
+    """What rows of a run that hold their capture may be keyed by: the captures that its units write, and itself."""
+    return values(
+        connection,
+        """SELECT DISTINCT unnest(writes) AS id FROM rederive.units WHERE capture_id = %(run)s
+           UNION SELECT %(run)s ORDER BY id""",
+        {"run": run},
+    )
+
+
 def is_known(connection: Connection, captures: Collection[str]) -> bool:
     """Whether any unit, whatever has become of it, was planned to write one of these captures."""
     return bool(value(connection, "SELECT EXISTS (SELECT FROM rederive.units WHERE writes && %s)", [sorted(captures)]))

@@ -110,7 +110,8 @@ def progress(connection: Connection, capture_id: str) -> Progress:
                   coalesce(sum(unchanged) FILTER (WHERE state <> 'removed'), 0)::int8 AS unchanged,
                   coalesce(sum(skipped) FILTER (WHERE state <> 'removed'), 0)::int8 AS skipped,
                   coalesce(sum(errors) FILTER (WHERE state <> 'removed'), 0)::int8 AS errors,
-                  CASE WHEN (SELECT mode FROM rederive.captures WHERE capture_id = %(id)s) = %(insert)s
+                  CASE WHEN (SELECT %(insert)s IN (mode, coalesce(becomes, mode))
+                             FROM rederive.captures WHERE capture_id = %(id)s)
                        THEN coalesce(sum(rows) FILTER (WHERE state IN ('applied', 'dead')), 0)::int8 END AS read
            FROM rederive.units WHERE capture_id = %(id)s""",
         {"id": capture_id, "insert": Mode.INSERT},
@@ -368,18 +369,19 @@ def of_capture(connection: Connection, capture_id: str) -> list[Known]:
 
 
 def applied_between(connection: Connection, domain: str, field: str, low: str, high: str) -> list[Known]:
-    """The applied units of a domain, but for dry runs, with a locator's field (a text) from `low` to `high`."""
+    """The applied units of a domain with a locator's field (a text) from `low` to `high`; no dry runs, no shadows."""
     return rows(
         connection,
         _known,
         f"""SELECT {_OF_KNOWN} FROM rederive.captures c JOIN rederive.units u USING (capture_id)
-            WHERE c.domain = %s AND NOT c.dry_run AND u.state = 'applied' AND u.locator ->> %s BETWEEN %s AND %s""",
+            WHERE c.domain = %s AND NOT c.dry_run AND c.mode <> 'shadow' AND u.state = 'applied'
+              AND u.locator ->> %s BETWEEN %s AND %s""",
         [domain, field, low, high],
     )
 
 
 def planned_of(connection: Connection, domain: str, stage: str, fields: Mapping[str, Sequence[str]]) -> list[Known]:
-    """The units of a domain's stage, but for dry runs, in whatever state, in the order in which they were planned.
+    """The units of a domain's stage in whatever state, in the order of their plans; no dry runs, no shadows.
 
     Those of which any of these locators' fields has one of its texts.
     """
@@ -387,7 +389,7 @@ def planned_of(connection: Connection, domain: str, stage: str, fields: Mapping[
         connection,
         _known,
         f"""SELECT {_OF_KNOWN} FROM rederive.captures c JOIN rederive.units u USING (capture_id)
-            WHERE c.domain = %s AND NOT c.dry_run AND u.stage = %s
+            WHERE c.domain = %s AND NOT c.dry_run AND c.mode <> 'shadow' AND u.stage = %s
               AND ({" OR ".join("u.locator ->> %s = ANY(%s)" for _ in fields)})
             ORDER BY c.number, u.unit""",
         [domain, stage, *(part for field, texts in fields.items() for part in (field, list(texts)))],

@@ -131,7 +131,7 @@ def test_a_database_of_a_newer_version_is_left_alone(
             words,
             said.err,
         )
-        assert "it is at migration 9999, this version knows them up to 0012\n  do:  use that version, or" in said.err
+        assert "it is at migration 9999, this version knows them up to 0014\n  do:  use that version, or" in said.err
         assert said.out == ""
 
 

@@ -63,7 +63,7 @@ def test_a_plan_is_read_as_it_was_written() -> None:
         ("{}", ["plan.json is no plan", "it lacks domain, source, mode, derivation_version, columns, request, units"]),
         (_without("units"), ["it lacks units"]),
         (_with(units=[{"unit": 0}]), ["it lacks units.0.key_range, units.0.locator"]),
-        (_with(mode="shadow"), ["its field mode: ", "'fill', 'supersede'"]),
+        (_with(mode="replace"), ["its field mode: ", "'fill', 'supersede'"]),
         (_units(unit=-1), ["its field units.0.unit: ", "greater than or equal to 0"]),
         (_units(unit=2**31), ["its field units.0.unit: ", "less than"]),
         (_units(rows=-7), ["its field units.0.rows: ", "greater than or equal to 0"]),

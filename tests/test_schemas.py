@@ -22,7 +22,7 @@ pytestmark = pytest.mark.services
 _SERVING = """
     SELECT n.nspname, count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'v') AND c.relname ~ '^(market|ra|finra|core)_'
-        AND c.relname !~ '_(history|baseline|captures)$'
+        AND c.relname !~ '_(history|baseline|captures|shadow)$'
     GROUP BY 1"""
 
 

@@ -69,7 +69,7 @@ def outdated(connection: Connection, markets: Sequence[str] = ()) -> list[tuple[
     partial = of_some_columns(connection, BETFAIR.name, version, METRICS)
     return connection.execute(
         f"""WITH old AS (
-                SELECT snapshot_id FROM {_HISTORY} WHERE source >= 0 GROUP BY snapshot_id
+                SELECT snapshot_id FROM {_HISTORY} WHERE source >= 0 AND arrival IS NOT NULL GROUP BY snapshot_id
                 HAVING bool_and(derivation_version < %(version)s OR capture_id = ANY(%(partial)s))
                    AND bool_or(derivation_version < %(version)s)),
             looked_at AS (

@@ -42,10 +42,10 @@ class Due:
 
 
 class FollowUps:
-    """What is to be computed of the summaries that are stored, by what a run wants."""
+    """What is to be computed of the summaries that are stored, by what a run wants; what it has in shadow, too."""
 
-    def __init__(self, connection: Connection, wanted: Wanted, as_of: datetime) -> None:
-        self._connection, self._wanted, self._as_of = connection, wanted, as_of
+    def __init__(self, connection: Connection, wanted: Wanted, as_of: datetime, run: str | None = None) -> None:
+        self._connection, self._wanted, self._as_of, self._run = connection, wanted, as_of, run
 
     def first(self, weeks: Iterable[date], partitions: Iterable[Partition]) -> list[Due]:
         """Tier splits of weeks, then rolling figures of partitions, each in week order."""
@@ -57,7 +57,7 @@ class FollowUps:
         return due
 
     def _splits(self, weeks: Sequence[date]) -> Iterator[Due]:
-        found = captures_of(self._connection, SYMBOL_SUMMARY, weeks, as_of=self._as_of)
+        found = captures_of(self._connection, SYMBOL_SUMMARY, weeks, as_of=self._as_of, run=self._run)
         for week in weeks:
             newest = {tier: found[week, tier][0] for tier in sorted(TIERS) if (week, tier) in found}
             if newest:
@@ -67,7 +67,7 @@ class FollowUps:
     def _rollings(self, partitions: Sequence[Partition]) -> Iterator[Due]:
         weeks = {each for week, _ in partitions for each in window(week)}
         tiers = {tier for _, tier in partitions}
-        found = captures_of(self._connection, SYMBOL_SUMMARY, sorted(weeks), sorted(tiers), self._as_of)
+        found = captures_of(self._connection, SYMBOL_SUMMARY, sorted(weeks), sorted(tiers), self._as_of, self._run)
         for week, tier in partitions:
             if (week, tier) in found:
                 inputs = [found[each, tier][0].capture_id for each in window(week) if (each, tier) in found]
@@ -77,8 +77,8 @@ class FollowUps:
         """Snapshots of partitions, in week order."""
         wanted = sorted(set(partitions)) if Stage.SNAPSHOT in self._wanted.work else []
         weeks, tiers = sorted({week for week, _ in wanted}), sorted({tier for _, tier in wanted})
-        summaries = captures_of(self._connection, SYMBOL_SUMMARY, weeks, tiers, self._as_of)
-        rolled = captures_of(self._connection, ROLLING, weeks, tiers, self._as_of)
+        summaries = captures_of(self._connection, SYMBOL_SUMMARY, weeks, tiers, self._as_of, self._run)
+        rolled = captures_of(self._connection, ROLLING, weeks, tiers, self._as_of, self._run)
         due = []
         for partition in wanted:
             if partition in summaries:
@@ -201,8 +201,8 @@ def follow_ups_of_run(connection: Connection, run: str, wanted: Wanted) -> Itera
         return
     applied = [unit for unit in found if unit.state == "applied"]
     as_of = max(capture.captured_at for unit in found for capture in unit.captures)
-    fresh = _with_rows(connection, [unit for unit in applied if SUMMARY_CALC in unit.work])
-    stages = FollowUps(connection, wanted, as_of)
+    fresh = _with_rows(connection, run, [unit for unit in applied if SUMMARY_CALC in unit.work])
+    stages = FollowUps(connection, wanted, as_of, run)
     due = _unplanned(stages.first({week for week, _ in fresh}, renewed(fresh)), found)
     if not due:
         rolled = {partition for unit in applied if unit.stage == "rolling" for partition in unit.written}
@@ -216,11 +216,11 @@ def _units(connection: Connection, run: str) -> list[StageUnit]:
     return [unit for unit in stage_units(units.of_capture(connection, run)) if unit.state != UnitState.REMOVED]
 
 
-def _with_rows(connection: Connection, units: Sequence[StageUnit]) -> set[Partition]:
+def _with_rows(connection: Connection, run: str, units: Sequence[StageUnit]) -> set[Partition]:
     """The partitions of which the units have written summaries."""
     written = {one.capture_id for unit in units for one in unit.captures}
     weeks = sorted({unit.week for unit in units})
-    found = captures_of(connection, SYMBOL_SUMMARY, weeks)
+    found = captures_of(connection, SYMBOL_SUMMARY, weeks, run=run)
     return {partition for partition, captures in found.items() if any(one.capture_id in written for one in captures)}
 
 

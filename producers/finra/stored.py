@@ -15,11 +15,11 @@ from schemas.finra.units import RawUnit, RollingFacts, RollingUnit, SnapshotUnit
 from schemas.finra.versions import CALCS
 from schemas.plan import PlannedUnit
 from schemas.table import Table
-from store import units
+from store import lineage, units
 
 _CURRENT = {calc.table: f" AND calc_version = '{calc.current}'" for calc in CALCS.values()}
-_SUMMARIES = f"{SYMBOL_SUMMARY.name} WHERE calc_version = '{CALCS['symbol_summary'].current}'"
-_ROLLED = f"{ROLLING.name} WHERE calc_version = '{CALCS['rolling_6w'].current}' AND is_complete"
+_SUMMARIES = f"{SYMBOL_SUMMARY.everywhere} s WHERE calc_version = '{CALCS['symbol_summary'].current}'"
+_ROLLED = f"{ROLLING.everywhere} r WHERE calc_version = '{CALCS['rolling_6w'].current}' AND is_complete"
 _SUMMARY_NAMES, _ROLLING_NAMES = SnapshotUnit.ROWS[:5], ("symbol", *SnapshotUnit.ROWS[5:])
 _PARTITION = "week_ending = %(week)s AND tier = %(tier)s"
 
@@ -34,17 +34,27 @@ def captures_of(
     weeks: Iterable[date],
     tiers: Iterable[str] = TIERS,
     as_of: datetime | None = None,
+    run: str | None = None,
 ) -> dict[Partition, list[Captured]]:
     """Per partition the captures that a table has rows of, newest first; those that are later than `as_of` left out.
 
-    Of a calculation's table the rows of the current version count.
+    Of a calculation's table the rows of the current version count. What a `run` has in shadow is there for itself.
     """
-    current = _CURRENT.get(table.name, "")
+    within = "week_ending = ANY(%(weeks)s) AND tier = ANY(%(tiers)s) AND captured_at <= %(as_of)s"
+    within += _CURRENT.get(table.name, "")
     rows = connection.execute(
-        f"""SELECT week_ending, tier, capture_id, max(captured_at) FROM {table.captures}
-            WHERE week_ending = ANY(%s) AND tier = ANY(%s) AND captured_at <= %s{current}
+        f"""SELECT week_ending, tier, capture_id, max(captured_at) FROM (
+                SELECT week_ending, tier, capture_id, captured_at FROM {table.captures} WHERE {within}
+                UNION ALL
+                SELECT week_ending, tier, capture_id, captured_at FROM {table.shadow.name}
+                WHERE capture_id = ANY(%(own)s) AND {within}) c
             GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3 DESC""",
-        [list(weeks), list(tiers), as_of or "infinity"],
+        {
+            "weeks": list(weeks),
+            "tiers": list(tiers),
+            "as_of": as_of or "infinity",
+            "own": [] if run is None else lineage.captures_of_run(connection, run),
+        },
     )
     found: dict[Partition, list[Captured]] = {}
     for week, tier, capture_id, captured_at in rows:
@@ -113,7 +123,7 @@ def payload(connection: Connection, run: str, unit: Staged) -> bytes:
 def _raw(connection: Connection, unit: Staged, head: dict[str, Any]) -> bytes:
     rows, source_file = _found(
         connection,
-        f"""SELECT {_lines(RawUnit.ROWS, "line_number")}, min(source_file) FROM {RAW.name}
+        f"""SELECT {_lines(RawUnit.ROWS, "line_number")}, min(source_file) FROM {RAW.everywhere} r
             WHERE {_PARTITION} AND capture_id = %(input)s""",
         {**_of(unit), "input": unit.reads[0]},
     )
@@ -132,7 +142,7 @@ def _raw(connection: Connection, unit: Staged, head: dict[str, Any]) -> bytes:
 def _volumes(connection: Connection, unit: Staged, head: dict[str, Any]) -> bytes:
     (rows,) = _found(
         connection,
-        f"""SELECT {_lines(VolumeUnit.ROWS, "symbol, mpid")} FROM {VENUE_VOLUME.name}
+        f"""SELECT {_lines(VolumeUnit.ROWS, "symbol, mpid")} FROM {VENUE_VOLUME.everywhere} v
             WHERE {_PARTITION} AND capture_id = %(input)s""",
         {**_of(unit), "input": unit.reads[0]},
     )

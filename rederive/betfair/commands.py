@@ -10,12 +10,15 @@ from rederive.cli.running import (
     SOME,
     USUAL,
     BatchSize,
+    Clear,
     Crew,
     DryRun,
     From,
     Json,
     Reason,
     To,
+    Yes,
+    check_clear,
     plan_and_run,
     say_plan,
     span,
@@ -29,8 +32,11 @@ Columns = Annotated[str, Parameter(help="tier-a, l1, l3, ladder, all, or column 
 AllRows = Annotated[bool, Parameter(negative="", help="Every row of the range, not only those with a NULL.")]
 Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many rows, oldest first.")]
 ModeChoice = Annotated[
-    Literal["fill", "supersede"] | None,
-    Parameter(help="fill: only what is NULL. supersede: replace, after a bug fix. Default: the table's (fill)."),
+    Literal["fill", "supersede", "shadow"] | None,
+    Parameter(
+        help="fill: only what is NULL. supersede: replace, after a bug fix. shadow: as supersede, but served only once "
+        "it is promoted. Default: the table's (fill)."
+    ),
 ]
 
 
@@ -46,6 +52,7 @@ class Asked:
     all_rows: AllRows = False
     limit: Limit = None
     mode: ModeChoice = None
+    clear: Clear = False
 
     def request(self) -> "Request":
         """As a request. UsageError for unknown columns or a range that can't be one."""
@@ -55,15 +62,17 @@ class Asked:
         from schemas.table import Mode
 
         start, end = span(self.from_, self.to)
+        mode = Mode(self.mode) if self.mode else BETFAIR.tables[0].policy
         return Request(
             domain=BETFAIR.name,
-            mode=Mode(self.mode) if self.mode else BETFAIR.tables[0].policy,
+            mode=mode,
             columns=tuple(sorted(select(self.columns), key=METRICS.index)),
             start=start,
             end=end,
             keys=self.market,
             all_rows=self.all_rows,
             limit=self.limit,
+            clear=check_clear(mode, clear=self.clear),
         )
 
 
@@ -74,6 +83,7 @@ def replay_betfair(
     dry_run: DryRun = False,
     crew: Crew = USUAL,
     reason: Reason = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """Recompute market_derived_metrics from the snapshots' raw_payload.
@@ -84,7 +94,7 @@ def replay_betfair(
 
     Example: rederive replay betfair --from 2026-02-06 --to 2026-02-13 --columns tier-a
     """
-    return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, crew, json)
+    return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, crew, json, yes=yes)
 
 
 def plan_betfair(*, asked: Asked | None = None) -> None:

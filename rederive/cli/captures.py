@@ -15,7 +15,8 @@ CaptureId = Annotated[
     str,
     Parameter(help="As `rederive captures list` shows it, such as betfair-20260213-7; or latest, or latest:DOMAIN."),
 ]
-State = Literal["running", "complete", "cancelled", "rolling-back", "rolled-back"]
+captures.command("rederive.cli.promote:promote", name="promote")
+State = Literal["running", "complete", "cancelled", "promoting", "rolling-back", "rolled-back"]
 
 
 @captures.command(name="list")

@@ -10,7 +10,22 @@ from cyclopts import Parameter, validators
 from rederive.cli.replay import plan, replay
 from rederive.cli.report import Json as ReportJson
 from rederive.cli.report import report
-from rederive.cli.running import USUAL, BatchSize, Crew, DryRun, From, Json, Reason, To, plan_and_run, say_plan, span
+from rederive.cli.running import (
+    USUAL,
+    BatchSize,
+    Clear,
+    Crew,
+    DryRun,
+    From,
+    Json,
+    Reason,
+    To,
+    Yes,
+    check_clear,
+    plan_and_run,
+    say_plan,
+    span,
+)
 from schemas.domain import Domain, load
 from schemas.table import Mode
 
@@ -49,6 +64,7 @@ class Selection:
         tuple[str, ...], Parameter(name="--option", help="NAME=VALUE: the source's own words.", negative="")
     ] = ()
     mode: Annotated[Mode | None, Parameter(help="How rows meet what is stored. Default: the first table's.")] = None
+    clear: Clear = False
 
     def source_of(self, domain: Domain) -> str:
         """The name of the source."""
@@ -59,9 +75,10 @@ class Selection:
         from producers.source import Request
 
         start, end = span(self.from_, self.to)
+        mode = self.mode or domain.tables[0].policy
         return Request(
             domain=domain.name,
-            mode=self.mode or domain.tables[0].policy,
+            mode=mode,
             columns=_columns(domain, self.columns),
             start=start,
             end=end,
@@ -69,6 +86,7 @@ class Selection:
             all_rows=self.all_rows,
             limit=self.limit,
             options=options_of(self.option),
+            clear=check_clear(mode, clear=self.clear),
         )
 
 
@@ -103,11 +121,13 @@ def _replay(domain: Domain) -> Callable[..., int]:
         dry_run: DryRun = False,
         crew: Crew = USUAL,
         reason: Reason = "",
+        yes: Yes = False,
         json: Json = False,
     ) -> int:
         chosen = selection or Selection()
         request = chosen.request(domain)
-        return plan_and_run(request, chosen.source_of(domain), dry_run, reason, batch_size, crew, json)
+        source = chosen.source_of(domain)
+        return plan_and_run(request, source, dry_run, reason, batch_size, crew, json, yes=yes)
 
     command.__doc__ = f"Recompute the rows of {domain.name} from stored payloads."
     return command

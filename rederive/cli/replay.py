@@ -11,11 +11,15 @@ from rederive.cli.running import (
     SOME,
     USUAL,
     BatchSize,
+    Clear,
     Crew,
     DomainName,
     DryRun,
     Json,
     Reason,
+    Yes,
+    check_clear,
+    may_clear,
     plan_and_run,
     run,
     shown,
@@ -33,9 +37,10 @@ plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout)
 
 Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many records.")]
 TopicMode = Annotated[
-    Literal["fill", "supersede"] | None,
+    Literal["fill", "supersede", "shadow"] | None,
     Parameter(
-        help="supersede (default): replace, after a bug fix. fill: only what is NULL. Inserted rows know neither."
+        help="supersede (default): replace, after a bug fix. fill: only what is NULL. shadow: serve nothing until it "
+        "is promoted. Inserted rows know only shadow."
     ),
 ]
 
@@ -46,11 +51,13 @@ def replay_topic(
     since: Annotated[str | None, Parameter(help="First UTC day or time of sending, included.")] = None,
     until: Annotated[str | None, Parameter(help="Last UTC day of sending, included; a time is not.")] = None,
     mode: TopicMode = None,
+    clear: Clear = False,
     limit: Limit = None,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,
     crew: Crew = USUAL,
     reason: Reason = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """Recompute everything that a domain's log holds, after a bug fix.
@@ -65,8 +72,9 @@ def replay_topic(
     start, end = span(since, until, ("--since", "--until"), until_today=False)
     meeting = _meeting(mode, domains.find(domain))
     columns = domains.find(domain).scopes["all"]
-    request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit)
-    return plan_and_run(request, "log", dry_run, reason, batch_size, crew, json)
+    clears = check_clear(meeting, clear=clear)
+    request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit, clear=clears)
+    return plan_and_run(request, "log", dry_run, reason, batch_size, crew, json, yes=yes)
 
 
 def _meeting(mode: str | None, domain: "Domain") -> "Mode":
@@ -74,11 +82,13 @@ def _meeting(mode: str | None, domain: "Domain") -> "Mode":
     from schemas.errors import UsageError
     from schemas.table import Mode
 
-    if domain.tables[0].policy is not Mode.INSERT:
+    if not domain.inserts or mode == Mode.SHADOW:
         return Mode(mode or Mode.SUPERSEDE)
     if mode is not None:
         why = "its rows are written under a new capture, beside what is stored"
-        raise UsageError(f"{domain.name} knows no --mode {mode}", why=why, mend="leave --mode out")
+        raise UsageError(
+            f"{domain.name} knows no --mode {mode}", why=why, mend="leave --mode out, or say --mode shadow"
+        )
     return Mode.INSERT
 
 
@@ -101,6 +111,7 @@ def apply(
     dry_run: DryRun = False,
     crew: Crew = USUAL,
     reason: Reason = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """Run just what a plan says. A plan that no longer fits what is stored is refused, and nothing is sent.
@@ -124,6 +135,8 @@ def apply(
     replayer = Replayer.of(Settings())
     for one in made:
         replayer.check(one)
+        if one.request.get("clear") and not dry_run and not may_clear(one.domain, one.columns, yes=yes):
+            return 1
     return max(_apply(replayer, one, dry_run, reason, batch_size, crew, json) for one in made)
 
 

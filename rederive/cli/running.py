@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rederive.spares import Spares
     from schemas.capture import Capture
     from schemas.plan import Plan, PlanHead
+    from schemas.table import Mode
 
 _MOST = 2**63 - 1  # What Postgres counts to.
 SOME = validators.Number(gte=1, lte=_MOST)
@@ -68,6 +69,15 @@ def _known(_: object, tokens: "Sequence[Token]") -> str:
 
 
 DomainName = Annotated[str, Parameter(converter=_known, help="A domain, such as betfair.")]
+Clear = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="With --mode supersede: what is computed as NULL, in the columns asked for, clears what is stored. Asks "
+        "first, or needs --yes; a rollback undoes it.",
+    ),
+]
+Yes = Annotated[bool, Parameter(negative="", help="Don't ask, where --clear would.")]
 Reason = Annotated[str, Parameter(help="Why, for the record.")]
 
 
@@ -177,12 +187,59 @@ def shown(made: "Plan[Any]", *, json: bool) -> int | None:
     return 0
 
 
+def may_clear(domain: str, columns: "Sequence[str]", *, yes: bool) -> bool:
+    """Whether a replay may clear what is stored in these columns: a person says so, on a terminal, or `--yes` has.
+
+    UsageError where nobody can be asked.
+    """
+    import sys
+
+    from rederive import domains
+    from rederive.cli.output import confirmed
+    from schemas.errors import UsageError
+    from schemas.words import counted
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "--clear takes stored values out",
+            mend="say --yes; --dry-run counts rows, `captures promote --clear` of a --mode shadow counts values",
+        )
+    names = domains.find(domain).in_scope(columns)
+    shown = ", ".join(names[:6]) + (" and more" if len(names) > 6 else "")
+    return confirmed(f"clear what is computed as NULL in {counted(len(names), 'column')} ({shown})?")
+
+
+def check_clear(mode: "Mode", *, clear: bool) -> bool:
+    """`clear` itself. UsageError for a mode that clears nothing."""
+    from schemas.errors import UsageError
+    from schemas.table import Mode
+
+    if clear and mode is not Mode.SUPERSEDE:
+        mend = "say --mode supersede"
+        if mode is Mode.SHADOW:
+            mend = "leave it out here, and say it when promoting: `rederive captures promote ID --clear`"
+        raise UsageError("--clear is of no use here", why=f"the mode is {mode}", mend=mend)
+    return clear
+
+
 def plan_and_run(
-    request: "Request", source: str, dry_run: bool, reason: str, batch_size: int, crew: Crew, json: bool
+    request: "Request",
+    source: str,
+    dry_run: bool,
+    reason: str,
+    batch_size: int,
+    crew: Crew,
+    json: bool,
+    *,
+    yes: bool = False,
 ) -> int:
     """Mint a capture of what the request means now, say so, and run it; the exit code."""
     from rederive.spares import Spares
 
+    if request.clear and not dry_run and not may_clear(request.domain, request.columns, yes=yes):
+        return 1
     # A dry run may do no more than print its plan.
     with Spares() if dry_run else Spares.ahead(request.domain) as spares:
         from rederive.replayer import Replayer

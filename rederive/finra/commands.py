@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
@@ -52,6 +52,11 @@ TakeNewest = Annotated[
 ]
 NoRejectZeroVolume = Annotated[bool, Parameter(negative="", help="Keep rows that have neither shares nor trades.")]
 
+ModeChoice = Annotated[
+    Literal["insert", "shadow"] | None,
+    Parameter(help="insert (default): new captures are what is read. shadow: only once they are promoted."),
+]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,7 @@ class Asked:
     take_newest: TakeNewest = False
     force: Force = False
     no_reject_zero_volume: NoRejectZeroVolume = False
+    mode: ModeChoice = None
 
     @property
     def source_name(self) -> str:
@@ -80,6 +86,7 @@ class Asked:
         from producers.source import Request
         from schemas.errors import UsageError
         from schemas.finra.tables import FINRA
+        from schemas.table import Mode
 
         if self.source is None and self.from_ is None and self.input_capture is None:
             why = "without --source the stages read what is stored"
@@ -97,7 +104,7 @@ class Asked:
         }
         return Request(
             domain=FINRA.name,
-            mode=FINRA.tables[0].policy,
+            mode=Mode(self.mode) if self.mode else FINRA.tables[0].policy,
             columns=FINRA.scopes["all"],
             start=start,
             end=end,

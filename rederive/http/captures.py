@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+from pydantic import ConfigDict
+
 from rederive import captures as ledger
 from rederive import domains
 from rederive.http.routing import BaseModel, Key, Limit, Moment, Query, Reading, Router, Text, Unknown
@@ -34,6 +36,8 @@ class DeadUnit(BaseModel):
 
 class Shown(BaseModel):
     """A capture: what was asked, its counts, problems by reason with examples, the first dead units, how to go on."""
+
+    model_config = ConfigDict(extra="allow")
 
     capture_id: str
     number: int

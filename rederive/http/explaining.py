@@ -4,6 +4,7 @@ from contextlib import closing
 from typing import Annotated, Any
 
 from fastapi import Request
+from pydantic import ConfigDict
 
 from rederive import domains
 from rederive.endpoints import running
@@ -20,6 +21,8 @@ router = Router(prefix="/api/domains/{domain}/explain", tags=["explain"])
 
 class Explained(BaseModel):
     """What `rederive explain --json` prints (docs/commands.md)."""
+
+    model_config = ConfigDict(extra="allow")
 
     domain: str
     table: str

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import Request
+from pydantic import ConfigDict
 
 from rederive import domains
 from rederive.http.routing import BaseModel, Router
@@ -78,6 +79,8 @@ class TroubleNow(BaseModel):
 
 class StatusNow(BaseModel):
     """Services, unfinished captures, lanes, producers, what is wrong; None where what knows it is away."""
+
+    model_config = ConfigDict(extra="allow")
 
     at: datetime
     services: list[ServiceNow]

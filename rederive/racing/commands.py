@@ -4,7 +4,7 @@ import re
 import sys
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -27,6 +27,14 @@ OnlyMasters = Annotated[bool, Parameter(negative="", help="Courses, regions and 
 Refetch = Annotated[bool, Parameter(negative="", help="Ask the API for days that are kept, too: results are amended.")]
 Enrich = Annotated[
     bool, Parameter(negative="", help="Then ask for each horse's detail: a request a horse, half a second each.")
+]
+
+ModeChoice = Annotated[
+    Literal["supersede", "fill", "shadow"] | None,
+    Parameter(
+        help="supersede (default): what was observed later wins. fill: only what is NULL. shadow: as supersede, but "
+        "served only once it is promoted."
+    ),
 ]
 
 
@@ -62,6 +70,7 @@ class Asked:
     only_masters: OnlyMasters = False
     refetch: Refetch = False
     enrich: Enrich = False
+    mode: ModeChoice = None
 
     def request(self) -> "Request":
         """As a request. UsageError when the words leave nothing to do, or a date can't be one."""
@@ -74,7 +83,7 @@ class Asked:
             kinds += _day_kinds(no_racecards=self.no_racecards, no_results=self.no_results)
             kinds += ["horse"] if self.enrich else []
         days = None if self.only_masters else _days(self.from_, self.to)
-        return _request(kinds, self.regions, days, refetch=self.refetch)
+        return _request(kinds, self.regions, days, refetch=self.refetch, mode=self.mode)
 
 
 def _day_kinds(*, no_racecards: bool, no_results: bool) -> list[str]:
@@ -93,10 +102,12 @@ def _request(
     *,
     refetch: bool = False,
     only_missing: bool = False,
+    mode: str | None = None,
 ) -> "Request":
     from producers.source import Request
     from schemas.errors import UsageError
     from schemas.racing.tables import RACING
+    from schemas.table import Mode
 
     codes = tuple(sorted({code.lower() for word in regions for code in word.split(",") if code}))
     if not codes:
@@ -104,7 +115,7 @@ def _request(
     start, end = days or (None, None)
     return Request(
         domain=RACING.name,
-        mode=RACING.tables[0].policy,
+        mode=Mode(mode) if mode else RACING.tables[0].policy,
         columns=RACING.scopes["all"],
         start=start,
         end=end,

@@ -20,17 +20,19 @@ def claims(connection: Connection, table: Table, key: Mapping[str, str], column:
     same = " AND ".join(
         f"s.{one.name} = %({one.name})s::{one.type}" for one in table.key if one.name != CAPTURE or not table.partition
     )
-    rows = connection.execute(
-        f"""SELECT s.{CAPTURE}, to_jsonb(s.{column}), s.{column}::text, {observed}, {changed_at}
-            FROM {table.name} s WHERE {same} ORDER BY 4 DESC, 1 DESC""",
-        dict(key),
-    ).fetchall()
+    places = {table.name: "false"} | ({} if table.shows else {table.shadow.name: "true"})
+    everywhere = [
+        f"""SELECT s.{CAPTURE}, to_jsonb(s.{column}), s.{column}::text, {observed}, {changed_at}, {kept}
+            FROM {place} s WHERE {same}"""
+        for place, kept in places.items()
+    ]
+    rows = connection.execute(f"{' UNION ALL '.join(everywhere)} ORDER BY 4 DESC, 1 DESC", dict(key)).fetchall()
     ranked = tuple(
-        Claim("insert", capture_id, stored, text, capture_id == key[CAPTURE], observed=seen)
-        for capture_id, stored, text, seen, _ in rows
+        Claim("shadow" if kept else "insert", capture_id, stored, text, capture_id == key[CAPTURE], observed=seen)
+        for capture_id, stored, text, seen, _, kept in rows
     )
-    for capture_id, stored, text, _, changed in rows:
-        if capture_id == key[CAPTURE]:
+    for capture_id, stored, text, _, changed, kept in rows:
+        if capture_id == key[CAPTURE] and not kept:
             shown = _shown(connection, table, key)
             return Claims(True, stored, text, capture_id, changed_at=changed, ranked=ranked, shown=shown)
     return Claims(False, ranked=ranked)

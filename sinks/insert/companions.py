@@ -15,22 +15,27 @@ _BRIN = "WITH (pages_per_range = 32, autosummarize = on)"
 def make(connection: Connection, table: Table) -> None:
     """Make the table, an index for finding a capture's rows, its captures and what is newest, where they are missing.
 
-    What a table that is there lacks of its columns is added.
+    Beside it stands one for rows in shadow. What a table that is there lacks of its columns is added.
     """
-    wanted = declared(table)
-    grown = False
-    if not table.shows and missing(connection, table.name):
-        rules = [f"PRIMARY KEY ({', '.join(_names(table.key))})", *(f"CHECK ({check})" for check in table.checks)]
-        connection.execute(f"CREATE TABLE {table.name} ({', '.join([*wanted, *rules])})")
-        if table.key[0].name != CAPTURE:
-            connection.execute(f"CREATE INDEX ON {table.name} USING brin ({CAPTURE}) {_BRIN}")
-    elif not table.shows:
-        grown = add_missing(connection, table.name, wanted)
+    grown = not table.shows and _make_rows(connection, table)
+    _make_rows(connection, table.shadow)
     if table.partition:
         if missing(connection, table.captures):
             connection.execute(shown(table) if table.shows else counted(table))
         if grown or missing(connection, f"{table.name}_latest"):
             connection.execute(newest(table))
+
+
+def _make_rows(connection: Connection, table: Table) -> bool:
+    """Make the table, or add the columns that it lacks; whether any were added."""
+    wanted = declared(table)
+    if not missing(connection, table.name):
+        return add_missing(connection, table.name, wanted)
+    rules = [f"PRIMARY KEY ({', '.join(_names(table.key))})", *(f"CHECK ({check})" for check in table.checks)]
+    connection.execute(f"CREATE TABLE {table.name} ({', '.join([*wanted, *rules])})")
+    if table.key[0].name != CAPTURE:
+        connection.execute(f"CREATE INDEX ON {table.name} USING brin ({CAPTURE}) {_BRIN}")
+    return False
 
 
 def missing(connection: Connection, name: str) -> bool:

@@ -8,11 +8,12 @@ from psycopg import Connection
 
 from schemas.domain import Domain
 from schemas.table import CAPTURE, Mode, Table
+from sinks.insert import promotion
 from sinks.insert.claims import claims
 from sinks.insert.companions import make, newest_captures
 from sinks.insert.insertion import insert, would_insert
 from sinks.insert.verify import held, verify
-from sinks.policy import Blocks, Claims, Outdated, Policy, Scope, Taken, Verified, Writer
+from sinks.policy import Blocks, Claims, Outdated, Policy, Promoted, Scope, Taken, Verified, Writer
 from store.rows import value
 from store.versions import written_before
 
@@ -30,7 +31,7 @@ class Insert(Policy["Inserted"]):
     def prepare(self, connection: Connection, table: Table) -> None:
         """Nothing."""
 
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> "Inserted":  # noqa: ARG002
+    def stage(self, table: Table, blocks: Blocks, mode: Mode, *, clears: bool = False) -> "Inserted":  # noqa: ARG002
         """As COPY takes them."""
         from sinks.insert.staging import Inserted
 
@@ -38,23 +39,30 @@ class Insert(Policy["Inserted"]):
 
     def write(self, connection: Connection, table: Table, staged: "Inserted", writer: Writer) -> Counter[int]:
         """Copy the rows."""
-        return (would_insert if writer.dry_run else insert)(connection, table.written, staged)
+        where = table.shadow if writer.mode is Mode.SHADOW else table.written
+        return (would_insert if writer.dry_run else insert)(connection, where, staged)
 
     def concerns(self, table: Table, scope: Scope) -> bool:
         """Whether the units have written captures' rows into it, which aren't kept for audit."""
         return not table.audit and bool(scope.captures(table))
 
     def preview(self, connection: Connection, table: Table, scope: Scope) -> Taken:
-        """The rows of the captures that the units have written."""
-        statement = f"SELECT count(*) FROM {table.name} r WHERE {_among(table)}"
-        rows = int(value(connection, statement, [scope.captures(table)]))
-        return Taken(entries=rows, deleted=rows)
+        """The rows of the captures that the units have written, served or in shadow."""
+        captures = [scope.captures(table)]
+        served, kept = (
+            int(value(connection, f"SELECT count(*) FROM {one.name} r WHERE {_among(one)}", captures))
+            for one in (table, table.shadow)
+        )
+        return Taken(entries=served + kept, deleted=served)
 
     def take_out_units(self, connection: Connection, table: Table, scope: Scope) -> Taken:
         """Delete them."""
-        statement = f"DELETE FROM {table.name} r WHERE {_among(table)}"
-        rows = connection.execute(statement, [scope.captures(table)]).rowcount
-        return Taken(entries=rows, deleted=rows)
+        captures = [scope.captures(table)]
+        served, kept = (
+            connection.execute(f"DELETE FROM {one.name} r WHERE {_among(one)}", captures).rowcount
+            for one in (table, table.shadow)
+        )
+        return Taken(entries=served + kept, deleted=served)
 
     def take_out_run(self, connection: Connection, table: Table, run: str) -> Iterator[Taken]:  # noqa: ARG002
         """Nothing is left: what a run has inserted is known by its units."""
@@ -63,6 +71,14 @@ class Insert(Policy["Inserted"]):
     def remaining(self, connection: Connection, table: Table, run: str) -> int:  # noqa: ARG002
         """None, so."""
         return 0
+
+    def promotion(self, connection: Connection, table: Table, capture: Writer) -> Promoted:
+        """Its rows in shadow against those of the captures that are shown now."""
+        return promotion.preview(connection, table, capture.capture_id)
+
+    def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
+        """Its rows in shadow are moved, a partition's capture after the other."""
+        return promotion.promote(connection, table, capture.capture_id)
 
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()

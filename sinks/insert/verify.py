@@ -4,6 +4,7 @@ Rows are looked at by the values of their key's first column, a statement or two
 too: a week at a time, for instance.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -37,15 +38,18 @@ def verify(connection: Connection, table: Table, scope: Scope | None, after: Key
 
 
 def held(connection: Connection, table: Table, captures: Sequence[str]) -> dict[str, int]:
-    """How many rows are of each of these captures; of a view, how many rows say what it shows."""
+    """How many rows are of each of these captures, served or in shadow; of a view, how many rows say what it shows."""
     if table.audit:
         return {}
     count = "sum(rows)::int8" if table.partition and not table.shows else "count(*)"
     counted = table.captures if table.partition else table.name
-    found = connection.execute(
-        f"SELECT {CAPTURE}, {count} FROM {counted} WHERE {CAPTURE} = ANY(%s) GROUP BY {CAPTURE}", [list(captures)]
-    )
-    return dict(found.fetchall())
+    found: Counter[str] = Counter()
+    for each, of in ((count, counted), ("count(*)", table.shadow.name)):
+        rows = connection.execute(
+            f"SELECT {CAPTURE}, {each} FROM {of} WHERE {CAPTURE} = ANY(%s) GROUP BY {CAPTURE}", [list(captures)]
+        )
+        found.update(dict(rows.fetchall()))
+    return found
 
 
 @lru_cache

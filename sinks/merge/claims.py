@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from psycopg import Connection
 
+from schemas.table import Mode
 from sinks.merge.companions import OUTSIDE_SOURCE
 from sinks.merge.folding import Folding
 from sinks.policy import Claim, Claims
@@ -32,7 +33,7 @@ def _ranked(connection: Connection, sql: Folding, key: Mapping[str, str], column
     part = parts[column]
     wanted = ", ".join(f"%({one.name})s::{one.type} AS {one.name}" for one in sql.table.key)
     found = connection.execute(
-        f"""SELECT e.base, e.capture_id, to_jsonb(e.{column}), e.{column}::text, {sql.said("e", part)},
+        f"""SELECT e.base, e.capture_id, to_jsonb(e.{column}), e.{column}::text, {sql.says("e", part, "e.clears")},
                    e.source, e.observed, e.version, e.arrival
             FROM ({sql.ranked(f"(SELECT {wanted}) wanted")}) e
             ORDER BY e.rank{sql.owners.index(sql.parts[part])} DESC""",
@@ -49,4 +50,22 @@ def _ranked(connection: Connection, sql: Folding, key: Mapping[str, str], column
         capture = captures.find(connection, capture_id)
         mode = capture.mode.value if capture else ""
         ranked.append(Claim(mode, capture_id, value, text, counts, source, observed, version, arrival))
-    return tuple(ranked)
+    return (*ranked, *_in_shadow(connection, sql, key, column))
+
+
+def _in_shadow(connection: Connection, sql: Folding, key: Mapping[str, str], column: str) -> list[Claim]:
+    """What captures say that aren't promoted (yet), the newest first: none of it counts."""
+    same = " AND ".join(f"h.{one.name} = %({one.name})s::{one.type}" for one in sql.table.key)
+    found = connection.execute(
+        f"""SELECT h.capture_id, to_jsonb(h.{column}), h.{column}::text, h.source, h.observed, h.derivation_version
+            FROM {sql.history} h
+            WHERE {same} AND h.arrival IS NULL ORDER BY h.observed DESC, h.source DESC""",
+        dict(key),
+    ).fetchall()
+    numbers = {id_: capture.number for id_ in {row[0] for row in found} if (capture := captures.find(connection, id_))}
+    return [
+        Claim(Mode.SHADOW.value, capture_id, value, text, False, source, observed, version)
+        for capture_id, value, text, source, observed, version in sorted(
+            found, key=lambda row: numbers.get(row[0], 0), reverse=True
+        )
+    ]

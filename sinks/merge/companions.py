@@ -63,21 +63,35 @@ class Companions:
             return f"{alias}.{part[0]} IS NOT NULL"
         return f"num_nonnulls({self.of(alias, part)}) > 0"
 
+    def says(self, alias: str, part: Part, clears: str) -> str:
+        """That an entry says anything of the part, be it that there is nothing: `clears` are its capture's columns.
+
+        Only an owner clears: what another source doesn't know is no reason.
+        """
+        owners = self.parts[part]
+        names = ", ".join(f"'{name}'" for name in part)
+        owned = (
+            f" AND {alias}.source IN ({', '.join(map(str, owners))})" if len(owners) < len(self.table.sources) else ""
+        )
+        return f"({self.said(alias, part)} OR coalesce({clears} && ARRAY[{names}]{owned}, false))"
+
     def differs(self, left: str, right: str, part: Part) -> str:
         """That two rows differ in the part."""
         if len(part) == 1:
             return f"{left}.{part[0]} IS DISTINCT FROM {right}.{part[0]}"
         return f"({self.of(left, part)}) IS DISTINCT FROM ({self.of(right, part)})"
 
-    def part_changes(self, mode: Mode, part: Part, new: str) -> str:
+    def part_changes(self, mode: Mode, part: Part, new: str, clears: str | None = None) -> str:
         """That a row `new` on top of the list (supersede), or at its bottom (fill), changes the stored row's part."""
+        if clears:
+            return f"({self.says(new, part, clears)} AND {self.differs('s', new, part)})"
         if mode is Mode.FILL:
             return f"({self.said(new, part)} AND NOT ({self.said('s', part)}))"
         return f"({self.said(new, part)} AND {self.differs('s', new, part)})"
 
-    def changes(self, mode: Mode, new: str) -> str:
+    def changes(self, mode: Mode, new: str, clears: str | None = None) -> str:
         """That it changes any part."""
-        return " OR ".join(self.part_changes(mode, part, new) for part in self.parts)
+        return " OR ".join(self.part_changes(mode, part, new, clears) for part in self.parts)
 
     def covers(self, upper: str, lower: str) -> str:
         """That a row has a value wherever another one has."""

@@ -15,6 +15,7 @@ from sinks.merge.companions import OUTSIDE_SOURCE, Companions
 
 # Within the own sources, or within the others.
 _PRECEDENCE = descending("r_")
+_LAST = 2**63 - 1
 
 
 class Folding(Companions):
@@ -62,34 +63,47 @@ class Folding(Companions):
             FROM ({self.fold(foreign, before=True)}) f, {self.lookup(self.serving, "s", "f")}
             WHERE (f.entries = 0 AND NOT f.present) OR {" OR ".join(differs.values())}"""
 
-    def fold(self, keys: str, *, without_capture: bool = False, before: bool = False) -> str:
+    def fold(
+        self, keys: str, *, without_capture: bool = False, before: bool = False, promoted: str | None = None
+    ) -> str:
         """A row per key of the table `keys`: folded columns, presence in the baseline, entries, the last capture.
 
         With `without_capture` the entries of %(without)s are left out, with `before` those from arrival %(before)s on.
+        With `promoted`, a condition on h, the entries of %(capture)s for which it holds are taken as if they had just
+        arrived, under number %(number)s and clearing %(clear)s; and what is served from outside as if it were noted.
         """
         of = {name: part for part in self.parts for name in part}
         tops = ", ".join(
             f"""(array_agg(e.{name} ORDER BY rank{self.owners.index(self.parts[of[name]])} DESC)
-                FILTER (WHERE {self.said("e", of[name])}))[1] AS {name}"""
+                FILTER (WHERE {self.says("e", of[name], "e.clears")}))[1] AS {name}"""
             for name in self.columns
         )
         return f"""
             SELECT {self.keys}, {tops}, bool_or(present) AS present, count(*) FILTER (WHERE NOT base) AS entries,
                    (array_agg(capture_id ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS capture_id,
                    (array_agg(version ORDER BY arrival DESC) FILTER (WHERE capture_id <> ''))[1] AS derivation_version
-            FROM ({self.ranked(keys, without_capture=without_capture, before=before)}) e
+            FROM ({self.ranked(keys, without_capture=without_capture, before=before, promoted=promoted)}) e
             GROUP BY {self.keys}"""
 
-    def ranked(self, keys: str, *, without_capture: bool = False, before: bool = False) -> str:
+    def ranked(
+        self, keys: str, *, without_capture: bool = False, before: bool = False, promoted: str | None = None
+    ) -> str:
         """Every entry of the keys, and their baselines, with its rank by each set of owners: `rank0` and so on.
 
         Parameters as of `fold`.
         """
-        where = "AND h.arrival IS NOT NULL"
+        where, number, clears, served = "AND h.arrival IS NOT NULL", "c.number", "c.clear", ""
+        if promoted:
+            where = f"AND (h.arrival IS NOT NULL OR h.capture_id = %(capture)s AND {promoted})"
+            number, clears = (
+                f"CASE WHEN h.capture_id = %(capture)s THEN {new} ELSE {old} END"
+                for new, old in (("%(number)s", number), ("%(clear)s::text[]", clears))
+            )
+            served = self._served(keys)
         where += " AND h.capture_id <> %(without)s" if without_capture else ""
         where += " AND h.arrival < %(before)s" if before else ""
         observed = "(extract(epoch FROM h.observed) * 1000000)::bigint"
-        entry = {"observed": observed, "version": "h.derivation_version", "number": "c.number", "source": "h.source"}
+        entry = {"observed": observed, "version": "h.derivation_version", "number": number, "source": "h.source"}
         entry_ranks = ", ".join(
             f"""CASE WHEN h.source = {OUTSIDE_SOURCE} THEN NULL
                      WHEN c.mode = 'fill' THEN ARRAY[0, -h.arrival, -{observed}, -h.source, 0]
@@ -103,24 +117,42 @@ class Folding(Companions):
             for n in range(len(self.owners))
         )
         return f"""
-                SELECT {self.keys}, base, present, capture_id, version, source, observed, arrival, {ranks}, {self.names}
+                SELECT {self.keys}, base, present, capture_id, version, source, observed, arrival, clears, {ranks},
+                       {self.names}
                 FROM (
                     SELECT {self.of("h", self.key)}, false AS base, false AS present, h.capture_id,
-                           h.derivation_version AS version, h.source, h.observed, h.arrival, {entry_ranks},
-                           {self.of("h", self.columns)}
+                           h.derivation_version AS version, h.source, h.observed, h.arrival, {clears} AS clears,
+                           {entry_ranks}, {self.of("h", self.columns)}
                     FROM {self._distinct(keys)}, {self.lookup(self.history, "h", "q", where=where)}
                     LEFT JOIN rederive.captures c USING (capture_id)
                     UNION ALL
-                    SELECT {self.of("b", self.key)}, true, present, '', 0, -2, NULL, 0, {base_ranks},
+                    SELECT {self.of("b", self.key)}, true, present, '', 0, -2, NULL, 0, NULL, {base_ranks},
                            {self.of("b", self.columns)}
-                    FROM {self._distinct(keys)}, {self.lookup(self.baseline, "b", "q")}) e
+                    FROM {self._distinct(keys)}, {self.lookup(self.baseline, "b", "q")}{served}) e
                 WINDOW earlier AS (PARTITION BY {self.keys} ORDER BY arrival
                                    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"""
 
-    def fold_plain(self, keys: str) -> str:
-        """As `fold`, of keys that have superseding entries and a baseline only; others are `odd`, and not folded right.
+    def _served(self, keys: str) -> str:
+        """Rows that no capture has touched as their baselines, those written from outside since as the last entry."""
+        base = f"EXISTS (SELECT FROM {self.baseline} b WHERE {self.on('b', 's')} OFFSET 0)"
+        ranks = ", ".join(
+            f"CASE WHEN s.founded THEN NULL ELSE ARRAY[1, 0, 0, 0, 0]::bigint[] END AS rank{n}"
+            for n in range(len(self.owners))
+        )
+        return f"""
+                    UNION ALL
+                    SELECT {self.of("s", self.key)}, NOT s.founded, NOT s.founded, '', 0,
+                           CASE WHEN s.founded THEN {OUTSIDE_SOURCE} ELSE -2 END, NULL,
+                           CASE WHEN s.founded THEN {_LAST} ELSE 0 END, NULL, {ranks}, {self.of("s", self.columns)}
+                    FROM {self._distinct(keys)},
+                         {self.lookup(self.serving, "s", "q", f"{base} AS founded, {self.ours('s')} AS ours, s.*")}
+                    WHERE NOT s.founded OR NOT s.ours"""
 
-        All lists then have one order but for whose source counts more: entries are sorted once for all columns.
+    def fold_plain(self, keys: str) -> str:
+        """As `fold`, of keys that have superseding entries, which clear nothing, and a baseline only.
+
+        Others are `odd`, and not folded right. All lists then have one order but for whose source counts more:
+        entries are sorted once for all columns.
         """
         own = [", ".join(map(str, sources)) for sources in self.owners]
         owned = "".join(f", h.source IN ({sources}) AS r_own{n}" for n, sources in enumerate(own))
@@ -146,7 +178,8 @@ class Folding(Companions):
                 FROM (
                     SELECT {self.of("q", self.key)}, h.source AS r_source, h.observed AS r_observed,
                            h.derivation_version AS r_version, h.arrival AS r_arrival, c.number AS r_number,
-                           h.arrival IS NOT NULL AND coalesce(c.mode = 'fill', true) AS r_odd{owned}{said},
+                           h.arrival IS NOT NULL AND coalesce(c.mode = 'fill' OR c.clear IS NOT NULL, true)
+                               AS r_odd{owned}{said},
                            {self.of("h", self.columns)}
                     FROM {self._distinct(keys)}
                     LEFT JOIN {self.lookup(self.history, "h", "q", where="AND h.arrival IS NOT NULL")} ON true

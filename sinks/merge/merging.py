@@ -19,7 +19,7 @@ from schemas.table import Mode, Table
 from sinks import planner
 from sinks.copying import copy
 from sinks.merge.folding import Folding
-from sinks.merge.statements import Statements
+from sinks.merge.statements import ARRIVALS, Statements
 from sinks.policy import Writer
 
 if TYPE_CHECKING:
@@ -38,6 +38,27 @@ def statements(table: Table) -> Statements:
 def folding(table: Table) -> Folding:
     """Those of folding."""
     return Folding(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """When something is merged: the arrival of what was written from outside before, and its own.
+
+    `clears` says whether any capture clears.
+    """
+
+    before: int
+    arrival: int
+    clears: bool
+
+    def of(self, writer: Writer) -> dict[str, Any]:
+        """What statements need of it and of whoever writes."""
+        return {
+            "capture": writer.capture_id,
+            "version": writer.derivation_version,
+            "number": writer.number,
+            "arrival": self.arrival,
+        }
 
 
 @dataclass(slots=True)
@@ -65,7 +86,11 @@ def merge(connection: Connection, staged: "Staged", writer: Writer) -> Counter[i
     sql = statements(staged.table)
     copy(connection, sql.stage, ", ".join(sql.staged), staged.copied)
     if writer.dry_run:
-        return staged.units(connection.execute(sql.count_changes(writer.mode)).fetchall())
+        mode = Mode.SUPERSEDE if writer.mode is Mode.SHADOW else writer.mode
+        counting = sql.count_changes(mode, clears=bool(writer.clear))
+        return staged.units(connection.execute(counting, {"clear": list(writer.clear)}).fetchall())
+    if writer.mode is Mode.SHADOW:
+        return staged.units(_keep_shadow(connection, sql, writer))
     return staged.units(_merge_staged(connection, staged, writer))
 
 
@@ -84,25 +109,53 @@ def _merge_staged(connection: Connection, staged: "Staged", writer: Writer) -> s
         made = connection.execute(sql.lock_and_keep, prepare=True).rowcount
     elif made := lock(connection, sql, sql.stage):
         connection.execute(sql.keep_baseline)
-    before, arrival = _row(connection, "SELECT nextval('rederive.arrival'), nextval('rederive.arrival')")
-    parameters = {
-        "capture": writer.capture_id,
-        "version": writer.derivation_version,
-        "number": writer.number,
-        "arrival": arrival,
-    }
+    arrived = draw_arrivals(connection)
     # Keys that no capture had touched have no history yet.
     untouched = made == keys
     covered = None
     if not untouched:
-        _, covered = _row(connection, sql.unstage(writer.mode), parameters, prepare=True)
-    connection.execute(sql.insert_history, parameters, prepare=True)
-    if untouched:
-        slow = connection.execute(sql.mark_shared).rowcount if staged.shared else 0
+        _, covered = _row(connection, sql.unstage(writer.mode), arrived.of(writer), prepare=True)
+    connection.execute(sql.insert_history, arrived.of(writer), prepare=True)
+    changed = write_staged(connection, table, writer, arrived, keys=keys, untouched=untouched, shared=staged.shared)
+    if covered:
+        connection.execute(sql.drop_covered, {"places": covered})
+    return changed
+
+
+def _keep_shadow(connection: Connection, sql: Statements, writer: Writer) -> set[Key]:
+    """Keep what is staged without an arrival: no row is touched, no key locked. The keys of entries that are new."""
+    parameters = {"capture": writer.capture_id, "version": writer.derivation_version}
+    connection.execute(sql.unstage(Mode.SUPERSEDE), parameters, prepare=True)
+    kept = set(connection.execute(sql.keep_shadow, parameters, prepare=True).fetchall())
+    connection.execute(sql.drop_shadows, parameters, prepare=True)
+    return kept
+
+
+def write_staged(
+    connection: Connection,
+    table: Table,
+    writer: Writer,
+    arrived: Arrived,
+    *,
+    keys: int,
+    untouched: bool,
+    shared: bool,
+) -> set[Key]:
+    """Write the rows that staged entries change, once these are in history; the keys of rows that changed.
+
+    So many `keys` are staged, with `shared` one of them more than once; with `untouched` no capture had touched any.
+    """
+    sql = statements(table)
+    parameters = arrived.of(writer)
+    if not set(writer.clear).isdisjoint(sql.columns):
+        pending = slow = connection.execute(sql.mark_all).rowcount
+    elif untouched:
+        slow = connection.execute(sql.mark_shared).rowcount if shared else 0
         pending = keys
     else:
-        pending, slow = _row(connection, sql.mark_pending(writer.mode), parameters, prepare=True)
-    changed = set()
+        marking = sql.mark_pending(writer.mode, clears=arrived.clears)
+        pending, slow = _row(connection, marking, parameters, prepare=True)
+    changed: set[Key] = set()
     if pending > slow:
         upsert = sql.upsert(writer.mode, untouched=untouched)
         upserted = connection.execute(upsert, parameters, prepare=True).fetchall()
@@ -112,9 +165,7 @@ def _merge_staged(connection: Connection, staged: "Staged", writer: Writer) -> s
             slow += connection.execute(sql.mark_foreign).rowcount
     if slow:
         slow_keys = f"(SELECT {sql.keys} FROM {sql.pending} WHERE slow) w"
-        changed |= refold(connection, table, slow_keys, before, writer).changed
-    if covered:
-        connection.execute(sql.drop_covered, {"places": covered})
+        changed |= refold(connection, table, slow_keys, arrived.before, writer).changed
     return changed
 
 
@@ -179,6 +230,11 @@ def _delete_unsupported(connection: Connection, sql: Folding) -> tuple[int, bool
                 deleted += connection.execute(sql.delete_key, key).rowcount
         connection.execute(sql.disown)
         return deleted, True
+
+
+def draw_arrivals(connection: Connection) -> Arrived:
+    """The next two; drawn only when the keys are locked."""
+    return Arrived(*_row(connection, ARRIVALS))
 
 
 def draw_arrival(connection: Connection) -> int:

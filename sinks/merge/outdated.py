@@ -18,7 +18,8 @@ def outdated_keys(table: Table) -> str:
     A source that has an entry of this version for a key is up to date, its older payloads too: they are below it.
     """
     sql = Companions(table)
-    return f"""SELECT {sql.keys}, source, max(observed) AS observed FROM {sql.history} h WHERE source >= 0
+    return f"""SELECT {sql.keys}, source, max(observed) AS observed FROM {sql.history} h
+        WHERE source >= 0 AND arrival IS NOT NULL
         GROUP BY {sql.keys}, source
         HAVING bool_and(derivation_version < %(version)s OR capture_id = ANY(%(partial)s::text[]))
            AND bool_or(derivation_version < %(version)s)"""

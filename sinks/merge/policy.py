@@ -9,13 +9,13 @@ from psycopg import Connection
 
 from schemas.domain import Domain
 from schemas.table import Mode, Table
-from sinks.merge import rollback
+from sinks.merge import promotion, rollback
 from sinks.merge.claims import claims
 from sinks.merge.companions import make
 from sinks.merge.merging import folding, merge, prepare
 from sinks.merge.outdated import outdated
 from sinks.merge.verify import verify
-from sinks.policy import Blocks, Claims, Outdated, Policy, Scope, Taken, Verified, Writer
+from sinks.policy import Blocks, Claims, Outdated, Policy, Promoted, Scope, Taken, Verified, Writer
 from store.rows import value
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ class Merge(Policy["Staged"]):
         """Temporary tables."""
         prepare(connection, (table,))
 
-    def stage(self, table: Table, blocks: Blocks, mode: Mode) -> "Staged":
+    def stage(self, table: Table, blocks: Blocks, mode: Mode, *, clears: bool = False) -> "Staged":
         """In key order, without repeats."""
         from sinks.merge.staging import Staged
 
-        return Staged(table, blocks, _meeting(table, mode))
+        return Staged(table, blocks, _meeting(table, mode), clears=clears)
 
     def write(self, connection: Connection, table: Table, staged: "Staged", writer: Writer) -> Counter[int]:
         """Merge."""
@@ -62,6 +62,14 @@ class Merge(Policy["Staged"]):
     def remaining(self, connection: Connection, table: Table, run: str) -> int:
         """The run's entries in history."""
         return int(value(connection, f"SELECT count(*) FROM {folding(table).history} WHERE capture_id = %s", [run]))
+
+    def promotion(self, connection: Connection, table: Table, capture: Writer) -> Promoted:
+        """The folds with its entries against what is served."""
+        return promotion.preview(connection, table, capture)
+
+    def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
+        """Its entries get their arrival and are merged, by batches of keys."""
+        return promotion.promote(connection, table, capture)
 
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()

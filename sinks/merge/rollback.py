@@ -16,7 +16,8 @@ BATCH_KEYS = 5_000
 def preview(connection: Connection, table: Table, capture_id: str) -> Taken:
     """What a rollback would do to `table`: entries, rows changed and rows deleted. Reads only."""
     sql = folding(table)
-    touched = f"(SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %(without)s) touched"
+    arrived = "capture_id = %(without)s AND arrival IS NOT NULL"
+    touched = f"(SELECT {sql.keys} FROM {sql.history} WHERE {arrived}) touched"
     differs = " OR ".join(f"s.{name} IS DISTINCT FROM f.{name}" for name in sql.columns)
     row = connection.execute(
         f"""SELECT (SELECT count(*) FROM {sql.history} WHERE capture_id = %(without)s),
@@ -33,10 +34,16 @@ def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator
     """Remove the capture's entries from `table`, a batch of keys a transaction; yields what each batch has done.
 
     The capture's state must say so before, or a sink would add new entries meanwhile. Can be stopped and started
-    again at any batch. A row that was deleted from outside stays deleted.
+    again at any batch. A row that was deleted from outside stays deleted. What is in shadow has changed no row: it
+    just goes.
     """
     sql = statements(table)
     keys = _prepare(connection, sql)
+    shadows = f"""DELETE FROM {sql.history} h USING (
+            SELECT ctid FROM {sql.history} WHERE capture_id = %s AND arrival IS NULL LIMIT {BATCH_KEYS}) g
+        WHERE h.ctid = g.ctid AND h.capture_id = %s AND h.arrival IS NULL"""
+    while gone := connection.execute(shadows, [capture_id, capture_id]).rowcount:
+        yield Taken(entries=gone)
     while True:
         with connection.transaction():
             picked = connection.execute(
@@ -64,11 +71,12 @@ def roll_back_keys(connection: Connection, table: Table, said: Mapping[str, Iter
     types = [*(column.type for column in table.key), "text"]
     pair = f"unnest({', '.join(f'%s::{type_}[]' for type_ in types)}) q({sql.keys}, capture_id)"
     columns = [list(column) for column in zip(*pairs, strict=True)]
+    named = f"{pair} WHERE {sql.on('h', 'q')} AND h.capture_id = q.capture_id"
+    shadows = connection.execute(f"DELETE FROM {sql.history} h USING {named} AND h.arrival IS NULL", columns).rowcount
     connection.execute(f"DELETE FROM {keys}")
-    connection.execute(f"INSERT INTO {keys} SELECT DISTINCT {sql.keys} FROM {pair}", columns)
-    return _take_out(
-        connection, table, keys, f"{pair} WHERE {sql.on('h', 'q')} AND h.capture_id = q.capture_id", columns
-    )
+    arrived = f"EXISTS (SELECT FROM {sql.history} h WHERE {sql.on('h', 'q')} AND h.capture_id = q.capture_id)"
+    connection.execute(f"INSERT INTO {keys} SELECT DISTINCT {sql.keys} FROM {pair} WHERE {arrived}", columns)
+    return Taken(entries=shadows) + _take_out(connection, table, keys, named, columns)
 
 
 def _prepare(connection: Connection, sql: Companions) -> str:

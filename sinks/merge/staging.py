@@ -30,12 +30,16 @@ class Staged:
     `keys` is how many different keys are in it, `shared` whether any is there more than once. Repeats are left out, of
     which the first stays; where precedence decides, also rows that can say nothing: wherever they have a value, one of
     their key and source that was observed later has one, too. A row without any value is left out, unless the table
-    takes bare rows. ValueError when a block doesn't fit the table.
+    takes bare rows, or with `clears`. A shadow keeps it, too: it may come to clear. ValueError when a block doesn't fit
+    the table.
     """
 
-    def __init__(self, table: Table, blocks: Sequence[tuple[int, TableRows]], mode: Mode) -> None:
+    def __init__(
+        self, table: Table, blocks: Sequence[tuple[int, TableRows]], mode: Mode, *, clears: bool = False
+    ) -> None:
         self.table = table
-        found = [_telling(table, *alike) for alike in _together(blocks)]
+        bare = table.bare or clears or mode is Mode.SHADOW
+        found = [_telling(table, *alike, bare=bare) for alike in _together(blocks)]
         pieces = [(piece, units) for piece, units in found if piece.num_rows]
         self.copied: Sequence[bytes] = ()
         self.keys = 0
@@ -112,7 +116,7 @@ def _one(alike: Sequence[tuple[int, TableRows]]) -> tuple[TableRows, _Numbers]:
     return replace(first, batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))), units
 
 
-def _telling(table: Table, block: TableRows, units: _Numbers) -> tuple[pa.RecordBatch, _Numbers]:
+def _telling(table: Table, block: TableRows, units: _Numbers, *, bare: bool) -> tuple[pa.RecordBatch, _Numbers]:
     """The rows of a block that say anything, with their source and observation, and their units."""
     rows = arrow.fitted(table, block.batch)
     if table.observed not in rows.schema.names:
@@ -122,7 +126,7 @@ def _telling(table: Table, block: TableRows, units: _Numbers) -> tuple[pa.Record
         raise ValueError(f"a row of {table.name} has no {table.observed}")
     source = pa.repeat(pa.scalar(block.source, pa.int16()), rows.num_rows)
     whole = rows.append_column(_SOURCE, source).append_column(_SEEN, seen)
-    if table.bare:
+    if bare:
         return whole, units
     values = {column.name for column in table.values}
     said = np.zeros(rows.num_rows, np.bool_)
@@ -143,7 +147,7 @@ def _needed(table: Table, rows: pa.Table, groups: _Numbers, order: _Numbers, mod
     by = np.lexsort((order[among], -seen, source, groups[among]))
     among, source, seen = among[by], source[by], seen[by]
     lists = _starts(groups[among], source)
-    if mode is Mode.SUPERSEDE:
+    if mode is not Mode.FILL:
         kept = _uncovered(table, rows.take(pa.array(among)), seen, lists)
     else:
         kept = lists | _starts(seen)

@@ -14,6 +14,13 @@ from sinks.merge.companions import Companions
 _NUMBER = "(SELECT c.number FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
 _DECIDES = "(SELECT c.mode <> 'fill' FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
 
+_CLEARS = "(SELECT c.clear IS NOT NULL FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
+
+ARRIVALS = """
+    SELECT nextval('rederive.arrival'), nextval('rederive.arrival'),
+           EXISTS (SELECT FROM rederive.captures WHERE clear IS NOT NULL)"""
+"""Two arrivals, and whether there is any capture that clears: without one no statement asks for it."""
+
 
 def _newer(number: str) -> str:
     """That an entry h is above a staged row x of a source that counts as much."""
@@ -116,16 +123,80 @@ class Statements(Companions):
             FROM {self.stage} ORDER BY {self.keys}, source, observed"""
 
     @cached_property
+    def keep_shadow(self) -> str:
+        """The staged rows as entries without an arrival; the keys of those that are new. capture, version."""
+        return f"""
+            INSERT INTO {self.history}
+                ({self.keys}, source, capture_id, observed, derivation_version, {self.names})
+            SELECT {self.keys}, source, %(capture)s, observed, %(version)s, {self.names}
+            FROM {self.stage} ORDER BY {self.keys}, source, observed
+            ON CONFLICT DO NOTHING
+            RETURNING {self.keys}"""
+
+    @cached_property
+    def drop_shadows(self) -> str:
+        """Drop entries of the capture, a shadow, that staged rows cover. capture.
+
+        Nobody locks their keys: they are found once more, where another sink may have done the same.
+        """
+        return f"""
+            DELETE FROM {self.history} h USING {self.stage} x
+            WHERE {self.on("h", "x")} AND h.source = x.source AND h.capture_id = %(capture)s AND h.arrival IS NULL
+              AND x.observed > h.observed AND {self.covers("x", "h")}"""
+
+    def stage_shadow(self, *, begun: bool, bare: bool) -> str:
+        """Stage what the capture has kept of the next keys. capture, limit, and where `begun` after0 and so on."""
+        after = ", ".join(f"%(after{n})s::text::{column.type}" for n, column in enumerate(self.table.key))
+        where = f"AND ({self.keys}) > ({after})" if begun else ""
+        said = "" if bare else f"AND num_nonnulls({self.of('h', [c.name for c in self.table.values])}) > 0"
+        own = f"AND h.capture_id = %(capture)s AND h.arrival IS NULL {said}"
+        return f"""
+            INSERT INTO {self.stage} ({", ".join(self.staged)})
+            SELECT {self.of("h", self.key)}, h.source, h.observed, {self.of("h", self.columns)},
+                   count(*) OVER (PARTITION BY {self.of("h", self.key)}) > 1
+            FROM (SELECT DISTINCT {self.keys} FROM {self.history} h WHERE {own.removeprefix("AND ")} {where}
+                  ORDER BY {self.keys} LIMIT %(limit)s) q, {self.lookup(self.history, "h", "q", where=own)}
+            ORDER BY {self.of("h", self.key)}"""
+
+    @cached_property
+    def count_staged(self) -> str:
+        """One row: the keys that are staged, whether any is more than once, and the parts of the last one as text."""
+        last = ", ".join(f"x.{name}::text" for name in self.key)
+        return f"""
+            SELECT count(DISTINCT ({self.keys})), bool_or(shared),
+                   (SELECT ARRAY[{last}] FROM {self.stage} x ORDER BY {self.of("x", [*self.key])} DESC LIMIT 1)
+            FROM (SELECT {self.keys}, shared FROM {self.stage}) s"""
+
+    @cached_property
+    def arrive(self) -> str:
+        """Let what is staged of a shadow arrive. capture, arrival."""
+        return f"""
+            UPDATE {self.history} h SET arrival = %(arrival)s FROM {self.stage} x
+            WHERE {self.on("h", "x")} AND h.source = x.source AND h.capture_id = %(capture)s AND h.observed = x.observed
+              AND h.arrival IS NULL"""
+
+    @cached_property
+    def drop_silent(self) -> str:
+        """Drop what a capture has kept in shadow and hasn't let arrive. capture."""
+        return f"DELETE FROM {self.history} WHERE capture_id = %(capture)s AND arrival IS NULL"
+
+    @cached_property
+    def mark_all(self) -> str:
+        """All staged keys are slow."""
+        return f"INSERT INTO {self.pending} SELECT DISTINCT {self.keys}, true FROM {self.stage}"
+
+    @cached_property
     def mark_shared(self) -> str:
         """All keys that are staged more than once are slow; no other is pending yet."""
         return f"INSERT INTO {self.pending} SELECT DISTINCT {self.keys}, true FROM {self.stage} WHERE shared"
 
-    def mark_pending(self, mode: Mode) -> str:
+    def mark_pending(self, mode: Mode, *, clears: bool = False) -> str:
         """Find the keys whose rows may change; one row (keys, slow ones among them). capture, version, number, arrival.
 
         A staged row changes nothing where the stored row is ours, hence the fold, and holds each of its values, or an
         entry above it has a value there. Slow are keys that a single statement can't merge: staged more than once, not
-        on top, gone from the serving table, written from outside.
+        on top, gone from the serving table, written from outside; with `clears` those that a fill meets an entry of a
+        capture that clears in, whose NULLs nothing stored tells from others.
         """
         stored = self.lookup(self.serving, "s", "x", "s.xmin AS row_xmin, s.*")
         present = f"SELECT b.present FROM {self.baseline} b WHERE {self.on('b', 'x')}"
@@ -133,12 +204,15 @@ class Statements(Companions):
         earlier = f"EXISTS (SELECT {entries} AND h.arrival < %(arrival)s OFFSET 0)"
         outranked = covered = "false"
         if mode is Mode.SUPERSEDE:
-            above = f"{entries} AND h.source >= 0 AND (h.source <> x.source OR h.observed >= x.observed)"
+            above = f"""{entries} AND h.arrival IS NOT NULL AND h.source >= 0
+                AND (h.source <> x.source OR h.observed >= x.observed)"""
             outranked = f"""EXISTS (SELECT {above} AND h.arrival <> %(arrival)s AND {_DECIDES}
                 AND (h.source <> x.source OR {_newer(_NUMBER)}) OFFSET 0)"""
             own = f"{above} AND h.capture_id = %(capture)s"
             covered = f"""(EXISTS (SELECT {own} AND {self._decides_against("h", "x", "%(number)s")} OFFSET 0)
                 OR EXISTS (SELECT {above} AND {self._decides_against("h", "x", _NUMBER)} AND {_DECIDES} OFFSET 0))"""
+        elif clears:
+            outranked = f"EXISTS (SELECT {entries} AND h.arrival IS NOT NULL AND {_CLEARS} OFFSET 0)"
         return f"""
             WITH found AS (
                 INSERT INTO {self.pending}
@@ -209,9 +283,10 @@ class Statements(Companions):
             return f"coalesce({upper}.{name}, {lower}.{name})"
         return f"CASE WHEN {self.said(upper, part)} THEN {upper}.{name} ELSE {lower}.{name} END"
 
-    def count_changes(self, mode: Mode) -> str:
-        """The keys that a merge would change, by a SELECT: a dry run's last step."""
+    def count_changes(self, mode: Mode, *, clears: bool = False) -> str:
+        """The keys that a merge would change, by a SELECT: a dry run's last step. With `clears` clear."""
+        changes = self.changes(mode, "x", "%(clear)s::text[]" if clears else None)
         return f"""
             SELECT DISTINCT {self.of("x", self.key)}
             FROM {self.stage} x LEFT JOIN {self.lookup(self.serving, "s", "x")} ON true
-            WHERE s.{self.key[0]} IS NULL OR {self.changes(mode, "x")}"""
+            WHERE s.{self.key[0]} IS NULL OR {changes}"""

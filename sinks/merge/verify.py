@@ -121,7 +121,7 @@ class _Verifying(Folding):
             SELECT {self._texts("s")}
             FROM {self._distinct(self._asked)}, {self.lookup(self.serving, "s", "q", "s.xmin AS row_xmin, s.*")}
             WHERE coalesce(s.row_xmin = s.merge_xid, false)
-              AND NOT EXISTS (SELECT FROM {self.history} h WHERE {self.on("h", "s")} OFFSET 0)
+              AND NOT EXISTS (SELECT FROM {self.history} h WHERE {self.on("h", "s")} AND h.arrival IS NOT NULL OFFSET 0)
               AND NOT EXISTS (SELECT FROM {self.baseline} b WHERE {self.on("b", "s")} OFFSET 0)
             ORDER BY {self.of("s", self.key)}"""
         """Keys whose row a merge has written, and of which nothing is kept. keys."""
@@ -140,8 +140,12 @@ class _Verifying(Folding):
         after = ", ".join(f"%(after{n})s::text::{column.type}" for n, column in enumerate(self.table.key))
         where = f"({self.keys}) > ({after})" if begun else "true"
         of_capture = "capture_id = %(run)s" if of_run else "true"
+        arrived = "arrival IS NOT NULL"
         pages = {
-            "entries": (f"SELECT DISTINCT {self.keys} FROM {self.history} WHERE {where} AND {of_capture}", BATCH_KEYS),
+            "entries": (
+                f"SELECT DISTINCT {self.keys} FROM {self.history} WHERE {where} AND {of_capture} AND {arrived}",
+                BATCH_KEYS,
+            ),
             "rows": (f"SELECT {self.keys}, capture_id FROM {self.serving} WHERE {where}", _SCANNED_KEYS),
         }
         if not of_run:

@@ -85,7 +85,9 @@ class Walk:
         self._connection = connection
         self.source = source or opened(connection, request)
         draft = DraftOfSource(self.source, request)
-        self.capture, self.head = captures.mint(connection, draft, who="tests", reason="", dry_run=False)
+        self.capture, self.head = captures.mint(
+            connection, draft, who="tests", reason="", dry_run=False, becomes=Mode.INSERT
+        )
 
     @property
     def run(self) -> str:

@@ -16,6 +16,7 @@ from rederive import local
 from rederive.settings import Settings
 from schemas.errors import Failed
 from store import cursors
+from tests.sizes import usual
 
 pytestmark = pytest.mark.services
 
@@ -121,8 +122,9 @@ def test_each_committed_row_is_found_once(migrated: str) -> None:
 
 def test_a_transaction_of_many_rows_is_read_in_pages(connection: psycopg.Connection, migrated: str) -> None:
     position = SERIES.now(connection)
+    rows = usual(20_000, 1_000_000)
     with psycopg.connect(migrated) as writer:
-        writer.execute("INSERT INTO made_series SELECT FROM generate_series(1, 20000)")
+        writer.execute("INSERT INTO made_series SELECT FROM generate_series(1, %s)", [rows])
         assert SERIES.after(connection, position, 100).keys == []
     found: list[int] = []
     more = True
@@ -130,7 +132,7 @@ def test_a_transaction_of_many_rows_is_read_in_pages(connection: psycopg.Connect
         page = SERIES.after(connection, position, 3_000)
         found += page.keys
         position, more = page.after, page.more
-    assert len(found) == len(set(found)) == 20_000
+    assert len(found) == len(set(found)) == rows
 
 
 @pytest.fixture

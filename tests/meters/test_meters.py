@@ -95,11 +95,13 @@ def test_a_table_is_planned_replayed_and_rolled_back(database: psycopg.Connectio
     assert "meters" in rederive(settings, "captures", "list", "--domain", "meters").stdout
 
 
-def test_files_make_totals_of_days_and_what_follows_from_them(
-    database: psycopg.Connection, settings: Settings, tmp_path: Path
-) -> None:
-    rederive(settings, "replay", "meters", *FEBRUARY)
-    folder = tmp_path / "readings"
+MONTHS = [{"month": "2026-02", "meter": "m1", "kwh": 5.0, "cost": 1.4},
+          {"month": "2026-02", "meter": "m2", "kwh": 5.0, "cost": 1.4}]  # fmt: skip
+
+
+def of_files(place: Path) -> tuple[str, ...]:
+    """The words of a replay of files of two days."""
+    folder = place / "readings"
     folder.mkdir()
     (folder / "2026-02-01.jsonl").write_text(
         '{"meter":"m1","at":"2026-02-01T01:00:00+00:00","kwh":2,"volts":230,"amps":4}\n'
@@ -107,7 +109,30 @@ def test_files_make_totals_of_days_and_what_follows_from_them(
         '{"meter":"m2","at":"2026-02-01T10:00:00+00:00","kwh":5}\n'
     )
     (folder / "2026-02-02.jsonl").write_text('{"meter":"m1","at":"2026-02-02T10:00:00+00:00","kwh":3}\n')
-    words = ("replay", "meters", "--source", "files", "--option", f"folder={folder}", "--json")
+    return ("replay", "meters", "--source", "files", "--option", f"folder={folder}", "--json")
+
+
+def test_a_shadow_of_both_policies_is_seen_when_it_is_promoted(
+    database: psycopg.Connection, settings: Settings, tmp_path: Path
+) -> None:
+    before = everything(database)
+    done = last_object(rederive(settings, *of_files(tmp_path), "--mode", "shadow", code=1).stdout)
+    assert (done["units"], done["dead_units"]) == (3, 0)
+    seen = everything(database)
+    assert seen.pop("rederive.meter_readings_derived_history")
+    assert seen.items() <= before.items()
+    rederive(settings, "captures", "promote", str(done["capture_id"]), "--yes")
+    assert orjson.loads(rederive(settings, "report", "meter-months", "--json").stdout) == MONTHS
+    rederive(settings, "captures", "verify")
+    rederive(settings, "captures", "rollback", str(done["capture_id"]), "--yes")
+    assert everything(database) == before
+
+
+def test_files_make_totals_of_days_and_what_follows_from_them(
+    database: psycopg.Connection, settings: Settings, tmp_path: Path
+) -> None:
+    rederive(settings, "replay", "meters", *FEBRUARY)
+    words = of_files(tmp_path)
     done = last_object(rederive(settings, *words, code=1).stdout)
     # Two files and the month that they belong to: one of its units follows from the others.
     assert (done["units"], done["dead_units"], done["skipped"], done["errors"]) == (3, 0, 1, 1)
@@ -116,9 +141,7 @@ def test_files_make_totals_of_days_and_what_follows_from_them(
         "SELECT site, kwh, volts, amps FROM meter_readings_derived WHERE at = '2026-02-01T01:00:00+00'"
     ).fetchone()
     assert row == ("home", 2.0, 230.0, 4.0)
-    months = [{"month": "2026-02", "meter": "m1", "kwh": 5.0, "cost": 1.4},
-              {"month": "2026-02", "meter": "m2", "kwh": 5.0, "cost": 1.4}]  # fmt: skip
-    assert orjson.loads(rederive(settings, "report", "meter-months", "--json").stdout) == months
+    assert orjson.loads(rederive(settings, "report", "meter-months", "--json").stdout) == MONTHS
     shown = everything(database)
 
     # The log keeps what arrived: derived again from it, nothing changes.

@@ -1,5 +1,7 @@
 """Small tables that have all that merging knows: one source; two, with owners and a group; three, written bare."""
 
+from collections.abc import Sequence
+
 from psycopg import Connection
 
 from schemas.domain import Domain
@@ -82,12 +84,28 @@ def make(connection: Connection, table: Table) -> None:
             PRIMARY KEY ({names}))""")
 
 
-def make_capture(connection: Connection, number: int, mode: Mode, version: int, *, dry_run: bool = False) -> str:
+def make_capture(
+    connection: Connection,
+    number: int,
+    mode: Mode,
+    version: int,
+    *,
+    dry_run: bool = False,
+    clear: Sequence[str] = (),
+) -> str:
     """A running capture `c<number>`."""
     connection.execute(
         """INSERT INTO rederive.captures (capture_id, number, domain, source, mode, derivation_version, columns,
-               request, digest, who, state, dry_run)
-           VALUES (%s, %s, 'made', 'table', %s, %s, '{}', '{}', '', 'test', 'running', %s)""",
-        [f"c{number}", number, mode, version, dry_run],
+               request, digest, who, state, dry_run, clear, becomes)
+           VALUES (%s, %s, 'made', 'table', %s, %s, '{}', '{}', '', 'test', 'running', %s, %s, %s)""",
+        [
+            f"c{number}",
+            number,
+            mode,
+            version,
+            dry_run,
+            list(clear) or None,
+            Mode.SUPERSEDE if mode is Mode.SHADOW else None,
+        ],
     )
     return f"c{number}"

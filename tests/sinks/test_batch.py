@@ -75,9 +75,9 @@ def test_what_was_staged_ahead_is_staged_again_only_when_it_is_another(
     results = [result(capture, unit, [(unit, 1.0, None, None)]) for unit in range(6)]
     staged: list[int] = []
 
-    def counted(*given: object) -> object:
+    def counted(*given: object, clears: bool) -> object:
         staged.append(1)
-        return make_ready(*given)  # type: ignore[arg-type]
+        return make_ready(*given, clears=clears)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sinks.apply, "make_ready", counted)
 

@@ -1,5 +1,6 @@
 """Merging, rollback and outside writes against an in-memory model, on real Postgres."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,12 +18,14 @@ from sinks.merge.policy import Merge
 from sinks.merge.rollback import roll_back
 from sinks.merge.staging import Staged
 from sinks.policies import policy_of
-from sinks.policy import Taken, Verified, Writer
+from sinks.policy import Promoted, Taken, Verified, Writer
 from tests.sinks.made_tables import MODES, ONE_SOURCE, THREE_SOURCES, TWO_SOURCES, make, make_capture
 from tests.sizes import usual
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 TABLES = {table.name: table for table in (ONE_SOURCE, TWO_SOURCES, THREE_SOURCES)}
+COLUMNS = sorted({column.name for table in TABLES.values() for column in table.values})
+NONE: frozenset[str] = frozenset()
 Row = dict[str, Any]
 Place = tuple[int, int, int]
 """Key, source, observed."""
@@ -45,6 +48,7 @@ class Captured:
     version: int
     number: int
     running: bool = True
+    clear: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -58,6 +62,8 @@ class Model:
     rows: dict[int, Row | None] = field(default_factory=dict)
     named: dict[int, int | None] = field(default_factory=dict)
     """The capture that a row names."""
+    shadows: dict[int, dict[Place, Row]] = field(default_factory=dict)
+    """What captures have kept that aren't promoted."""
     arrivals: int = 0
 
     def names(self) -> list[str]:
@@ -66,21 +72,22 @@ class Model:
     def group(self, name: str) -> tuple[str, ...]:
         return next((group for group in self.table.groups if name in group), (name,))
 
-    def ranked(self, key: int, owners: tuple[int, ...]) -> list[Row]:
-        """The key's list for the columns of these owners, top first."""
-        ranked: list[tuple[str, Row, tuple[int, ...]]] = [("base", self.base[key] or {}, ())]
+    def ranked(self, key: int, owners: tuple[int, ...]) -> list[tuple[Row, frozenset[str]]]:
+        """The key's list for the columns of these owners, top first; with each row the columns that it clears."""
+        ranked: list[tuple[str, Row, tuple[int, ...], frozenset[str]]] = [("base", self.base[key] or {}, (), NONE)]
         for entry in sorted(self.entries[key], key=lambda e: (e.arrival, e.observed, e.source)):
             if entry.capture is None:
-                ranked.insert(0, ("outside", entry.values, ()))
+                ranked.insert(0, ("outside", entry.values, (), NONE))
                 continue
             capture = self.captures[entry.capture]
             if capture.mode is Mode.FILL:
-                ranked.append(("fill", entry.values, ()))
+                ranked.append(("fill", entry.values, (), NONE))
                 continue
             rank = (3 if entry.source in owners else 2, entry.observed, capture.version, capture.number, entry.source)
-            above = [at for at, (kind, _, other) in enumerate(ranked) if kind == "supersede" and other > rank]
-            ranked.insert(above[-1] + 1 if above else 0, ("supersede", entry.values, rank))
-        return [values for _, values, _ in ranked]
+            above = [at for at, (kind, _, other, _) in enumerate(ranked) if kind == "supersede" and other > rank]
+            clears = capture.clear if entry.source in owners else NONE
+            ranked.insert(above[-1] + 1 if above else 0, ("supersede", entry.values, rank, clears))
+        return [(values, clears) for _, values, _, clears in ranked]
 
     def fold(self, key: int) -> Row | None:
         if key not in self.base:
@@ -93,8 +100,8 @@ class Model:
             folded[column.name] = next(
                 (
                     values.get(column.name)
-                    for values in self.ranked(key, column.owners)
-                    if any(values.get(name) is not None for name in group)
+                    for values, clears in self.ranked(key, column.owners)
+                    if any(values.get(name) is not None or name in clears for name in group)
                 ),
                 None,
             )
@@ -150,6 +157,7 @@ def covered(model: Model, said: dict[Place, Row], place: Place) -> bool:
 
 VALUES = st.one_of(st.none(), st.integers(1, 4).map(float))
 KEYS = st.integers(1, 3)
+CLEARED = st.one_of(st.just(NONE), st.frozensets(st.sampled_from(COLUMNS), min_size=1, max_size=6))
 
 
 class Merging(RuleBasedStateMachine):
@@ -163,12 +171,13 @@ class Merging(RuleBasedStateMachine):
         self.said: dict[tuple[str, int], dict[Place, Row]] = {}
         self.models = {name: Model(table, self.captures) for name, table in TABLES.items()}
 
-    @rule(mode=st.sampled_from(MODES), version=st.integers(1, 2))
-    def capture(self, mode: Mode, version: int) -> None:
+    @rule(mode=st.sampled_from([*MODES, Mode.SHADOW]), version=st.integers(1, 2), cleared=CLEARED)
+    def capture(self, mode: Mode, version: int, cleared: frozenset[str]) -> None:
         if len(self.captures) < 5:
             number = len(self.captures) + 1
-            self.captures[number] = Captured(mode, version, number)
-            make_capture(self.connection, number, mode, version)
+            clear = cleared if mode is Mode.SUPERSEDE else NONE
+            self.captures[number] = Captured(mode, version, number, clear=clear)
+            make_capture(self.connection, number, mode, version, clear=sorted(clear))
 
     @rule(data=st.data(), name=st.sampled_from(sorted(TABLES)))
     def apply(self, data: st.DataObject, name: str) -> None:
@@ -195,20 +204,69 @@ class Merging(RuleBasedStateMachine):
             block = TableRows.of(table, ("k", "seen", *columns), [[key, seen, *(row[c] for c in columns)]], source)
             blocks.append((0, block))
             row.update({column.name: EPOCH + timedelta(seconds=observed) for column in table.attributes})
-        writer = Writer(f"c{number}", number, capture.mode, capture.version)
+        writer = self.writer(number)
         before, times = self.stored(name), self.times(name)
         with self.connection.transaction():
-            changed = merge(self.connection, Staged(table, blocks, capture.mode), writer)
+            staged = Staged(table, blocks, capture.mode, clears=bool(capture.clear))
+            changed = merge(self.connection, staged, writer)
+        if capture.mode is Mode.SHADOW:
+            model.shadows.setdefault(number, {}).update(drawn)
+            assert (self.stored(name), self.times(name)) == (before, times), "a shadow changes no row"
+            return
         self.expect(model, number, drawn)
         after = self.stored(name)
         assert changed[0] == sum(before.get(key) != after.get(key) for key in after), "changed rows are counted"
         self.check_times(name, before, times)
 
+    def writer(self, number: int) -> Writer:
+        capture = self.captures[number]
+        return Writer(f"c{number}", capture.number, capture.mode, capture.version, clear=tuple(sorted(capture.clear)))
+
+    @rule(data=st.data(), cleared=CLEARED)
+    def promote(self, data: st.DataObject, cleared: frozenset[str]) -> None:
+        shadows = [number for number, one in self.captures.items() if one.running and one.mode is Mode.SHADOW]
+        if not shadows:
+            return
+        number = data.draw(st.sampled_from(shadows))
+        capture = self.captures[number]
+        capture.number, capture.clear = 100 + max(one.number for one in self.captures.values()), cleared
+        previews = {
+            name: policy_of(table).promotion(self.connection, table, self.writer(number))
+            for name, table in TABLES.items()
+        }
+        capture.mode = Mode.SUPERSEDE
+        self.connection.execute(
+            "UPDATE rederive.captures SET (number, mode, clear) = (%s, 'supersede', %s) WHERE capture_id = %s",
+            [capture.number, sorted(cleared) or None, f"c{number}"],
+        )
+        for name, table in TABLES.items():
+            model, preview = self.models[name], previews[name]
+            before, times = self.stored(name), self.times(name)
+            foreign = {key for key, row in model.rows.items() if key in model.base and row != model.fold(key)}
+            done = sum(policy_of(table).promote(self.connection, table, self.writer(number)), Promoted())
+            self.expect(model, number, model.shadows.pop(number, {}))
+            after = self.stored(name)
+            changed = {key for key, row in after.items() if before.get(key) != row}
+            assert done.changed == len(changed)
+            if not foreign:
+                assert (preview.entries, preview.rows) == (done.entries, done.rows)
+                names = [column.name for column in table.values]
+                values = [(column, before.get(key), after[key]) for key in changed for column in names]
+                differ = [(column, old, new) for column, old, new in values if (old or {}).get(column) != new[column]]
+                moved = {
+                    key
+                    for key in changed
+                    if key not in before or any(before[key][column] != after[key][column] for column in names)
+                }
+                assert preview.changed == len(moved)
+                assert preview.columns == Counter(column for column, _, _ in differ)
+                assert preview.cleared == sum(new[c] is None and c in cleared for c, _, new in differ)
+            self.check_times(name, before, times)
+
     def expect(self, model: Model, number: int, drawn: dict[Place, Row]) -> None:
         values = [column.name for column in model.table.values]
-        said = {
-            place: row for place, row in drawn.items() if model.table.bare or any(row[v] is not None for v in values)
-        }
+        bare = model.table.bare or bool(self.captures[number].clear)
+        said = {place: row for place, row in drawn.items() if bare or any(row[v] is not None for v in values)}
         new = {
             (key, source, observed): row
             for (key, source, observed), row in said.items()
@@ -219,7 +277,7 @@ class Merging(RuleBasedStateMachine):
         }
         # Rows that can say nothing are kept here: that they change nothing is what is tested.
         precedes = self.captures[number].mode is Mode.SUPERSEDE
-        all_said = self.said[model.table.name, number]
+        all_said = self.said.get((model.table.name, number), {})
         keys = {place[0] for place in new if not (precedes and covered(model, all_said, place))}
         for key in keys:
             model.touch(key)
@@ -246,6 +304,7 @@ class Merging(RuleBasedStateMachine):
             assert done.changed == sum(before[key] != row for key, row in after.items())
             self.check_times(name, before, times)
             model = self.models[name]
+            model.shadows.pop(number, None)
             for key in [k for k, found in model.entries.items() if any(e.capture == number for e in found)]:
                 model.touch(key)
                 model.entries[key] = [entry for entry in model.entries[key] if entry.capture != number]
@@ -280,14 +339,19 @@ class Merging(RuleBasedStateMachine):
         found = policy_of(table).claims(self.connection, table, {"k": str(key)}, column.name)
         row = model.rows.get(key)
         assert (found.there, found.value) == (row is not None, (row or {}).get(column.name))
+        served = [one for one in found.ranked if one.kind != "shadow"]
+        shadows = found.ranked[len(served) :]
+        said = [row[column.name] for of in model.shadows.values() for (k, _, _), row in of.items() if k == key]
+        assert all(one.kind == "shadow" and not one.counts and one.value in said for one in shadows)
+        assert bool(shadows) == bool(said), "what is in shadow is shown"
         if key not in model.base:
-            assert not found.ranked
+            assert not served
             return
-        ranked = iter([values.get(column.name) for values in model.ranked(key, column.owners)])
+        ranked = iter([values.get(column.name) for values, _ in model.ranked(key, column.owners)])
         # A capture's entries that others of it cover aren't kept.
-        assert all(any(one.value == other for other in ranked) for one in found.ranked)
-        assert [one.kind for one in found.ranked].count("baseline") == 1
-        top = [one.value for one in found.ranked if one.counts]
+        assert all(any(one.value == other for other in ranked) for one in served)
+        assert [one.kind for one in served].count("baseline") == 1
+        top = [one.value for one in served if one.counts]
         assert len(top) <= 1
         assert next(iter(top), None) == (model.fold(key) or {}).get(column.name)
 
@@ -327,7 +391,8 @@ class Merging(RuleBasedStateMachine):
                 for key, number in named.items()
             }, name
 
-    def teardown(self) -> None:
+    @invariant()
+    def what_is_served_is_verified(self) -> None:
         for table in getattr(self, "models", {}) and TABLES.values():
             found = sum(Merge().verify(self.connection, table), Verified())
             assert found.faults == [], "what is merged is verified"

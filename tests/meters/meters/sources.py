@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
+from meters import TOTALS
 from psycopg import Connection
 
 from rederive import (
@@ -110,7 +111,7 @@ class ReadingFiles(Source[DayFile | Month]):
             lines = [path.read_bytes()]
         else:
             rows = self.connection.execute(
-                "SELECT start, meter, kwh FROM meter_totals WHERE capture_id = ANY(%s) ORDER BY start, meter",
+                f"SELECT start, meter, kwh FROM {TOTALS.everywhere} t WHERE capture_id = ANY(%s) ORDER BY start, meter",
                 [list(unit.reads)],
             )
             lines = [orjson.dumps(row) for row in rows]
@@ -120,13 +121,16 @@ class ReadingFiles(Source[DayFile | Month]):
         planned = units_of(connection, capture.capture_id)
         known = {unit.reads for unit in planned if unit.stage == "month"}
         days = {unit.key_range[:7] for unit in planned if unit.stage == "file" and unit.state == "applied"}
+        own = [capture for unit in planned for capture in unit.writes]
         observed = datetime.now(UTC)
         due: list[PlannedUnit[DayFile | Month]] = []
         for month in sorted(days):
             newest = connection.execute(
-                """SELECT DISTINCT start, capture_id FROM meter_totals_latest
-                   WHERE span = 'day' AND to_char(start, 'YYYY-MM') = %s ORDER BY start""",
-                [month],
+                f"""SELECT DISTINCT ON (start) start, capture_id FROM {TOTALS.everywhere} t
+                    WHERE span = 'day' AND to_char(start, 'YYYY-MM') = %s
+                      AND (capture_id = ANY(%s) OR capture_id IN (SELECT capture_id FROM meter_totals_latest))
+                    ORDER BY start, captured_at DESC""",
+                [month, own],
             )
             reads = tuple(capture for _, capture in newest)
             if reads and reads not in known:
