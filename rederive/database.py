@@ -114,12 +114,17 @@ def session(url: str, application: str) -> psycopg.Connection:
     """
     connection = psycopg.connect(connection_string(url, application), autocommit=True)
     try:
-        connection.execute(_TERMS)
-        connection.execute(_UNLIMITED)
+        agree(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def agree(connection: psycopg.Connection) -> None:
+    """Put an open connection on the terms of `session`. Raises psycopg.Error."""
+    connection.execute(_TERMS)
+    connection.execute(_UNLIMITED)
 
 
 class NewerError(Failed):

@@ -142,7 +142,7 @@ def _faults(domain: Domain) -> Iterator[str]:
         yield from (f"table {table.name}: {why}" for why in _table_faults(table))
     named = {"process": domain.process, "compute": domain.compute, "reads": domain.reads, "notes": domain.notes}
     named |= {"checks": domain.checks, "journal": domain.journal, "show_plan": domain.show_plan, "gaps": domain.gaps}
-    named |= {"provenance": domain.provenance, "demo": domain.demo}
+    named |= {"provenance": domain.provenance, "routes": domain.routes, "demo": domain.demo}
     for kind, parts in (("source", domain.sources), ("report", domain.reports)):
         named |= {f"{kind} {name}": part for name, part in parts.items()}
     for what, part in named.items():
@@ -178,6 +178,8 @@ def _table_faults(table: Table) -> Iterator[str]:
     owned = {owner for column in columns for owner in column.owners}
     if table.policy is not Mode.INSERT and not owned <= set(range(len(table.sources))):
         yield f"a column is owned by a source beyond its {len(table.sources)}"
+    if table.day and table.day not in names:
+        yield f"its day is {table.day}, which is none of its columns"
     if table.policy is Mode.INSERT and not table.audit and "capture_id" not in names:
         yield "its rows are inserted, and its key has no capture_id"
 

@@ -107,6 +107,16 @@ class Groups:
             raise unreachable(self.kafka, error.args[0]) from error
         return {name: sorted(topic.partitions) for name, topic in found.items() if topic.error is None}
 
+    def held(self, topics: Sequence[str]) -> dict[str, int]:
+        """How many records those topics keep that are there, by the offsets of their ends."""
+        there = self.topics()
+        places = [TopicPartition(topic, number) for topic in topics for number in there.get(topic, ())]
+        low, high = (self._offsets(places, spec) for spec in (_EARLIEST, _LATEST))
+        found: dict[str, int] = {}
+        for (topic, number), end in high.items():
+            found[topic] = found.get(topic, 0) + end.offset - low[topic, number].offset
+        return found
+
     def look(self, wanted: Sequence[tuple[str, str]]) -> dict[str, Seen]:
         """How the groups are, each on its topic; those whose topic isn't there are left out."""
         there = self.topics()

@@ -106,16 +106,23 @@ def _described(seen: Seen, now: datetime) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Lanes:
-    """The lanes of all domains from look to look: what a group commits meanwhile is seen when it does."""
+    """The lanes of all domains from look to look: what a group commits meanwhile is seen when it does.
+
+    `letters` are the records that stood on each domain's DLQ, where there is one, at the last look.
+    """
 
     groups: Groups
     prefix: str
+    letters: dict[str, int] = field(default_factory=dict)
     _moved: dict[tuple[str, int], int] = field(default_factory=dict)
     _merged: dict[str, datetime] = field(default_factory=dict)
 
     def look(self, figures: Figures) -> list[LanePulse]:
         """Those whose topics are there. Away when the broker doesn't answer."""
         lanes = [Lane(domain, name, self.prefix) for domain in domains.names() for name in LaneName]
+        dlqs = {domain: Lane(domain, LaneName.REPLAY, self.prefix).dlq for domain in domains.names()}
+        held = self.groups.held(list(dlqs.values()))
+        self.letters = {domain: held[topic] for domain, topic in dlqs.items() if topic in held}
         seen = self.groups.look([pair for one in lanes for pair in ((one.agents, one.raw), (one.sinks, one.derived))])
         return [self._pulse(one, seen, figures) for one in lanes if {one.agents, one.sinks} <= seen.keys()]
 

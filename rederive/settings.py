@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     dlq_attempts: int = Field(default=5, ge=1, le=1_000_000)
     batch_rows: int = Field(default=5000, ge=1, le=1_000_000)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    dashboard_host: str = "127.0.0.1"
+    dashboard_port: int = Field(default=8787, ge=0, le=65_535)
+    dashboard_names: str = ""
     maven_repository: str | None = None
 
     def __init__(self, **values: object) -> None:

@@ -1,5 +1,6 @@
 """What runs now: services, unfinished captures, the pulse of the lanes, and what is wrong."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +28,8 @@ class Status:
     """Services as (name, state, where), unfinished captures, the lanes whose topics are there, what is wrong.
 
     `captures` and `figures` are None where the database that knows them is away, `away` says why, where more is known
-    than that it isn't started; `ways_on` has a sentence for each capture: how to go on.
+    than that it isn't started; `ways_on` has a sentence for each capture: how to go on. `letters` counts the records on
+    each domain's DLQ.
     """
 
     at: datetime
@@ -38,6 +40,7 @@ class Status:
     figures: Figures | None
     troubles: list[Trouble]
     away: Failed | None = None
+    letters: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -104,6 +107,7 @@ class Watcher:
             found.figures,
             [*map(troubles.of_service, services), *troubles.found(lanes or [], found.figures, unfinished, now)],
             found.away,
+            {} if self._lanes is None or lanes is None else dict(self._lanes.letters),
         )
 
     def _of_kafka(self, bootstrap: str | None, figures: Figures) -> tuple[list[LanePulse] | None, Failed | None]:

@@ -106,6 +106,8 @@ class Domain:
         Which parts of a record's payload a derived value was computed from: a function of the record's value and a
         schemas.provenance.Wanted that gives a Traced, or None when the record gives no such row. It is pure. Without
         it `rederive explain` names the record as a whole.
+    routes
+        Its paths of the HTTP API: a rederive.http.routing.Router. Paths that are taken already are not added.
     demo
         Its part of `rederive demo`: a function of a rederive.demo.Show.
     commands, reports
@@ -141,6 +143,7 @@ class Domain:
     show_plan: Part = ""
     gaps: Part = ""
     provenance: Part = ""
+    routes: Part = ""
     demo: Part = ""
     commands: Mapping[str, Command] = field(default_factory=dict)
     reports: Mapping[str, Part] = field(default_factory=dict)
@@ -153,7 +156,7 @@ class Domain:
         """All its parts, each by its name."""
         own = (
             self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.journal, self.show_plan,
-            self.gaps, self.provenance, self.demo,
+            self.gaps, self.provenance, self.routes, self.demo,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)

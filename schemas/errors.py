@@ -4,6 +4,7 @@ RederiveError
 ├── UsageError              the words of the command are wrong: exit 2
 └── Failed                  the work could not be done or finished with errors: exit 1
     ├── Away                a service doesn't answer now: a run waits for it
+    ├── Unknown             what is asked for over HTTP isn't there: 404
     ├── NewerError          a newer version has made the database's tables
     ├── TakenOverError      somebody else decides about the capture now
     ├── AccessRefused       an API takes no credentials: nothing more can be had of it

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 
 CAPTURE = "capture_id"
 """The key column of an inserted table that says whose row it is."""
@@ -64,7 +65,8 @@ class Table:
     payload was observed; it need not be a column of the table. `sources` are the kinds of payload that write rows. Of
     each of `groups`, all columns are taken from one payload together. With `bare` a row without any value is written
     too. `touched` names a column that holds when the row was last changed. The rows of an `audit` table stay when their
-    capture is rolled back. `checks` are conditions on a row, in SQL.
+    capture is rolled back. `checks` are conditions on a row, in SQL. `day` names the column that says of which day a
+    row is, where neither its key nor `observed` does.
 
     Of a table that is inserted into, `partition` names key columns: a later capture of the same values there takes the
     place of an earlier one, whole. Such a table has a table of its `captures` and a view `_latest` (docs/merging.md),
@@ -87,6 +89,7 @@ class Table:
     partition: tuple[str, ...] = ()
     latest: str = ""
     shows: Shown | None = None
+    day: str = ""
 
     def __hash__(self) -> int:
         # What is made of a table once is looked up by it, batch after batch; its columns would all be hashed.
@@ -106,6 +109,13 @@ class Table:
         return replace(
             self, name=self.captures, key=key, values=(Column(SHOWN, "text"),), checks=(), latest="", shows=None
         )
+
+    @property
+    def dated(self) -> Column | None:
+        """The column that says of which UTC day a row is, a date or a time; None where no column does."""
+        of_key = (column for column in self.key if column.type in ("date", "timestamptz"))
+        said = (column for column in self.columns if column.name == (self.day or self.observed))
+        return next(chain(of_key, said), None)
 
     @property
     def shadow(self) -> "Table":

@@ -191,8 +191,12 @@ def listed(
     domain: str | None = None,
     since: datetime | None = None,
     dry_run: bool | None = None,
+    before: str | None = None,
 ) -> list[Listed]:
-    """The newest captures first, of those that are asked for; `since` is aware, and when they were made."""
+    """The newest captures first, of those that are asked for; `since` is aware, and when they were made.
+
+    With `before`, a capture's id, only those that were made before it.
+    """
     return rows(
         connection,
         Listed,
@@ -203,6 +207,8 @@ def listed(
               AND (%(domain)s::text IS NULL OR c.domain = %(domain)s)
               AND (%(since)s::timestamptz IS NULL OR c.created_at >= %(since)s)
               AND (%(dry_run)s::bool IS NULL OR c.dry_run = %(dry_run)s)
+              AND (%(before)s::text IS NULL
+                   OR c.number < (SELECT number FROM rederive.captures WHERE capture_id = %(before)s))
             ORDER BY c.number DESC LIMIT %(limit)s""",
         {
             "id": capture_id,
@@ -210,6 +216,7 @@ def listed(
             "domain": domain,
             "since": since,
             "dry_run": dry_run,
+            "before": before,
             "limit": limit,
         },
     )

@@ -267,6 +267,38 @@ def dead(connection: Connection, capture_id: str, limit: int | None = None, told
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A unit as it stands: what it reads, where its record is on its lane, its counts of rows, why it is dead."""
+
+    unit: int
+    state: str
+    lane: str
+    stage: str
+    range: str
+    partition: int | None
+    record_offset: int | None
+    rows: int
+    updated: int
+    unchanged: int
+    skipped: int
+    errors: int
+    failure: str | None
+
+
+def listed(connection: Connection, capture_id: str, *, state: UnitState | None, after: int, limit: int) -> list[Listed]:
+    """The first units of a capture that are numbered above `after`, in order; only those in a state, if one is said."""
+    return rows(
+        connection,
+        Listed,
+        """SELECT unit, state, lane, stage, key_range AS range, partition, record_offset, rows, updated, unchanged,
+                  skipped, errors, failure
+           FROM rederive.units
+           WHERE capture_id = %s AND unit > %s AND (%s::text IS NULL OR state = %s) ORDER BY unit LIMIT %s""",
+        [capture_id, after, state, state, limit],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DeadCause:
     """Dead units that have one cause: how many, with how many rows, the first one's range and reason."""
 

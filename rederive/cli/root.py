@@ -33,6 +33,10 @@ COMMANDS = {
         "rederive.cli.compute:compute",
         "Compute derived rows from JSON Lines on stdin to JSON Lines on stdout; no services are needed.",
     ),
+    "dashboard": Command(
+        "rederive.cli.dashboard:dashboard",
+        "Serve what is known over HTTP, read only, until stopped: SIGTERM or Ctrl+C (exit 130).",
+    ),
     "demo": Command(
         "rederive.cli.program:demo",
         "Do the main job on real input with fresh embedded services, and stop them: nothing else is needed.",

@@ -100,6 +100,7 @@ BETFAIR = Domain(
     log_retention=timedelta(days=30),
     gaps="rederive.betfair.gaps:gaps",
     provenance="processors.betfair.explain:trace",
+    routes="rederive.betfair.routes:router",
     demo="rederive.betfair.demo:demo",
     commands={
         "replay betfair": Command("rederive.betfair.commands:replay_betfair"),

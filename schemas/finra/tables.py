@@ -307,6 +307,7 @@ FINRA = Domain(
     notes="schemas.finra.tables:noted",
     gaps="rederive.finra.gaps:gaps",
     provenance="processors.finra.explain:trace",
+    routes="rederive.finra.routes:router",
     demo="rederive.finra.demo:demo",
     commands={
         "replay finra": Command("rederive.finra.commands:replay_finra"),

@@ -129,6 +129,7 @@ RACES = _table(
         **_texts("tote_win", "tote_pl", "tote_ex", "tote_csf", "tote_tricast", "tote_trifecta"),
     ),
     _columns(CARD, tip="text", verdict="text", betting_forecast="text"),
+    day="date",
 )
 
 HORSES = _table(
@@ -267,6 +268,7 @@ RACING = Domain(
     journal="rederive.racing.journal:journal",
     gaps="rederive.racing.gaps:gaps",
     provenance="processors.racing.explain:trace",
+    routes="rederive.racing.routes:router",
     demo="rederive.racing.demo:demo",
     commands={
         "replay racing": Command("rederive.racing.commands:replay_racing"),

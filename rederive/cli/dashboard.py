@@ -1,0 +1,27 @@
+"""`rederive dashboard`: the HTTP API, and pages on it, until stopped."""
+
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+
+def dashboard(
+    *,
+    host: Annotated[
+        str | None, Parameter(help="Where it listens; other machines see it only elsewhere than on 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, Parameter(validator=validators.Number(gte=0, lte=65_535), help="Which port; 0 takes any.")
+    ] = None,
+) -> None:
+    """Serve what is known over HTTP, read only, until stopped: SIGTERM or Ctrl+C (exit 130).
+
+    The settings say where, http://127.0.0.1:8787 unless they do. No service is started.
+
+    Example: rederive dashboard --port 8080
+    """
+    from rederive.http.server import serve
+    from rederive.settings import Settings
+
+    settings = Settings()
+    serve(settings, host or settings.dashboard_host, settings.dashboard_port if port is None else port)

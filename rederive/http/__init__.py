@@ -1,0 +1,1 @@
+"""What is known, over HTTP: reads for programs and pages (docs/http.md). The only package that knows FastAPI."""

@@ -1,0 +1,102 @@
+"""The application: everything that is answered, put together for the settings of a deployment."""
+
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute
+
+from rederive import domains
+from rederive.http import captures, coverage, dead_letters, explaining, gaps, health, overview, problems
+from rederive.http.guard import Guard
+from rederive.http.kept import Kept
+from rederive.http.reads import Reads
+from rederive.http.routing import Router
+from rederive.http.watching import Watching
+from rederive.settings import Settings
+from schemas.domain import Domain, load
+from schemas.errors import RederiveError
+
+log = logging.getLogger(__name__)
+
+_PARAMETER = re.compile(r"\{[^}]*\}")
+
+_DESCRIPTION = """Reads of what Rederive knows and has derived. Nothing is changed by any path: every method but GET and
+HEAD is refused. Times are ISO 8601 in UTC. Errors say what, why, and what to do next."""
+
+
+def create_app(settings: Settings, host: str | None = None) -> FastAPI:
+    """The application of these settings; `host` is where it is asked, by default as the settings say.
+
+    It starts no service: those that run are looked at, those that don't are said to be away.
+    """
+    reads = Reads(settings)
+    watching = Watching(settings)
+    kept: dict[str, Kept[Any]] = {}
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        watching.close()
+        reads.close()
+
+    app = FastAPI(
+        title="Rederive",
+        description=_DESCRIPTION,
+        version=_version(),
+        # Their pages load scripts of other hosts.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=problems.said_everywhere(),
+        swagger_ui_oauth2_redirect_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.reads, app.state.watching, app.state.settings = reads, watching, settings
+    app.state.kept = kept
+    problems.install(app)
+    for part in (health, overview, captures, coverage, gaps, dead_letters, explaining):
+        app.include_router(part.router)
+    for domain in domains.usable():
+        _include(app, domain)
+    names = [name.strip() for name in settings.dashboard_names.split(",")]
+    app.add_middleware(Guard, host=host or settings.dashboard_host, names=names)
+    return app
+
+
+def _include(app: FastAPI, domain: Domain) -> None:
+    """Add the paths of a domain; one that can't be had is said in the log, and harms no other."""
+    if not domain.routes:
+        return
+    try:
+        router = load(domain.routes)
+    except RederiveError as error:
+        log.warning("%s", error)
+        return
+    if not isinstance(router, Router):
+        why = f"{domain.routes} is no Router of rederive.http.routing"
+        log.warning("%s", domains.broken(domain.name, "asked over HTTP", why))
+        return
+    # A path with a parameter in the same place is the same path, whatever the parameter is called.
+    taken, wanted = ({_PARAMETER.sub("{}", path) for path in _paths(some)} for some in (app.routes, router.routes))
+    if clash := sorted(taken & wanted):
+        log.warning("%s", domains.broken(domain.name, "asked over HTTP", f"the path {clash[0]} is taken"))
+        return
+    app.include_router(router, tags=[domain.name])
+
+
+def _paths(routes: Sequence[BaseRoute]) -> Iterator[str]:
+    return (path for one in iter_route_contexts(routes) if (path := getattr(one, "path", None)))
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("rederive")
+    except metadata.PackageNotFoundError:
+        return "0"

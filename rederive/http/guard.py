@@ -1,0 +1,97 @@
+"""What every request has to pass, and what every answer says besides: names, methods, headers."""
+
+import ipaddress
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ALLOWED = ("GET", "HEAD")
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+_POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+
+_SAID = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Headers of every answer."""
+
+
+class Guard:
+    """Lets through what asks to read, under a name that is this server's own; HEAD is a GET whose body isn't sent.
+
+    A page of a stranger's whose name was made to resolve to this machine comes under its own name, and is refused.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, names: Iterable[str] = ()) -> None:
+        self._app = app
+        self._names = {*_LOCAL, host.lower(), *(name.lower() for name in names)} - {""}
+        self._any_address = _address(host) is not None and ipaddress.ip_address(host).is_unspecified
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        headed = _with_headers(send, bodiless=method == "HEAD")
+        refusal = self._refusal(Headers(scope=scope).getlist("host"), method)
+        if refusal is not None:
+            await refusal(scope, receive, headed)
+            return
+        await self._app({**scope, "method": "GET"}, receive, headed)
+
+    def _refusal(self, hosts: list[str], method: str) -> JSONResponse | None:
+        if len(hosts) != 1 or not self._is_own(hosts[0]):
+            return _refused(
+                421,
+                "this server is not asked under that name",
+                "add the name to REDERIVE_DASHBOARD_NAMES, or ask under the name that was given as --host",
+            )
+        if method not in _ALLOWED:
+            return _refused(405, f"nothing is changed here: {method} is not allowed", "use GET", allow=True)
+        return None
+
+    def _is_own(self, host: str) -> bool:
+        name = _name(host)
+        # Where it listens on every address, each of them is its name; who asks for an address was led by no DNS.
+        return name in self._names or (self._any_address and _address(name) is not None)
+
+
+def _name(host: str) -> str:
+    """The name of a Host header, without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower().removesuffix(".")
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+def _refused(status: int, what: str, mend: str, *, allow: bool = False) -> JSONResponse:
+    content = {"detail": what, "what": what, "why": "", "mend": mend}
+    return JSONResponse(content, status, headers={"Allow": ", ".join(_ALLOWED)} if allow else None)
+
+
+def _with_headers(send: Send, *, bodiless: bool) -> Send:
+    async def headed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _SAID.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "no-store")
+        elif bodiless and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return headed

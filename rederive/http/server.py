@@ -1,0 +1,62 @@
+"""The server: the application on an address of this machine, until it is told to stop."""
+
+import logging
+import socket
+
+import uvicorn
+
+from rederive.http.app import create_app
+from rederive.settings import Settings
+from schemas.errors import Failed
+
+log = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 1
+_KEPT_ALIVE_SECONDS = 15
+_MOST_AT_ONCE = 200
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Answer until SIGTERM or Ctrl+C. Failed where the address can't be had."""
+    listening = _listening(host, port)
+    with listening:
+        name, bound = listening.getsockname()[:2]
+        shown = f"[{name}]" if ":" in name else name
+        log.info("listening on http://%s:%d (Ctrl+C ends it)", shown, bound)
+        config = uvicorn.Config(
+            create_app(settings, host),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            proxy_headers=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_KEPT_ALIVE_SECONDS,
+            limit_concurrency=_MOST_AT_ONCE,
+            h11_max_incomplete_event_size=64 * 1024,
+            http="h11",
+            ws="none",
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise Failed(f"{host} is no address of this machine", why=str(error.strerror), mend="say another --host") from (
+            error
+        )
+    # Only of sockets that name their protocol does asyncio know that answers shouldn't wait for more to send.
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(1024)
+        opened.set_inheritable(True)
+    except (OSError, OverflowError) as error:
+        opened.close()
+        why = getattr(error, "strerror", "") or str(error)
+        mend = "say another --port, 0 takes any; or end what listens there"
+        raise Failed(f"port {port} of {host} can't be had", why=why, mend=mend) from error
+    return opened

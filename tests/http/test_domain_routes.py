@@ -1,0 +1,62 @@
+"""A domain's own paths, a stranger's too: what it offers is there, what can't be is said and harms nobody."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from starlette.testclient import TestClient
+
+from rederive import domains
+from rederive.http.app import create_app
+from rederive.http.routing import Router
+from rederive.settings import Settings
+from schemas.domain import Domain
+from tests.http.conftest import BASE
+from tests.pages import fenced
+from tests.program import ROOT
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("tolls_routes")
+    monkeypatch.setitem(sys.modules, "tolls_routes", module)
+    return module
+
+
+def client_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *parts: str) -> TestClient:
+    made = [Domain(name=f"tolls{n}", derivation_version=1, tables=(), routes=part) for n, part in enumerate(parts)]
+    usable = [*domains.usable(), *made]
+    monkeypatch.setattr(domains, "usable", lambda: usable)
+    # Whom a broken one is blamed on is known of those that are installed.
+    monkeypatch.setattr(domains, "broken", lambda name, done, why: f"the domain {name} can't be {done}: {why}")
+    return TestClient(create_app(Settings(home=tmp_path / "home")), base_url=BASE)
+
+
+def test_the_documented_router_is_one(offered: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exec(fenced(ROOT / "docs" / "http.md", "python", "Router"), vars(offered))
+    with client_of(tmp_path, monkeypatch, "tolls_routes:router") as client:
+        assert "/api/tolls/{bridge}" in client.get("/openapi.json").json()["paths"]
+        assert client.get("/api/tolls/severn?limit=0").status_code == 422
+        assert client.get("/api/tolls/severn").status_code == 503
+        assert client.post("/api/tolls/severn").status_code == 405
+
+
+def test_what_can_not_be_is_said_and_harms_nobody(
+    offered: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    taking = Router()
+
+    @taking.get("/healthz")
+    def health() -> str:
+        return "mine"
+
+    offered.taking, offered.odd = taking, object()  # type: ignore[attr-defined]
+    parts = ("tolls_routes:taking", "tolls_routes:odd", "tolls_routes:missing")
+    with client_of(tmp_path, monkeypatch, *parts) as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        assert "/leagues" in client.get("/openapi.json").json()["paths"]
+    said = caplog.text
+    assert "the path /healthz is taken" in said
+    assert "tolls_routes:odd is no Router" in said
+    assert "tolls_routes:missing" in said
