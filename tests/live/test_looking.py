@@ -1,6 +1,7 @@
-"""Looking again and again from outside, while services move."""
+"""Looking again and again from outside: services that move, and agents that have never derived anything."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -9,7 +10,14 @@ from pydantic import SecretStr
 from rederive import waiting
 from rederive.awaited import Answer, Awaited
 from rederive.domains import find
+from rederive.groups import Seen, Standing
+from rederive.pulse import LanePulse
 from rederive.settings import Settings
+from rederive.troubles import of_lane
+from schemas.lane import Lane, LaneName
+
+NOW = datetime(2026, 2, 6, 12, tzinfo=UTC)
+LANE = Lane("betfair", LaneName.LOG)
 
 
 @dataclass
@@ -54,3 +62,23 @@ def test_a_wait_follows_services_to_other_addresses(monkeypatch: pytest.MonkeyPa
     used = {id(one): one for pair in met.seen for one in pair}.values()
     assert sorted(one.where for one in used) == ["kafka-1", "kafka-2", "postgres-1", "postgres-2"]
     assert all(one.closed for one in used)
+
+
+def pulse(lag: int, waits: timedelta, computed: datetime | None = None, *, of_sinks: bool = False) -> LanePulse:
+    standings = [Standing(0, 5, 5 + lag, "machine.agent-1")]
+    late = Seen(LANE.agents, LANE.raw, standings, {0: NOW - waits} if lag else {}, None)
+    idle = Seen(LANE.sinks, LANE.derived, [Standing(0, 5, 5, "machine.sink-1")], {}, None)
+    agents, sinks = (idle, late) if of_sinks else (late, idle)
+    return LanePulse(LANE, agents, sinks, 0.0, {}, computed, None)
+
+
+def test_agents_that_never_derived_anything_are_a_trouble() -> None:
+    (found,) = of_lane(pulse(3, timedelta(minutes=5)), (), NOW)
+    assert (
+        found.what == "machine.agent-1 has derived nothing though 3 records of betfair.log wait, the oldest for 300 s"
+    )
+    assert not [*of_lane(pulse(3, timedelta(seconds=50)), (), NOW)]
+    assert not [*of_lane(pulse(0, timedelta(minutes=5)), (), NOW)]
+    assert not [*of_lane(pulse(3, timedelta(minutes=5), NOW - timedelta(seconds=1)), (), NOW)]
+    # When sinks last did something is known of live alone.
+    assert not [*of_lane(pulse(3, timedelta(minutes=5), of_sinks=True), (), NOW)]
