@@ -1,5 +1,9 @@
 """Where Kafka and Postgres answer: what the settings name, and embedded services for what they don't."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
 from rederive.settings import Endpoints, Settings
 
 
@@ -40,3 +44,36 @@ def running(settings: Settings) -> tuple[str | None, str | None]:
     bootstrap = settings.kafka_bootstrap or local.running_kafka(settings)
     url = settings.database_url.get_secret_value() if settings.database_url else local.running_database(settings)
     return bootstrap, url
+
+
+class Closable(Protocol):
+    """What is closed in the end."""
+
+    def close(self) -> None:
+        """Let go of what it has."""
+
+
+T = TypeVar("T", bound=Closable)
+
+
+@dataclass(slots=True)
+class Kept(Generic[T]):
+    """What talks to a service, from look to look: made by `make` for an address, closed when that is another one."""
+
+    make: Callable[[str], T]
+    _address: str | None = None
+    _made: T | None = None
+
+    def at(self, address: str | None) -> T | None:
+        """What talks to that address; None without one. Errors are those of `make`."""
+        if address != self._address:
+            self.close()
+        if self._made is None and address:
+            self._made, self._address = self.make(address), address
+        return self._made
+
+    def close(self) -> None:
+        """Let go of it; the next is made anew."""
+        if self._made is not None:
+            self._made.close()
+        self._made = self._address = None

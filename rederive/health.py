@@ -36,7 +36,7 @@ class Health:
         mine = [one for one in self._standings if one.member is not None and is_of(one.member, member)]
         mine = mine or [one for one in self._standings if one.member is None]
         late = [time.monotonic() - self._moved[one.partition][1] > self.patience for one in mine]
-        return bool(late) and any(late) and all(slow or one.lag <= 0 for slow, one in zip(late, mine, strict=True))
+        return any(late) and all(slow or one.lag <= 0 for slow, one in zip(late, mine, strict=True))
 
 
 def is_of(instance: str, member: str) -> bool:

@@ -117,6 +117,10 @@ class Lanes:
     _moved: dict[tuple[str, int], int] = field(default_factory=dict)
     _merged: dict[str, datetime] = field(default_factory=dict)
 
+    def close(self) -> None:
+        """Leave the broker."""
+        self.groups.close()
+
     def look(self, figures: Figures) -> list[LanePulse]:
         """Those whose topics are there. Away when the broker doesn't answer."""
         lanes = [Lane(domain, name, self.prefix) for domain in domains.names() for name in LaneName]

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from rederive import troubles
 from rederive.captures import said
 from rederive.database import NewerError, connect, explained, place
-from rederive.endpoints import running
+from rederive.endpoints import Kept, running
 from rederive.groups import Groups
 from rederive.pulse import Figures, LanePulse, Lanes
 from rederive.settings import Settings
@@ -75,14 +75,14 @@ class Watcher:
     """Looks again and again, with clients of the broker that stay; starts nothing. `close` it in the end."""
 
     settings: Settings
-    _lanes: Lanes | None = None
-    _bootstrap: str | None = None
+    _lanes: Kept[Lanes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lanes = Kept(self._made)
 
     def close(self) -> None:
         """Leave the broker."""
-        if self._lanes is not None:
-            self._lanes.groups.close()
-            self._lanes = None
+        self._lanes.close()
 
     def look(self) -> Status:
         """How everything is; what doesn't answer is said, not raised. NewerError as `connect`."""
@@ -111,20 +111,19 @@ class Watcher:
         )
 
     def _of_kafka(self, bootstrap: str | None, figures: Figures) -> tuple[list[LanePulse] | None, Failed | None]:
-        if bootstrap != self._bootstrap:
-            self.close()
-        if not bootstrap:
+        lanes = self._lanes.at(bootstrap)
+        if lanes is None:
             return None, None
-        self._bootstrap = bootstrap
-        if self._lanes is None:
-            named = self.settings.model_copy(update={"kafka_bootstrap": bootstrap})
-            self._lanes = Lanes(Groups(named.kafka_config()), self.settings.topic_prefix)
         try:
-            return self._lanes.look(figures), None
+            return lanes.look(figures), None
         except Failed as error:
             return None, error
         except KafkaException as error:
             return None, Failed(f"Kafka at {bootstrap} can't be looked at", why=error.args[0].str())
+
+    def _made(self, bootstrap: str) -> Lanes:
+        named = self.settings.model_copy(update={"kafka_bootstrap": bootstrap})
+        return Lanes(Groups(named.kafka_config()), self.settings.topic_prefix)
 
 
 def look(settings: Settings) -> Status:

@@ -61,12 +61,22 @@ def of_lane(pulse: LanePulse, running: Sequence[str], now: datetime) -> Iterator
 def _stuck(pulse: LanePulse, seen: Seen, moved: datetime | None, now: datetime) -> Iterator[Trouble]:
     waits = seconds(seen.oldest, now)
     held = [member for member, places in seen.holders.items() if member and any(one.lag > 0 for one in places)]
-    if not held or waits < _PATIENCE_SECONDS or moved is None or seconds(moved, now) < _PATIENCE_SECONDS:
+    if not held or waits < _PATIENCE_SECONDS:
+        return
+    have, wait = verb(len(held), "has", "have"), verb(seen.lag, "waits", "wait")
+    what = f"{counted(seen.lag, 'record')} of {seen.topic} {wait}"
+    if moved is not None:
+        if seconds(moved, now) < _PATIENCE_SECONDS:
+            return
+        what = f"{have} done nothing for {seconds(moved, now):.0f} s though {what}"
+    elif seen is pulse.agents:
+        # Where they deliver, nothing has ever stood: then it is known only since when it waits.
+        what = f"{have} derived nothing though {what}, the oldest for {waits:.0f} s"
+    else:
         return
     yield Trouble(
         pulse.lane.domain,
-        f"{', '.join(held)} {verb(len(held), 'has', 'have')} done nothing for {seconds(moved, now):.0f} s though "
-        f"{counted(seen.lag, 'record')} of {seen.topic} {verb(seen.lag, 'waits', 'wait')}",
+        f"{', '.join(held)} {what}",
         f"live ends and starts again what hangs, `rederive logs {pulse.lane.domain}-live` says why",
     )
 

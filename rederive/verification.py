@@ -5,14 +5,13 @@ live day against its log and against what had arrived.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
 import orjson
 from psycopg import Connection
 
-from producers.records import Records
+from producers.topics import watermarks
 from rederive import captures as ledger
 from rederive import coverage, domains
 from rederive.checks import Check
@@ -28,6 +27,9 @@ from sinks.policies import policy_of
 from sinks.policy import Scope, Verified
 from store import evidence, lineage
 from store.evidence import Looked
+
+_GONE = 2**63 - 1
+"""The first offset kept in a partition that isn't there."""
 
 
 @dataclass(slots=True)
@@ -162,13 +164,16 @@ class _OfDomain:
         check = self._named("origins")
         prefix = self.verification.replayer.settings.topic_prefix
         topics = {lane: Lane(self.domain.name, lane, prefix).raw for lane in LaneName}
-        kept: dict[tuple[str, int], int] = {}
+        kept: dict[str, dict[int, int]] = {}
         for one in self.captures:
             unnoted = [] if one.live else evidence.unnoted(self.connection, one.capture_id, topics)
             gone = 0
             for unit in unnoted:
                 topic = topics[LaneName(unit.lane)]
-                if self._first_kept(topic, unit.partition, kept) > unit.record_offset:
+                if topic not in kept:
+                    kafka = self.verification.replayer.settings.kafka_config()
+                    kept[topic] = {partition: low for partition, (low, _) in watermarks(kafka, topic).items()}
+                if kept[topic].get(unit.partition, _GONE) > unit.record_offset:
                     gone += 1
                     continue
                 record = f"{topic}[{unit.partition}]@{unit.record_offset}"
@@ -179,13 +184,6 @@ class _OfDomain:
                     f"{one.capture_id}: {counted(gone, 'record')} that nothing notes, dropped by retention since"
                 )
         return check
-
-    def _first_kept(self, topic: str, partition: int, kept: dict[tuple[str, int], int]) -> int:
-        if (topic, partition) not in kept:
-            with closing(Records(self.verification.replayer.settings.kafka_config(), topic)) as records:
-                here = partition in records.partitions()
-                kept[topic, partition] = records.watermarks(partition)[0] if here else 2**63 - 1
-        return kept[topic, partition]
 
     def _writes(self) -> Check:
         """What units count as written under captures of partitions is there."""

@@ -2,14 +2,14 @@
 
 import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import psycopg
 from psycopg import Connection
 
 from rederive.awaited import Answer, Awaited
 from rederive.database import NewerError, connect, explained
-from rederive.endpoints import running
+from rederive.endpoints import Kept, running
 from rederive.groups import Groups
 from rederive.settings import Settings
 from rederive.status import look
@@ -64,19 +64,22 @@ class _PassesError(Exception):
 
 @dataclass(slots=True)
 class _Eye:
-    """Looks with one connection and one set of Kafka's clients, made again when they are gone."""
+    """Looks with one connection and one set of Kafka's clients, made again when they are gone or services moved."""
 
     settings: Settings
-    _connection: Connection | None = None
-    _groups: Groups | None = None
+    _connection: Kept[Connection] = field(init=False)
+    _groups: Kept[Groups] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._connection = Kept(lambda url: connect(url, application="rederive wait"))
+        self._groups = Kept(
+            lambda bootstrap: Groups(self.settings.model_copy(update={"kafka_bootstrap": bootstrap}).kafka_config())
+        )
 
     def close(self) -> None:
         """Let go of both."""
-        if self._connection is not None:
-            self._connection.close()
-        if self._groups is not None:
-            self._groups.close()
-        self._connection = self._groups = None
+        self._connection.close()
+        self._groups.close()
 
     def look(self, awaited: Awaited) -> Answer | None:
         """The answer, if there is one yet; _PassesError when a service is away."""
@@ -85,19 +88,20 @@ class _Eye:
             why = "none is named and no embedded one runs"
             raise _PassesError(Failed("there is no database", why=why, mend="`rederive local start`"))
         try:
-            if self._connection is None or self._connection.closed or self._connection.broken:
-                self._connection = connect(url, application="rederive wait")
+            connection = self._connection.at(url)
+            if connection is None or connection.closed or connection.broken:
+                self._connection.close()
+                connection = self._connection.at(url)
         except NewerError:
             raise
         except Failed as error:
             raise _PassesError(error) from error
-        if self._groups is None and bootstrap:
-            there = self.settings.model_copy(update={"kafka_bootstrap": bootstrap})
-            self._groups = Groups(there.kafka_config())
+        assert connection is not None
+        groups = self._groups.at(bootstrap)
         try:
             with explained("the wait"):
                 try:
-                    return awaited.look(self._connection, self._groups)
+                    return awaited.look(connection, groups)
                 except Away as error:
                     raise _PassesError(error) from error
         except Failed as error:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from psycopg import Connection
 
-from store.rows import row, rows, value, values
+from store.rows import row, rows, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,9 @@ class Position:
     after_key: int | None = None
 
 
+_POSITION = "server, since::text, reached, upto::text, after_xid::text::int8, after_key"
+
+
 def server_of(connection: Connection) -> int:
     """The server's own identifier: a restored copy has it too, another server hasn't."""
     return int(value(connection, "SELECT system_identifier FROM pg_control_system()"))
@@ -35,8 +38,7 @@ def load(connection: Connection, name: str) -> Position | None:
     return row(
         connection,
         Position,
-        """SELECT server, since::text, reached, upto::text, after_xid::text::int8, after_key
-           FROM rederive.cursors WHERE name = %s""",
+        f"SELECT {_POSITION} FROM rederive.cursors WHERE name = %s",
         [name],
     )
 
@@ -83,5 +85,7 @@ def save(connection: Connection, name: str, position: Position) -> None:
 
 def of_domain(connection: Connection, domain: str) -> dict[str, Position]:
     """The positions of a domain's cursors, by their names."""
-    names = values(connection, "SELECT name FROM rederive.cursors WHERE starts_with(name, %s)", [f"{domain}."])
-    return {name: found for name in names if (found := load(connection, name)) is not None}
+    found = connection.execute(
+        f"SELECT name, {_POSITION} FROM rederive.cursors WHERE starts_with(name, %s)", [f"{domain}."]
+    )
+    return {name: Position(*position) for name, *position in found}

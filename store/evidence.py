@@ -71,7 +71,7 @@ def standing(connection: Connection, capture_id: str) -> Standing:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A unit's counts, and how many problems it has; `dead_records` are those of them that say why a record is dead."""
+    """A unit's counts, and how many problems it has."""
 
     unit: int
     key_range: str
@@ -81,7 +81,6 @@ class Counted:
     skipped: int
     errors: int
     problems: int = 0
-    dead_records: int = 0
 
 
 _COUNTS = "u.unit, u.key_range, u.rows, u.updated, u.unchanged, u.skipped, u.errors"
@@ -113,7 +112,7 @@ def misexplained(connection: Connection, capture_id: str) -> list[Counted]:
     return rows(
         connection,
         Counted,
-        f"""SELECT {_COUNTS}, coalesce(p.n, 0) AS problems, coalesce(p.dead, 0) AS dead_records
+        f"""SELECT {_COUNTS}, coalesce(p.n, 0) AS problems
             FROM rederive.units u LEFT JOIN (
                 SELECT unit, count(*) AS n, count(*) FILTER (WHERE reason = 'dead') AS dead
                 FROM rederive.problems WHERE capture_id = %(id)s GROUP BY unit) p USING (unit)
