@@ -107,7 +107,7 @@ class Watcher:
             found.figures,
             [*map(troubles.of_service, services), *troubles.found(lanes or [], found.figures, unfinished, now)],
             found.away,
-            {} if self._lanes is None or lanes is None else dict(self._lanes.letters),
+            {} if lanes is None or (kept := self._lanes.at(bootstrap)) is None else dict(kept.letters),
         )
 
     def _of_kafka(self, bootstrap: str | None, figures: Figures) -> tuple[list[LanePulse] | None, Failed | None]:
