@@ -42,7 +42,7 @@ def _refused(settings: Settings, *words: str, code: int, said: tuple[str, ...]) 
         ("--columns ,", ("no column is named", "do:")),
         ("--limit 0", ("--limit",)),
         ("--batch-size many", ("--batch-size",)),
-        ("--mode shadow", ("--mode", "fill", "supersede")),
+        ("--mode insert", ("--mode", "fill", "supersede", "shadow")),
         ("--market", ("--market",)),
         ("--colums l1", ("--colums", "--columns")),
     ],
