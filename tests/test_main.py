@@ -96,7 +96,7 @@ def test_unknown_words_are_wrong_usage(words: list[str]) -> None:
         ),
         (
             "replay betfair --mode replace",
-            ["--mode can't be 'replace'", "why: it is one of ", "fill", "supersede", "shadow"],
+            ["--mode can't be 'replace'", "why: it is one of fill, supersede, shadow"],
         ),
         ("replay betfair --limit 0", ["--limit can't be '0'", "why: Must be >= 1."]),
         ("replay betfair --limit 9223372036854775808", ["--limit can't be '9223372036854775808'", "why: Must be <= "]),

@@ -30,7 +30,7 @@ Enrich = Annotated[
 ]
 
 ModeChoice = Annotated[
-    Literal["supersede", "fill", "shadow"] | None,
+    Literal["fill", "supersede", "shadow"] | None,
     Parameter(
         help="supersede (default): what was observed later wins. fill: only what is NULL. shadow: as supersede, but "
         "served only once it is promoted."
