@@ -88,7 +88,8 @@ class Watcher:
         """How everything is; what doesn't answer is said, not raised. NewerError as `connect`."""
         bootstrap, url = running(self.settings)
         found = _of_database(url)
-        lanes, no_kafka = self._of_kafka(bootstrap, found.figures or Figures())
+        kept = self._lanes.at(bootstrap)
+        lanes, no_kafka = (None, None) if kept is None else _of_kafka(kept, bootstrap, found.figures or Figures())
         now = datetime.now(UTC)
         unfinished: dict[str, list[str]] = {}
         for one in found.captures or []:
@@ -107,23 +108,23 @@ class Watcher:
             found.figures,
             [*map(troubles.of_service, services), *troubles.found(lanes or [], found.figures, unfinished, now)],
             found.away,
-            {} if lanes is None or (kept := self._lanes.at(bootstrap)) is None else dict(kept.letters),
+            {} if kept is None or lanes is None else dict(kept.letters),
         )
-
-    def _of_kafka(self, bootstrap: str | None, figures: Figures) -> tuple[list[LanePulse] | None, Failed | None]:
-        lanes = self._lanes.at(bootstrap)
-        if lanes is None:
-            return None, None
-        try:
-            return lanes.look(figures), None
-        except Failed as error:
-            return None, error
-        except KafkaException as error:
-            return None, Failed(f"Kafka at {bootstrap} can't be looked at", why=error.args[0].str())
 
     def _made(self, bootstrap: str) -> Lanes:
         named = self.settings.model_copy(update={"kafka_bootstrap": bootstrap})
         return Lanes(Groups(named.kafka_config()), self.settings.topic_prefix)
+
+
+def _of_kafka(lanes: Lanes, bootstrap: str | None, figures: Figures) -> tuple[list[LanePulse] | None, Failed | None]:
+    try:
+        return lanes.look(figures), None
+    except Failed as error:
+        # A status may be kept: it would hold the frames of who has raised it, and their clients of the broker.
+        error.__cause__ = error.__context__ = None
+        return None, error.with_traceback(None)
+    except KafkaException as error:
+        return None, Failed(f"Kafka at {bootstrap} can't be looked at", why=error.args[0].str())
 
 
 def look(settings: Settings) -> Status:

@@ -1,10 +1,12 @@
 """Sessions of the database: they end in time, come back after an outage, and who gets none is told why."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import psycopg
 import pytest
+from confluent_kafka.admin import AdminClient
 from starlette.testclient import TestClient
 
 from rederive.http.app import create_app
@@ -71,3 +73,16 @@ def test_an_address_where_nobody_answers_is_said_without_its_password(settings: 
         assert "ann@127.0.0.1:1/none" in problem["what"]
         for path in ("/api/captures", "/api/status", "/readyz", "/metrics"):
             assert "secret" not in client.get(path).text
+
+
+def test_an_application_that_ends_leaves_the_broker(settings: Settings) -> None:
+    nowhere = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    before = {id(client) for client in clients()}
+    with TestClient(create_app(nowhere), base_url=BASE) as client:
+        client.get("/api/status")
+    assert [client for client in clients() if id(client) not in before] == []
+
+
+def clients() -> list[AdminClient]:
+    """Those of the broker that are there."""
+    return [one for one in gc.get_objects() if isinstance(one, AdminClient)]

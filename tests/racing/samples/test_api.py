@@ -198,12 +198,12 @@ def test_other_paths_are_not_there(api: StandIn, client: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize("auth", [None, (USER, "guessed"), ("nobody", PASSWORD), ("é", "ø")])
-def test_others_are_refused(api: StandIn, auth: tuple[str, str] | None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_others_are_refused(api: StandIn, auth: tuple[str, str] | None, capfd: pytest.CaptureFixture[str]) -> None:
     with connected(api, auth=auth) as stranger:
         answer = stranger.get("/courses")
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Basic"
-    assert capsys.readouterr() == ("", ""), "nothing is printed"
+    assert capfd.readouterr() == ("", ""), "nothing is printed"
 
 
 def test_what_was_asked_is_logged() -> None:
