@@ -11,8 +11,8 @@ from processors.betfair.buckets import BUCKET, ImpedanceIndex, Medians, book_ris
 from rederive.betfair import ticks
 from rederive.betfair.served import Time, window
 from rederive.betfair.ticks import Ticks
-from rederive.http.kept import Kept
-from rederive.http.routing import BaseModel, Key, Moment, Query, Reading, Request, Router, Unknown, kept_of
+from rederive.http.cache import Cache
+from rederive.http.routing import BaseModel, Key, Moment, Query, Reading, Request, Router, Unknown, cache_of
 from rederive.http.rows import many
 from schemas.betfair.tables import DEPTH_LIMIT, ROLES
 from schemas.errors import UsageError
@@ -224,7 +224,7 @@ def replay_snapshot(
 @router.get("/data-horizon")
 def data_horizon(request: Request, reads: Reading) -> DataHorizon:
     """Since when there are ticks; a minute old at most."""
-    kept: Kept[DataHorizon] = kept_of(request, "data-horizon", HORIZON_SECONDS, HORIZON_SECONDS)
+    kept: Cache[DataHorizon] = cache_of(request, "data-horizon", HORIZON_SECONDS, HORIZON_SECONDS)
 
     def look() -> DataHorizon:
         with reads.connection("the horizon") as connection:

@@ -12,8 +12,8 @@ from starlette.routing import BaseRoute
 
 from rederive import domains
 from rederive.http import captures, coverage, dead_letters, explaining, gaps, health, overview, problems
+from rederive.http.cache import Cache
 from rederive.http.guard import Guard
-from rederive.http.kept import Kept
 from rederive.http.reads import Reads
 from rederive.http.routing import Router
 from rederive.http.watching import Watching
@@ -36,7 +36,7 @@ def create_app(settings: Settings, host: str | None = None) -> FastAPI:
     """
     reads = Reads(settings)
     watching = Watching(settings)
-    kept: dict[str, Kept[Any]] = {}
+    kept: dict[str, Cache[Any]] = {}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

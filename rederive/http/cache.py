@@ -18,7 +18,7 @@ class _Entry(Generic[V]):
     looking: bool = False
 
 
-class Kept(Generic[V]):
+class Cache(Generic[V]):
     """Values by key. One that is younger than `fresh` seconds, or of the same version, is given as it is.
 
     One younger than `stale` is given, too, and looked for again behind it; an older one is waited for. One caller looks

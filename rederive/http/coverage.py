@@ -9,8 +9,8 @@ from fastapi import Request
 from psycopg import Connection, sql
 
 from rederive import domains
-from rederive.http.kept import Kept
-from rederive.http.routing import BaseModel, Day, Key, Query, Reading, Router, Text, Unknown, kept_of
+from rederive.http.cache import Cache
+from rederive.http.routing import BaseModel, Day, Key, Query, Reading, Router, Text, Unknown, cache_of
 from rederive.named_rows import table_of
 from schemas.domain import Domain
 from schemas.errors import UsageError
@@ -133,7 +133,7 @@ def _chosen(table: Table, asked: Sequence[str] | None) -> list[int]:
 
 
 def _counted(request: Request, reads: Reading, domain: Domain, table: Table) -> _Counted:
-    kept: Kept[_Counted] = kept_of(request, "coverage", FRESH_SECONDS, STALE_SECONDS)
+    kept: Cache[_Counted] = cache_of(request, "coverage", FRESH_SECONDS, STALE_SECONDS)
     with reads.connection("the coverage") as connection:
         looked_at = [] if table.shows else [table.name]
         looked_at += [table.captures] if table.partition else []

@@ -13,7 +13,7 @@ from psycopg import Connection
 from rederive import domains
 from rederive.dlq import OPEN, Asked, Dlq, Found, State, origin_of
 from rederive.endpoints import running
-from rederive.http.kept import Kept
+from rederive.http.cache import Cache
 from rederive.http.routing import (
     BaseModel,
     Key,
@@ -25,7 +25,7 @@ from rederive.http.routing import (
     Router,
     Text,
     Unknown,
-    kept_of,
+    cache_of,
 )
 from schemas.errors import Away
 
@@ -174,7 +174,7 @@ def payload(request: Request, domain: Key, partition: Partition, offset: Offset,
 def _every(request: Request, domain: str, reads: Reading) -> tuple[str, list[Found]]:
     if domain not in domains.names():
         raise Unknown(f"there is no domain {domain}", why=f"known are {', '.join(domains.names())}")
-    kept: Kept[tuple[str, list[Found]]] = kept_of(request, "letters", FRESH_SECONDS, STALE_SECONDS)
+    kept: Cache[tuple[str, list[Found]]] = cache_of(request, "letters", FRESH_SECONDS, STALE_SECONDS)
 
     def look() -> tuple[str, list[Found]]:
         with reads.connection("the dead letters") as connection, _opened(request, domain, connection) as dlq:

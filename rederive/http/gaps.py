@@ -13,8 +13,8 @@ from rederive import domains
 from rederive.endpoints import running
 from rederive.gaps import fill_command, usual_request
 from rederive.gaps import gaps as look
-from rederive.http.kept import Kept
-from rederive.http.routing import BaseModel, Day, Key, Query, Router, Text, Unknown, kept_of
+from rederive.http.cache import Cache
+from rederive.http.routing import BaseModel, Day, Key, Query, Router, Text, Unknown, cache_of
 from rederive.replayer import Replayer
 from rederive.settings import Endpoints, Settings
 from schemas.errors import Away, UsageError
@@ -72,7 +72,7 @@ def gaps(
         raise Unknown(f"there is no domain {domain}", why=f"known are {', '.join(domains.names())}")
     if not timedelta(0) <= to - from_ < timedelta(days=MOST_DAYS):
         raise UsageError(f"from {from_} to {to} is no range of 1 to {MOST_DAYS} days", mend="both ends belong to it")
-    kept: Kept[Sequence[Gap]] = kept_of(request, "gaps", FRESH_SECONDS, STALE_SECONDS)
+    kept: Cache[Sequence[Gap]] = cache_of(request, "gaps", FRESH_SECONDS, STALE_SECONDS)
     keys = tuple(key or ())
     found = kept.get(
         (domain, from_, to, keys, outdated),

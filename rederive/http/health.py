@@ -7,8 +7,8 @@ from fastapi import Request
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from rederive.http.kept import Kept
-from rederive.http.routing import BaseModel, Reading, Response, Router, kept_of
+from rederive.http.cache import Cache
+from rederive.http.routing import BaseModel, Reading, Response, Router, cache_of
 from rederive.metrics import exposition, of_database
 from rederive.pulse import LanePulse
 from rederive.status import Status
@@ -69,7 +69,7 @@ def _stands_still(pulse: LanePulse, now: datetime) -> str:
 @router.get("/metrics", response_class=Response)
 def metrics(request: Request, reads: Reading) -> Response:
     """Figures in the text format of Prometheus; what is counted in the database may be some seconds old."""
-    kept: Kept[list[Metric]] = kept_of(request, "metrics", _FRESH_SECONDS, _STALE_SECONDS)
+    kept: Cache[list[Metric]] = cache_of(request, "metrics", _FRESH_SECONDS, _STALE_SECONDS)
 
     def count() -> list[Metric]:
         with reads.connection("the metrics") as connection:

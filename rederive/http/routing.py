@@ -17,13 +17,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, BeforeValidator
 
-from rederive.http.kept import Kept
+from rederive.http.cache import Cache
 from rederive.http.problems import Unknown
 from rederive.http.reads import Reads
 
 __all__ = [
     "BaseModel", "Day", "Key", "Limit", "Moment", "Path", "Query", "Reading", "Request", "Response", "Router", "Text",
-    "Unknown", "kept_of", "reads_of",
+    "Unknown", "cache_of", "reads_of",
 ]  # fmt: skip
 
 _LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)$")
@@ -39,11 +39,11 @@ def reads_of(request: Request) -> Reads:
     return found
 
 
-def kept_of(request: Request, name: str, fresh: float, stale: float) -> Kept[Any]:
-    """The values that an application keeps under a name, for so many seconds (rederive.http.kept)."""
-    kept: dict[str, Kept[Any]] = request.app.state.kept
+def cache_of(request: Request, name: str, fresh: float, stale: float) -> Cache[Any]:
+    """The values that an application keeps under a name, for so many seconds (rederive.http.cache)."""
+    kept: dict[str, Cache[Any]] = request.app.state.kept
     found = kept.get(name)
-    return found if found is not None else kept.setdefault(name, Kept(fresh, stale))
+    return found if found is not None else kept.setdefault(name, Cache(fresh, stale))
 
 
 Reading = Annotated[Reads, Depends(reads_of)]

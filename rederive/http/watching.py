@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from rederive.http.kept import Kept
+from rederive.http.cache import Cache
 from rederive.settings import Settings
 from rederive.status import Status, Watcher
 
@@ -17,12 +17,12 @@ class Watching:
 
     settings: Settings
     _watcher: Watcher = field(init=False)
-    _kept: Kept[Status] = field(init=False)
+    _kept: Cache[Status] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._watcher = Watcher(self.settings)
-        self._kept = Kept(_FRESH_SECONDS, _STALE_SECONDS)
+        self._kept = Cache(_FRESH_SECONDS, _STALE_SECONDS)
 
     def close(self) -> None:
         """Leave the broker, unless somebody is looking: the program ends without waiting for that."""

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from rederive.http.kept import Kept
+from rederive.http.cache import Cache
 from tests.wait import until
 
 
 def test_one_of_many_looks_and_all_have_what_it_finds() -> None:
-    kept: Kept[int] = Kept(60, 60)
+    kept: Cache[int] = Cache(60, 60)
     begun, go = threading.Event(), threading.Event()
     looks: list[int] = []
 
@@ -31,7 +31,7 @@ def test_one_of_many_looks_and_all_have_what_it_finds() -> None:
 
 
 def test_a_stale_value_is_given_while_the_next_is_looked_for() -> None:
-    kept: Kept[int] = Kept(-1, 60)
+    kept: Cache[int] = Cache(-1, 60)
     go = threading.Event()
     assert kept.get("a", lambda: 0) == 0
     assert kept.get("a", lambda: int(go.wait(10))) == 0
@@ -41,14 +41,14 @@ def test_a_stale_value_is_given_while_the_next_is_looked_for() -> None:
 
 
 def test_a_value_of_the_same_version_stays() -> None:
-    kept: Kept[str] = Kept(-1, -1)
+    kept: Cache[str] = Cache(-1, -1)
     assert kept.get("a", lambda: "first", version=1) == "first"
     assert kept.get("a", lambda: "second", version=1) == "first"
     assert kept.get("a", lambda: "third", version=2) == "third"
 
 
 def test_who_waits_is_told_why_there_is_none_and_may_ask_again() -> None:
-    kept: Kept[int] = Kept(60, 60)
+    kept: Cache[int] = Cache(60, 60)
 
     def fails() -> int:
         raise ValueError("away")
