@@ -10,14 +10,13 @@ from rederive import domains
 from schemas.capture import Capture, CaptureState
 from schemas.domain import Domain
 from schemas.errors import Failed, UsageError
-from schemas.table import Column, Table
+from schemas.table import Column, Mode, Table
 from sinks.comparing import Compared, compare
 from sinks.policies import policy_of
 from sinks.policy import Compares
 from store import lineage
 
 EXAMPLES = 5
-_IN_SHADOW = (CaptureState.RUNNING, CaptureState.CANCELLED, CaptureState.COMPLETE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,14 @@ class Comparison:
         known = {table.name: table for table in domain.tables}
         if strange := [name for name in tables if name not in known]:
             raise UsageError(f"{domain.name} has no table {strange[0]}", why=f"it has {', '.join(known)}")
-        chosen = [known[name] for name in tables] if tables else [table for table in domain.tables if not table.audit]
+        if shown := [(name, shows.table.name) for name in tables if (shows := known[name].shows)]:
+            named, others = shown[0]
+            raise UsageError(
+                f"{named} has no rows of its own", why=f"it shows those of {others}", mend=f"say --table {others}"
+            )
+        chosen = [known[name] for name in tables or known]
+        if not tables:
+            chosen = [table for table in chosen if not (table.audit or table.shows)]
         names = [column.name for table in chosen for column in table.values]
         return cls(
             domain,
@@ -71,9 +77,7 @@ class Comparison:
             yield compare(connection, table, sides, self._compared(table), examples)
 
     def _compared(self, table: Table) -> list[Column]:
-        own = [column for column in table.values if column.name in self.columns]
-        # Which captures a row was made of is another thing in each of them.
-        return [column for column in own if not column.name.endswith(("capture_id", table.observed))]
+        return [column for column in table.own_values if column.name in self.columns]
 
 
 def _side(connection: Connection, named: str) -> tuple[Capture, Compares]:
@@ -86,9 +90,9 @@ def _side(connection: Connection, named: str) -> tuple[Capture, Compares]:
     if capture.state in (CaptureState.ROLLED_BACK, CaptureState.ROLLING_BACK):
         raise Failed(f"{id_} can't be compared", why=f"it is {capture.state}: its rows are gone")
     own = (id_,) if partition else tuple(lineage.captures_of_run(connection, run))
-    return capture, Compares(run, own, capture.promotable and capture.state in _IN_SHADOW)
+    return capture, Compares(run, own, capture.mode is Mode.SHADOW)
 
 
 def _scope(domain: Domain, capture: Capture, every: set[str]) -> set[str]:
-    """The value columns that it has computed; all of tables that others than its columns belong to."""
+    """The value columns that it has computed: where it names none, all that there are."""
     return set(domain.in_scope(capture.columns)) if capture.columns else every

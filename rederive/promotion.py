@@ -12,12 +12,9 @@ from schemas.errors import Failed
 from schemas.table import Mode
 from schemas.words import counted, verb
 from sinks.policies import policy_of, prepare
-from sinks.policy import Promoted, Writer
+from sinks.policy import NEWEST, Promoted, Writer
 from sinks.steps import run_steps
 from store import captures as stored
-
-_NEWEST = 2**62
-"""A number above those of all captures, for one that has none of its own yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ def preview(connection: Connection, capture_id: str, clear: Sequence[str] = ()) 
     """Per table what promoting the capture would do now, or what is left of it; reads only."""
     capture = ledger.find(connection, capture_id)
     under_way = capture.state is CaptureState.PROMOTING
-    writer = _writer(capture) if under_way else _writer(capture, _NEWEST, clear)
+    writer = _writer(capture) if under_way else _writer(capture, NEWEST, clear)
     tables = domains.of_capture(capture.domain).tables
     return {table.name: policy_of(table).promotion(connection, table, writer) for table in tables}
 

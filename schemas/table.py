@@ -134,6 +134,11 @@ class Table:
         return f"(SELECT {names} FROM {self.name} UNION ALL SELECT {names} FROM {self.shadow.name})"
 
     @property
+    def own_values(self) -> tuple[Column, ...]:
+        """The values but those that say which captures a row was made of: no two captures agree on these."""
+        return tuple(column for column in self.values if not column.name.endswith((CAPTURE, self.observed)))
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """Every merged column: attributes, then values."""
         return self.attributes + self.values

@@ -6,7 +6,6 @@ temporary table, of which everything else is counted.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from psycopg import Connection
@@ -188,14 +187,10 @@ def _measure(connection: Connection, column: Differing, name: str, key: Sequence
             f"""SELECT {size}, ARRAY[{keys}] FROM ({apart}) a WHERE apart <> 'NaN' AND {size} IS NOT NULL
                 ORDER BY 1 DESC, {keys} LIMIT 1"""
         ).fetchone()
-        return None if row is None else Largest(_number(row[0]), tuple(row[1]))
+        return None if row is None else Largest(float(row[0]), tuple(row[1]))
 
     column.absolute = largest("abs(apart)")
     column.relative = largest("CASE WHEN size NOT IN (0, 'Infinity') THEN abs(apart) / size END")
-
-
-def _number(value: Decimal) -> float:
-    return float(value)
 
 
 def _examples(connection: Connection, key: Sequence[str], columns: Sequence[Column], limit: int) -> list[Example]:

@@ -223,6 +223,10 @@ def _keyed_by(unit: Written) -> frozenset[str]:
     return unit.writes or frozenset({unit.run})
 
 
+NEWEST = 2**62
+"""A number above those of all captures, for one that has none of its own yet."""
+
+
 class Policy(ABC, Generic[S]):
     """One way to write rows of tables. Every method but `make` and `prepare` works on one table."""
 

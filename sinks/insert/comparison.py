@@ -25,7 +25,7 @@ def sides(table: Table, one: Compares, other: Compares | None) -> Sides:
 
 
 def _of(table: Table, side: Compares, parameter: str) -> str:
-    rows = table.shadow.name if side.shadow and not table.shows else table.name
+    rows = table.shadow.name if side.shadow else table.name
     if not table.partition:
         return f"SELECT {_day(table)}, r.* FROM {rows} r WHERE r.{CAPTURE} = ANY(%({parameter})s)"
     within = ", ".join(table.partition)

@@ -22,7 +22,7 @@ def preview(connection: Connection, table: Table, run: str) -> Promoted:
     if not rows or not table.partition or table.shows:
         return Promoted(entries=rows, rows=rows, changed=rows)
     changed, *columns = _changes(connection, table, captures)
-    names = _compared(table)
+    names = [column.name for column in table.own_values]
     return Promoted(rows, rows, changed, columns={name: n for name, n in zip(names, columns, strict=True) if n})
 
 
@@ -50,7 +50,7 @@ def _changes(connection: Connection, table: Table, captures: Sequence[str]) -> l
     """
     parts = ", ".join(table.partition)
     key = ", ".join(column.name for column in table.key if column.name != CAPTURE)
-    names = _compared(table)
+    names = [column.name for column in table.own_values]
     values = ", ".join(f"{{0}}.{name} AS {{0}}_{name}" for name in names)
     differ = [f"n_{name} IS DISTINCT FROM o_{name}" for name in names]
     counted = ", ".join(f"count(*) FILTER (WHERE is_new AND {one})" for one in differ)
@@ -77,8 +77,3 @@ def _changes(connection: Connection, table: Table, captures: Sequence[str]) -> l
     ).fetchone()
     assert row is not None
     return list(row)
-
-
-def _compared(table: Table) -> list[str]:
-    """The value columns but for those that say which captures a row was made of: no two captures agree on these."""
-    return [column.name for column in table.values if not column.name.endswith((CAPTURE, table.observed))]

@@ -75,6 +75,13 @@ class Companions:
         )
         return f"({self.said(alias, part)} OR coalesce({clears} && ARRAY[{names}]{owned}, false))"
 
+    def arriving(self, *, clears: bool) -> str:
+        """That an entry h counts once its shadow is promoted: one without any value says nothing, unless it clears."""
+        if self.table.bare or clears:
+            return "true"
+        values = self.of("h", [column.name for column in self.table.values])
+        return f"(h.arrival IS NOT NULL OR num_nonnulls({values}) > 0)"
+
     def differs(self, left: str, right: str, part: Part) -> str:
         """That two rows differ in the part."""
         if len(part) == 1:

@@ -5,10 +5,8 @@ from psycopg import Connection
 from schemas.table import Table
 from sinks.comparing import Sides
 from sinks.merge.merging import folding
-from sinks.policy import Compares
+from sinks.policy import NEWEST, Compares
 from store.rows import value
-
-_NEWEST = 2**62
 
 
 def sides(connection: Connection, table: Table, one: Compares, other: Compares | None) -> Sides:
@@ -30,17 +28,14 @@ def sides(connection: Connection, table: Table, one: Compares, other: Compares |
     served = f"""SELECT NULL::date AS r_day, {names} FROM {said} q, {sql.lookup(sql.serving, "s", "q")}"""
     if not one.shadow:
         return Sides(table.key, _alone(connection, table, one.run, "capture"), served, parameters)
-    said_now = "true"
-    if not table.bare:
-        values = sql.of("h", [column.name for column in table.values])
-        said_now = f"(h.arrival IS NOT NULL OR num_nonnulls({values}) > 0)"
+    said_now = sql.arriving(clears=False)
     page = f"""SELECT {sql.keys}, max(observed) AS observed FROM {sql.history} h
         WHERE h.capture_id = %(capture)s AND h.arrival IS NULL AND {said_now} GROUP BY {sql.keys}"""
     folded = ", ".join(f"f.{name}" for name in (*sql.key, *sql.columns))
     promoted = f"""WITH page AS MATERIALIZED ({page})
         SELECT (page.observed AT TIME ZONE 'UTC')::date AS r_day, {folded}
         FROM ({sql.fold("page", promoted=said_now)}) f JOIN page USING ({sql.keys})"""
-    return Sides(table.key, promoted, served, {**parameters, "number": _NEWEST, "clear": None})
+    return Sides(table.key, promoted, served, {**parameters, "number": NEWEST, "clear": None})
 
 
 def _alone(connection: Connection, table: Table, run: str, parameter: str) -> str:

@@ -95,9 +95,7 @@ def preview(connection: Connection, table: Table, capture: Writer) -> Promoted:
     planner.by_index(connection)
     sql = folding(table)
     columns = [column.name for column in table.values]
-    said = "true"
-    if not table.bare and not capture.clear:
-        said = f"(h.arrival IS NOT NULL OR num_nonnulls({sql.of('h', [c.name for c in table.values])}) > 0)"
+    said = sql.arriving(clears=bool(capture.clear))
     differs = {name: f"s.{name} IS DISTINCT FROM f.{name}" for name in columns}
     cleared = [f"(s.{name} IS NOT NULL AND f.{name} IS NULL)::int" for name in columns if name in capture.clear]
     last = ", ".join(f"{name}::text" for name in sql.key)

@@ -11,6 +11,7 @@ import pytest
 
 from rederive import captures, promotion
 from rederive.comparison import Comparison
+from schemas.errors import UsageError
 from schemas.finra.tables import FINRA, ROLLING, VENUE_VOLUME
 from schemas.table import Mode
 from sinks.policies import prepare
@@ -122,3 +123,14 @@ def test_a_preview_says_what_would_be_shown_with_another_value(
     write(tmp_path / "again", WEEKS[:1], edition=2)
     Merged(connection, asked(tmp_path / "again")).finish()
     assert not promotion.preview(connection, other.run)[VENUE_VOLUME.name].changed
+
+
+def test_a_table_that_shows_another_ones_rows_is_not_compared_twice(
+    connection: psycopg.Connection, folder: Path
+) -> None:
+    run = in_shadow(connection, folder).run
+    shown = next(table for table in FINRA.tables if table.shows)
+    assert shown.name not in {one.table for one in Comparison.of(connection, run).run(connection)}
+    with pytest.raises(UsageError, match=f"{shown.name} has no rows of its own") as refused:
+        Comparison.of(connection, run, tables=[shown.name])
+    assert f"--table {VENUE_VOLUME.name}" in str(refused.value)
