@@ -20,7 +20,7 @@ from sinks import rollback as rollback_of
 from sinks.policies import prepare
 from sinks.policy import Taken
 from store import captures as stored
-from store import lineage, problems, units
+from store import lineage, problems, sessions, units
 
 _RUN = "rederive replay "
 """What the name of a run's connection begins with; the capture's id follows."""
@@ -109,7 +109,7 @@ def at_work(connection: Connection, *, anywhere: bool = False) -> dict[str, str]
 
     By id, each with since when and from where, as the server sees it.
     """
-    return stored.running_by(connection, _RUN, anywhere=anywhere)
+    return sessions.running_by(connection, _RUN, anywhere=anywhere)
 
 
 def said(connection: Connection, captures: Mapping[str, str]) -> list[str]:
@@ -124,11 +124,11 @@ def said(connection: Connection, captures: Mapping[str, str]) -> list[str]:
 
 def _said(connection: Connection, capture: str, state: str, run: str | None) -> str:
     if state == CaptureState.ROLLING_BACK:
-        if stored.is_rolled_back_now(connection, capture):
+        if sessions.is_rolled_back_now(connection, capture):
             return f"{capture} is being rolled back by another process"
         return f"{capture} is half rolled back; `{rollback_again(capture)}` goes on with it"
     if state == CaptureState.PROMOTING:
-        if stored.is_rolled_back_now(connection, capture):
+        if sessions.is_rolled_back_now(connection, capture):
             return f"{capture} is being promoted by another process"
         return f"{capture} is half promoted; `rederive captures promote {capture} --yes` goes on with it"
     found = stored.find(connection, capture)
@@ -259,7 +259,7 @@ def rollback(connection: Connection, capture_id: str) -> Iterator[tuple[str, Tak
 @contextmanager
 def rolling_back(connection: Connection, capture_id: str) -> Iterator[str]:
     """Wait until nobody else rolls the capture back, and keep it so; gives what `nothing_to_take_back` says then."""
-    with stored.rollback_alone(connection, capture_id):
+    with sessions.rollback_alone(connection, capture_id):
         yield nothing_to_take_back(connection, capture_id)
 
 

@@ -15,6 +15,7 @@ from sinks.policies import policy_of, prepare
 from sinks.policy import NEWEST, Promoted, Writer
 from sinks.steps import run_steps
 from store import captures as stored
+from store import sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def promote(connection: Connection, capture_id: str, clear: Sequence[str] = ()) 
     found = ledger.find(connection, capture_id)
     domain = domains.of_capture(found.domain)
     prepare(connection, domain)
-    with stored.rollback_alone(connection, capture_id):
+    with sessions.rollback_alone(connection, capture_id):
         if nothing_to_promote(connection, capture_id):
             return
         capture = stored.begin_promotion(connection, capture_id, clear) or ledger.find(connection, capture_id)

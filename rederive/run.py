@@ -26,7 +26,7 @@ from schemas.errors import Away, Failed
 from schemas.lane import LaneName
 from schemas.unit import Delivered
 from store import captures as stored
-from store import units
+from store import sessions, units
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class Run:
     def _locked(self, connection: psycopg.Connection) -> bool:
         """Lock the capture; a session that has just gone may hold it a moment longer."""
         deadline = time.monotonic() + _LOCK_SECONDS
-        while not (locked := stored.lock_run(connection, self.capture.number)) and time.monotonic() < deadline:
+        while not (locked := sessions.lock_run(connection, self.capture.number)) and time.monotonic() < deadline:
             time.sleep(0.1)
         return locked
 
