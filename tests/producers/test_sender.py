@@ -8,7 +8,7 @@ from schemas.unit import Unit
 from schemas.wire import RawHeaders
 
 BROKER = {"test.mock.num.brokers": "1"}
-# As the settings have it (`Settings.kafka_config`): a client that an error's frames still hold goes on to try, in silence.
+# As the settings have it: a client that an error's frames still hold goes on to try, in silence.
 GONE = {"bootstrap.servers": "127.0.0.1:1", "log_level": "0"}
 
 
