@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 _LOOK_SECONDS = 0.2
 _SAID_CHARS = 4_000
-_ROLES = {"agent": "agents", "sink": "sinks"}
+_ROLES = {"agent": "agents", "sink": "sinks", "producer": "producer"}
 
 
 class Watch(threading.Thread):
