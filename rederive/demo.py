@@ -27,8 +27,11 @@ RunCommand = Callable[[list[str]], int]
 class Type(Protocol):
     """What types a command."""
 
-    def __call__(self, *words: str, quiet: bool = False) -> None:
-        """Show a command as it would be typed and run it; the first of `words` may be several, a path is one."""
+    def __call__(self, *words: str, quiet: bool = False, code: int = 0) -> None:
+        """Show a command as it would be typed and run it; the first of `words` may be several, a path is one.
+
+        Failed when it ends with another exit code.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +86,17 @@ class Demo:
     def _say(self, text: str) -> None:
         stdout.print(f"\n[bold]# {text}[/]")
 
-    def _type(self, *words: str, quiet: bool = False) -> None:
+    def _type(self, *words: str, quiet: bool = False, code: int = 0) -> None:
         """As `Type` says."""
         first, *rest = words
         line = f"{first} {shlex.join(rest)}".strip()
         if not quiet:
             stdout.print(f"\n[dim]$ rederive {escape(line)}[/]")
         sys.stdout.flush()
-        code = self.run_command([*first.split(" "), *rest])
+        ended = self.run_command([*first.split(" "), *rest])
         stderr.file.flush()
-        if code in (INTERRUPTED, BROKEN_PIPE):
+        if ended in (INTERRUPTED, BROKEN_PIPE):
             # The command has said what there is to say.
-            raise SystemExit(code)
-        if code:
-            raise Failed(f"`rederive {line}` ended with {code}", mend="see its message above")
+            raise SystemExit(ended)
+        if ended != code:
+            raise Failed(f"`rederive {line}` ended with {ended}", mend="see its message above")

@@ -14,6 +14,8 @@ from samples.betfair import sample
 from samples.betfair.load import derive_bare_rows, load
 from schemas.errors import Failed
 from store.latencies import STAGES
+from tests import forks
+from tests.program import environment
 
 
 def test_a_path_with_a_space_stays_one_word(tmp_path: Path) -> None:
@@ -49,10 +51,12 @@ def show(settings: Settings, connection: psycopg.Connection, monkeypatch: pytest
     # Of many markets.
     connection.execute("UPDATE market_derived_metrics SET home_best_back_size_l1 = 1 WHERE snapshot_id % 70 = 0")
     monkeypatch.setattr(live_demo, "_SNAPSHOTS", 30)
+    monkeypatch.setattr(live_demo, "_BY_A_WRONG_FORMULA", 10)
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert settings.database_url is not None
-    demo = Demo(settings.home, lambda _words: 0)
+    folder, named = settings.home.parent, environment(settings)
+    demo = Demo(settings.home, lambda words: forks.run(words, folder, named, 120).returncode)
     return Show(settings.home, settings.database_url.get_secret_value(), demo._say, demo._type)
 
 
@@ -61,7 +65,9 @@ def test_live_is_shown_with_how_long_it_takes(show: Show, capsys: pytest.Capture
     live_demo.live(show)
     said = capsys.readouterr().out
     assert "$ REDERIVE_WORKERS=1 rederive live betfair" in said
-    assert "30 of 30 snapshots are derived; live is stopped, in order" in said
+    assert "30 of 30 snapshots are derived" in said
+    assert "10 rows are right again, proven and explained" in said
+    assert "live is stopped, in order" in said
     found = {
         name: [int(figure) for figure in rest.split()]
         for name, rest in re.findall(r"^(.+?:.*?)  +([\d ]+)$", said, re.MULTILINE)

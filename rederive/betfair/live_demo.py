@@ -3,13 +3,14 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 from psycopg import Connection
 
 from producers.betfair.live import CURSOR
+from rederive.betfair.repair_demo import repair, wrong_live
 from rederive.cli.output import print_table, stdout
 from rederive.database import connect
 from rederive.demo import Show
@@ -24,7 +25,7 @@ from store.rows import values
 
 T = TypeVar("T")
 
-_SNAPSHOTS, _A_SECOND = 200, 50
+_SNAPSHOTS, _A_SECOND, _BY_A_WRONG_FORMULA = 200, 50, 50
 _BEGIN_SECONDS, _LAST_SECONDS, _NOTED_SECONDS = 60.0, 15.0, 5.0
 _LOOK_SECONDS = 0.002
 
@@ -35,9 +36,10 @@ _AGAIN = """INSERT INTO market_book_snapshots
 
 
 def live(show: Show) -> None:
-    """Commit snapshots beside live, one after the other. Failed when one of them isn't derived."""
-    show.say(f"live: {_SNAPSHOTS} snapshots are committed as new ones, {_A_SECOND} a second, and derived as they come")
-    stdout.print("\n[dim]$ REDERIVE_WORKERS=1 rederive live betfair[/]")
+    """Commit snapshots beside live, one after the other, and repair what it had computed by a wrong formula before.
+
+    Failed when one of them isn't derived, or isn't right in the end.
+    """
     with connect(show.database_url, application="rederive demo") as connection:
         first, *sample = values(
             connection,
@@ -45,6 +47,9 @@ def live(show: Show) -> None:
                ORDER BY snapshot_id LIMIT %s""",
             [_SNAPSHOTS + 1],
         )
+        wrong = _derived_wrong(show, connection, sample[:_BY_A_WRONG_FORMULA])
+        show.say(f"live: {_SNAPSHOTS} snapshots are committed, {_A_SECOND} a second, and derived as they come")
+        stdout.print("\n[dim]$ REDERIVE_WORKERS=1 rederive live betfair[/]")
         with _at_work(show.database_url) as check:
             _wait(lambda: cursors.load(connection, CURSOR), check, _BEGIN_SECONDS, "live doesn't begin")
             # Its agents and sinks may still be coming.
@@ -52,7 +57,22 @@ def live(show: Show) -> None:
             _wait(lambda: _derived(connection, warm), check, _BEGIN_SECONDS, "live derives nothing")
             took = _commit(connection, sample, check)
             stages = _wait(lambda: _stages(connection), check, _NOTED_SECONDS, "live doesn't say how long it took")
-        whole = Quantiles(len(took), *(took[math.ceil(len(took) * share) - 1] for share in (0.5, 0.95, 0.99)))
+            _show(took, stages)
+            repair(show, wrong)
+    stdout.print("live is stopped, in order")
+
+
+def _derived_wrong(show: Show, connection: Connection, sample: Sequence[int]) -> list[int]:
+    """Commit a copy of each snapshot while a wrong release is live; their ids, once they are derived."""
+    with wrong_live(show) as check:
+        _wait(lambda: cursors.load(connection, CURSOR), check, _BEGIN_SECONDS, "live doesn't begin")
+        wrong = [key for one in sample for key in values(connection, _AGAIN, [one])]
+        _wait(lambda: len(_derived(connection, wrong)) == len(wrong), check, _BEGIN_SECONDS, "live derives nothing")
+    return wrong
+
+
+def _show(took: Sequence[float], stages: Mapping[str, Quantiles]) -> None:
+    whole = Quantiles(len(took), *(took[math.ceil(len(took) * share) - 1] for share in (0.5, 0.95, 0.99)))
     stdout.print()
     print_table(
         "How long it took, in ms",
@@ -60,7 +80,7 @@ def live(show: Show) -> None:
         [_line("the client: commit to visible", whole)]
         + [_line(f"live: {stage}", stages[stage]) for stage in latencies.STAGES],
     )
-    stdout.print(f"[green]{len(took)} of {_SNAPSHOTS} snapshots are derived[/]; live is stopped, in order")
+    stdout.print(f"[green]{len(took)} of {_SNAPSHOTS} snapshots are derived[/]")
 
 
 def _line(name: str, of: Quantiles) -> list[str]:

@@ -105,16 +105,20 @@ def lacking(connection: psycopg.Connection) -> list[int]:
 
 def check_rows(connection: psycopg.Connection) -> None:
     """Each committed snapshot has its right row, in history once, and no other has one."""
+    history = connection.execute(
+        "SELECT snapshot_id FROM rederive.market_derived_metrics_history ORDER BY snapshot_id"
+    ).fetchall()
+    assert [row[0] for row in history] == check_values(connection)
+
+
+def check_values(connection: psycopg.Connection) -> list[int]:
+    """Each committed snapshot has its right row, and no other has one; their ids."""
     names = ", ".join(METRICS)
     rows = connection.execute(
         f"SELECT snapshot_id, {names} FROM market_derived_metrics ORDER BY snapshot_id"
     ).fetchall()
     keys = [row[0] for row in connection.execute("SELECT snapshot_id FROM market_book_snapshots ORDER BY snapshot_id")]
     assert [row[0] for row in rows] == keys
-    history = connection.execute(
-        "SELECT snapshot_id FROM rederive.market_derived_metrics_history ORDER BY snapshot_id"
-    ).fetchall()
-    assert [row[0] for row in history] == keys
     world, wanted = Synthetic(), {row[0]: list(row[1:]) for row in rows}
     known = {market["market_id"]: market for market in world.metadata()}
     last = max(keys)
@@ -123,4 +127,5 @@ def check_rows(connection: psycopg.Connection) -> None:
         if key in wanted:
             assert wanted[key] == derive(snapshot_line(snapshot, known[snapshot["market_id"]])).values, key
         if key >= last:
-            return
+            break
+    return keys
