@@ -56,6 +56,7 @@ class Applied:
     """What became of results of one capture, whose mode is None where it doesn't run.
 
     `fresh` are those that had not come before, `refused` those that the database would not take, with its reason.
+    `rows` are counts by outcome.
     """
 
     mode: Mode | None = None
@@ -63,6 +64,7 @@ class Applied:
     applied: int = 0
     repeated: int = 0
     discarded: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
     refused: list[tuple[Result, str]] = field(default_factory=list)
 
     def __iadd__(self, other: "Applied") -> "Applied":
@@ -71,6 +73,7 @@ class Applied:
         self.applied += other.applied
         self.repeated += other.repeated
         self.discarded += other.discarded
+        self.rows += other.rows
         self.refused += other.refused
         return self
 
@@ -177,9 +180,11 @@ def _apply_together(
         done = [place for place in places_of(results) if place not in dead]
         done += [result.first for result in results if result.first and result.outcome.dead is None]
         origins.add(connection, capture_id, done, dead)
-        _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
+        settled = [(r, changed[n]) for n, r in enumerate(alive)]
+        _settle(connection, capture_id, settled, inserts=inserts)
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
-        return Applied(writer.mode, fresh, applied=len(fresh), repeated=given - len(fresh))
+        rows = _rows(settled, inserts=inserts)
+        return Applied(writer.mode, fresh, applied=len(fresh), repeated=given - len(fresh), rows=rows)
 
 
 def _write(
@@ -246,6 +251,16 @@ def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Res
         found = {unit: _problems(result.outcome) for unit, (result, _) in planned.items()}
         problems.replace(connection, capture_id, found)
         units.settle(connection, capture_id, [_settled(unit, *of, inserts=inserts) for unit, of in planned.items()])
+
+
+def _rows(settled: Sequence[tuple[Result, int]], *, inserts: bool) -> Counter[str]:
+    """Rows by outcome."""
+    found: Counter[str] = Counter()
+    for result, changed in settled:
+        one = _settled(0, result, changed, inserts=inserts)
+        for name in ("updated", "unchanged", "skipped", "errors"):
+            found[name] += getattr(one, name)
+    return found
 
 
 def _counted(result: Result, changed: int, *, inserts: bool) -> live.Counted:

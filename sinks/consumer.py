@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.domain import Domain
 from schemas.lane import Lane, LaneName
+from schemas.measures import UNMEASURED, Measures
 from schemas.wire import MAX_BATCH_BYTES
 from sinks.applier import Applier
 from sinks.apply import Result
@@ -45,6 +46,7 @@ class SinkConfig:
     kafka: Mapping[str, str]
     connect: Callable[[], psycopg.Connection]
     batch_rows: int
+    measures: Measures = UNMEASURED
 
 
 class ConsumerLostError(Exception):
@@ -71,7 +73,8 @@ class Sink:
             config.domain,
             config.connect,
             DeadLetters(config.kafka, config.lane, config.domain.derivation_version),
-            Latencies(config.lane, config.member),
+            Latencies(config.lane, config.member, config.measures.took),
+            config.measures,
         )
         self._consumer = Consumer(
             {
@@ -124,6 +127,7 @@ class Sink:
         consumer.assign(partitions)
         # A partition that was paused when it went away would come back paused.
         consumer.resume(partitions)
+        self.config.measures.begun(self._behind)
 
     def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
         """Wait a while for what is being written, and commit it: it needn't come again to whoever has it next."""
@@ -144,6 +148,19 @@ class Sink:
         self._promised = {}
         self._parts.clear()
         self._committed.clear()
+
+    def _behind(self) -> int:
+        """How many records of its partitions it hasn't committed, as far as it has heard of them. Of any thread."""
+        found = 0
+        try:
+            for place in self._consumer.position(self._consumer.assignment()):
+                _, end = self._consumer.get_watermark_offsets(place, cached=True) or (0, 0)
+                done = self._committed.get(place.partition, place.offset)
+                found += max(0, end - done) if done >= 0 else 0
+        except (KafkaException, RuntimeError):
+            # It is closed, or between two assignments.
+            return 0
+        return found
 
     def _gather(self, stopping: Callable[[], bool]) -> None:
         """Read a batch: enough rows, or while nothing is being written what there is, and make it ready."""
