@@ -17,7 +17,7 @@ from schemas.words import counted
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 10.0
+_LOOK_SECONDS = 5.0
 _GONE_SECONDS = 30.0
 _LETTERS_SECONDS = 600.0
 
@@ -61,7 +61,8 @@ class Letters:
         notices = []
         for domain, count in letters.items():
             # Those that were there before are no news; a topic that was made anew begins anew.
-            came = count - min(self._told.setdefault(domain, count), count)
+            before = self._told[domain] = min(self._told.get(domain, count), count)
+            came = count - before
             if came > self.allowed and now - self._when.get(domain, -_LETTERS_SECONDS) >= _LETTERS_SECONDS:
                 text = f"{counted(came, 'record')} more can't be derived, {count:,} in all"
                 notices.append(notice("warning", f"dead letters of {domain}", text, f"rederive dlq list {domain}"))

@@ -13,8 +13,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from psycopg import Connection
 
+from rederive import domains
 from rederive.pulse import seconds
 from rederive.status import Status
+from schemas.domain import load
 from schemas.errors import Failed
 from store import captures, counts
 
@@ -132,4 +134,23 @@ def of_database(connection: Connection) -> list[Metric]:
     letters = _gauge("dead_letters_handled", "Dead letters that were sent again or dropped.", "domain", "state")
     for letter in counts.of_letters(connection):
         letters.add_metric([letter.domain, letter.state], letter.count)
-    return [of_captures, units, rows, letters]
+    return [of_captures, units, rows, letters, _of_checks(connection)]
+
+
+def _of_checks(connection: Connection) -> Metric:
+    """What checks have found of what is stored; a domain that can't say it is left out."""
+    checks = CounterMetricFamily(
+        f"{PREFIX}quality_checks", "Results of checks that are stored, by status.", labels=["domain", "status"]
+    )
+    for domain in domains.usable():
+        if not domain.quality:
+            continue
+        try:
+            found = {"PASS": 0, "WARN": 0, "FAIL": 0, **load(domain.quality)(connection)}
+        except Exception as error:
+            # A domain is whoever's.
+            log.warning("metrics lack the checks of %s: %s: %s", domain.name, type(error).__name__, error)
+            continue
+        for status, count in found.items():
+            checks.add_metric([domain.name, status], count)
+    return checks
