@@ -63,8 +63,12 @@ class Measured(Measures):
             registry=made,
         )
         labels = {"domain": domain, "lane": lane}
-        behind = Gauge(f"{PREFIX}lag_records", "What it has yet to do, as far as it knows.", [*labels], registry=made)
-        behind.labels(**labels).set_function(self._waiting)
+        if role != "producer":
+            # What a producer hasn't found yet nobody knows.
+            behind = Gauge(
+                f"{PREFIX}lag_records", "What it has yet to do, as far as it knows.", [*labels], registry=made
+            )
+            behind.labels(**labels).set_function(self._waiting)
         most = Gauge(f"{PREFIX}memory_peak_bytes", "The most resident memory it has had.", [*labels], registry=made)
         most.labels(**labels).set_function(lambda: peak(os.getpid()))
         got_on = Gauge(f"{PREFIX}progress_timestamp_seconds", "When it last got on.", [*labels], registry=made)

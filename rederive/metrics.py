@@ -19,6 +19,7 @@ from rederive.status import Status
 from schemas.domain import load
 from schemas.errors import Failed
 from store import captures, counts
+from store.dead_letters import DROPPED, REQUEUED
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def _of_services(status: Status) -> Iterator[Metric]:
         up.add_metric([service], float(state == "running"))
     yield up
     troubles = _gauge("troubles", "What is wrong now, as `rederive status` says it.", "domain")
-    by_domain: dict[str, int] = {}
+    # A figure that is there only while something is wrong can't be seen to change.
+    by_domain = dict.fromkeys(["", *domains.names()], 0)
     for one in status.troubles:
         by_domain[one.domain] = by_domain.get(one.domain, 0) + 1
     for domain, count in by_domain.items():
@@ -132,8 +134,10 @@ def of_database(connection: Connection) -> list[Metric]:
     for labels, count in sums.items():
         rows.add_metric(labels, count)
     letters = _gauge("dead_letters_handled", "Dead letters that were sent again or dropped.", "domain", "state")
-    for letter in counts.of_letters(connection):
-        letters.add_metric([letter.domain, letter.state], letter.count)
+    handled = {(domain, state): 0 for domain in domains.names() for state in (REQUEUED, DROPPED)}
+    handled |= {(one.domain, one.state): one.count for one in counts.of_letters(connection)}
+    for place, count in handled.items():
+        letters.add_metric(place, count)
     return [of_captures, units, rows, letters, _of_checks(connection)]
 
 

@@ -34,6 +34,7 @@ _PAUSE_AFTER_SECONDS = 1.0
 _HAND_OVER_SECONDS = 5.0
 _GARBAGE_THRESHOLD = 1_000_000
 _COLLECT_SECONDS = 30.0
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Sink:
         self._results: list[Result] = []
         self._rows = 0
         self._collected = time.monotonic()
+        self._behind, self._looked = 0, 0.0
         self._ready: Batch | None = None
         self._writing: Future[None] | None = None
         self._promised: Mapping[int, int] = {}
@@ -127,7 +129,7 @@ class Sink:
         consumer.assign(partitions)
         # A partition that was paused when it went away would come back paused.
         consumer.resume(partitions)
-        self.config.measures.begun(self._behind)
+        self.config.measures.begun(lambda: self._behind)
 
     def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
         """Wait a while for what is being written, and commit it: it needn't come again to whoever has it next."""
@@ -149,24 +151,28 @@ class Sink:
         self._parts.clear()
         self._committed.clear()
 
-    def _behind(self) -> int:
-        """How many records of its partitions it hasn't committed, as far as it has heard of them. Of any thread."""
-        found = 0
-        try:
-            for place in self._consumer.position(self._consumer.assignment()):
-                _, end = self._consumer.get_watermark_offsets(place, cached=True) or (0, 0)
-                done = self._committed.get(place.partition, place.offset)
-                found += max(0, end - done) if done >= 0 else 0
-        except (KafkaException, RuntimeError):
-            # It is closed, or between two assignments.
-            return 0
-        return found
+    def _look(self) -> None:
+        """Note how many records of its partitions it hasn't committed, as far as it has heard of them.
+
+        Who asks for it is another thread: there the client's calls may wait for this one's.
+        """
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        topic, behind = self.config.lane.derived, 0
+        for partition, parts in self._parts.items():
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True) or (0, 0)
+            # Of one that it hasn't read anything of yet it doesn't know.
+            if done := self._committed.get(partition) or parts.safe_offset:
+                behind += max(0, end - done)
+        self._behind = behind
 
     def _gather(self, stopping: Callable[[], bool]) -> None:
         """Read a batch: enough rows, or while nothing is being written what there is, and make it ready."""
         started = time.monotonic()
         while not stopping():
             drained = self._read()
+            self._look()
             if self._writing is not None and self._writing.done():
                 self._finish()
             waited = time.monotonic() - started

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from rederive.__main__ import run
 from rederive.alarms import Alarms, Letters
 from rederive.notices import NoticesOfRun
 from rederive.settings import Settings
@@ -16,7 +17,6 @@ from rederive.troubles import Trouble
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Failed
 from schemas.table import Mode
-from tests.program import rederive
 from tests.receiver import Receiver, receiving
 
 CAPTURE = Capture("betfair-20261121-2", 2, "betfair", "table", Mode.FILL, False, 1, (), CaptureState.RUNNING)
@@ -113,15 +113,26 @@ def test_dead_letters_are_told_over_the_limit_and_seldom() -> None:
     ]  # fmt: skip
 
 
-def test_the_command_says_who_can_be_told(tmp_path: Path, receiver: Receiver) -> None:
-    done = rederive(settings(tmp_path, receiver.address, "json://me:hunter2@127.0.0.1:1"), "notify", "test", code=1)
-    assert done.stdout.splitlines() == ["address 1 (JSON): told", "address 2 (JSON): not told"]
+def test_the_command_says_who_can_be_told(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(addresses: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("REDERIVE_NOTIFY", addresses)
+        return (run(["notify", "test"]), *capsys.readouterr())
+
+    code, out, _ = said(f"{receiver.address} json://me:hunter2@127.0.0.1:1")
+    assert (code, out.splitlines()) == (1, ["address 1 (JSON): told", "address 2 (JSON): not told"])
     assert receiver.titles() == ["Rederive: a test"]
-    wrong = rederive(settings(tmp_path, "nonsense://me:hunter2@there"), "notify", "test", code=2)
-    assert "address 1 of the setting notify" in wrong.stderr
-    none = rederive(Settings(home=tmp_path / "home"), "notify", "test", code=2)
-    assert "REDERIVE_NOTIFY" in none.stderr
-    assert "hunter2" not in done.stderr + wrong.stderr
+    code, _, error = said("nonsense://me:hunter2@there")
+    assert code == 2
+    assert error.startswith("address 1 of the setting notify is none that can be told")
+    assert "hunter2" not in error
+    code, _, error = said("somewhere")
+    assert code == 2
+    assert "REDERIVE_NOTIFY: addresses such as" in error
+    code, _, error = said("")
+    assert code == 2
+    assert "set REDERIVE_NOTIFY" in error
 
 
 def test_addresses_are_checked_and_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
