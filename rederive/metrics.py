@@ -136,8 +136,8 @@ def of_database(connection: Connection) -> list[Metric]:
     letters = _gauge("dead_letters_handled", "Dead letters that were sent again or dropped.", "domain", "state")
     handled = {(domain, state): 0 for domain in domains.names() for state in (REQUEUED, DROPPED)}
     handled |= {(one.domain, one.state): one.count for one in counts.of_letters(connection)}
-    for place, count in handled.items():
-        letters.add_metric(place, count)
+    for (domain, state), count in handled.items():
+        letters.add_metric([domain, state], count)
     return [of_captures, units, rows, letters, _of_checks(connection)]
 
 

@@ -62,7 +62,7 @@ def samples(text: str) -> dict[str, list[Any]]:
 
 
 def total(found: dict[str, list[Any]], name: str, **labels: str) -> float:
-    return sum(one.value for one in found.get(name, ()) if labels.items() <= one.labels.items())
+    return float(sum(one.value for one in found.get(name, ()) if labels.items() <= one.labels.items()))
 
 
 def expressions() -> dict[str, str]:
