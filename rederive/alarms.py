@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS = 5.0
 _GONE_SECONDS = 30.0
 _LETTERS_SECONDS = 600.0
+_ENDED_SECONDS = 3600.0
 
 
 @dataclass(slots=True)
@@ -73,8 +74,8 @@ class Letters:
 class NoticesOfLive:
     """What is told while live is at work: troubles, when they appear and when they are over, and dead letters.
 
-    A context manager: it looks on a thread of its own, and an error that leaves it is told. `own` are the troubles that
-    only the supervisor knows of.
+    A context manager: it looks on a thread of its own, and an error that leaves it is told, the same one once an hour:
+    a service manager begins live again and again. `own` are the troubles that only the supervisor knows of.
     """
 
     def __init__(self, settings: Settings, names: Sequence[str], own: Callable[[], Sequence[Trouble]]) -> None:
@@ -90,10 +91,23 @@ class NoticesOfLive:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._over.set()
-        if isinstance(error, RederiveError):
+        if self._notifier.wanted and isinstance(error, RederiveError) and self._is_news(error):
             title = f"live of {', '.join(self._names)} has ended"
             self._notifier.tell(notice("failure", title, str(error), f"rederive logs {self._names[0]}-live"))
         self._notifier.__exit__()
+
+    def _is_news(self, error: RederiveError) -> bool:
+        """Whether live didn't end just so in the last hour."""
+        place = self._settings.home / "run" / f"live-{'-'.join(self._names)}.ended"
+        try:
+            known = place.exists() and time.time() - place.stat().st_mtime < _ENDED_SECONDS
+            if known and place.read_text() == error.what:
+                return False
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.write_text(error.what)
+        except OSError as failure:
+            log.info("what was told can't be noted: %s", failure.strerror)
+        return True
 
     def _watch(self) -> None:
         watcher, alarms, letters = Watcher(self._settings), Alarms(), Letters(self._settings.notify_dead_letters)

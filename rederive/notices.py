@@ -2,7 +2,8 @@
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 from rederive.notifier import Kind, Notice, Notifier
@@ -10,7 +11,7 @@ from rederive.progress import counts
 from rederive.run import Listener
 from rederive.settings import Settings
 from schemas.capture import Capture, CaptureState, Progress
-from schemas.errors import RederiveError
+from schemas.errors import Failed, RederiveError
 from schemas.words import counted, verb
 from store.problems import Reason
 
@@ -100,6 +101,18 @@ class NoticesOfRun:
 
     def _tell(self, kind: Kind, what: str, text: str, more: str) -> None:
         self._notifier.tell(notice(kind, f"{self._name} {what}", text, more))
+
+
+@contextmanager
+def told_unless_begun(settings: Settings, domain: str, *, dry_run: bool) -> Iterator[None]:
+    """Have it told when a run of a domain can't begin."""
+    try:
+        yield
+    except Failed as error:
+        if not dry_run:
+            with Notifier(settings) as notifier:
+                notifier.tell(notice("failure", f"a run of {domain} can't begin", str(error), "rederive status"))
+        raise
 
 
 def notice(kind: Kind, what: str, text: str, more: str) -> Notice:

@@ -16,7 +16,7 @@ from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
 from rederive.logs import also_to, no_longer_to, run_log
-from rederive.notices import NoticesOfRun
+from rederive.notices import NoticesOfRun, told_unless_begun
 from rederive.progress import counts
 from rederive.run import Listener, Run
 from rederive.settings import Settings
@@ -154,11 +154,16 @@ class Replayer:
         Failed, and no capture made, when the plan no longer fits what is stored, or when Kafka doesn't answer or
         doesn't give the topics that so many agents need.
         """
+        with told_unless_begun(self.settings, asked.domain, dry_run=dry_run):
+            return self._mint(asked, source, dry_run, reason, agents or self.settings.workers)
 
+    def _mint(
+        self, asked: Request | Plan[Any], source: str, dry_run: bool, reason: str, agents: int
+    ) -> tuple[Capture, PlanHead]:
         def ready(lanes: Sequence[LaneName]) -> None:
             for name in lanes:
                 lane = Lane(asked.domain, name, self.settings.topic_prefix)
-                ensure_topics(kafka, lane, agents or self.settings.workers, domains.find(asked.domain).log_retention)
+                ensure_topics(kafka, lane, agents, domains.find(asked.domain).log_retention)
 
         kafka = self.settings.kafka_config()
         # Planning may take long: what it would be in vain without is looked at before.
