@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections import Counter as Sums
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector
 from prometheus_client import ProcessCollector as OfProcess
@@ -33,6 +33,9 @@ _BATCH_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 _LATENCY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
+M = TypeVar("M", Counter, Histogram)
+
+
 class Measured(Measures):
     """Figures of a process of a role, of one domain and lane, either empty where it serves several."""
 
@@ -40,6 +43,7 @@ class Measured(Measures):
         self._role, self._domain, self._lane = role, domain, lane
         self._waits: Callable[[], int] | None = None
         self._moved = self._free = time.monotonic()
+        self._series: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self.registry = made = CollectorRegistry()
         for own in (OfProcess, PlatformCollector, GCCollector):
             own(registry=made)
@@ -115,14 +119,14 @@ class Measured(Measures):
         dead: int = 0,
     ) -> None:
         """Count a batch in."""
-        place = (self._domain, self._lane, stage)
-        self._seconds.labels(*place).observe(seconds)
+        self._of(self._seconds, stage).observe(seconds)
         if units:
-            self._units.labels(*place).inc(units)
+            self._of(self._units, stage).inc(units)
         for outcome, count in (rows or {}).items():
-            self._rows.labels(*place, outcome).inc(count)
+            if count:
+                self._of(self._rows, stage, outcome).inc(count)
         if dead:
-            self._dead.labels(*place).inc(dead)
+            self._of(self._dead, stage).inc(dead)
         self.moving()
 
     def failed(self, role: str, lane: str) -> None:
@@ -154,6 +158,13 @@ class Measured(Measures):
         if idle < PATIENCE_SECONDS or not (waiting := self._waiting()):
             return []
         return [f"work waits ({waiting:,}), and nothing has been done for {idle:.0f} s"]
+
+    def _of(self, metric: M, *labels: str) -> M:
+        """The series of a metric with labels; the library takes longer to find it than to count."""
+        place = metric, labels
+        if (found := self._series.get(place)) is None:
+            found = self._series[place] = metric.labels(self._domain, self._lane, *labels)
+        return found  # type: ignore[no-any-return]
 
     def _waiting(self) -> int:
         return self._waits() if self._waits is not None else 0

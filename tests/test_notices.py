@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from producers.source import Request
 from rederive.__main__ import run
 from rederive.alarms import Alarms, Letters, NoticesOfLive
-from rederive.notices import NoticesOfRun
-from rederive.replayer import Replayer
+from rederive.notices import NoticesOfRun, told_unless_begun
 from rederive.settings import Settings
 from rederive.troubles import Trouble
 from schemas.capture import Capture, CaptureState, Progress
@@ -112,14 +110,16 @@ def test_that_live_ends_the_same_way_over_and_over_is_told_once(tmp_path: Path, 
     assert [text.splitlines()[0] for _, text in receiver.told] == ["Kafka is away", "the database is away"]
 
 
-def test_a_run_that_cannot_begin_is_told(tmp_path: Path, receiver: Receiver) -> None:
-    url = "postgresql://nobody@127.0.0.1:1/nowhere"
-    away = settings(tmp_path, receiver.address, kafka_bootstrap="127.0.0.1:1", database_url=url)
-    asked = Request(domain="betfair", mode=Mode.FILL, columns=())
+def test_a_run_that_cannot_begin_is_told_unless_it_is_dry(tmp_path: Path, receiver: Receiver) -> None:
     for dry_run in (True, False):
-        with pytest.raises(Failed):
-            Replayer.of(away).mint(asked, "table", dry_run=dry_run, reason="")
-    assert receiver.titles() == ["Rederive: a run of betfair can't begin"]
+        with (
+            pytest.raises(Failed),
+            told_unless_begun(settings(tmp_path, receiver.address), "betfair", dry_run=dry_run),
+        ):
+            raise Failed("Kafka doesn't answer", mend="start it")
+    ((title, text),) = receiver.told
+    assert title == "Rederive: a run of betfair can't begin"
+    assert "do:  start it" in text
 
 
 def test_dead_letters_are_told_over_the_limit_and_seldom() -> None:
