@@ -164,7 +164,7 @@ class Measured(Measures):
         place = metric, labels
         if (found := self._series.get(place)) is None:
             found = self._series[place] = metric.labels(self._domain, self._lane, *labels)
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _waiting(self) -> int:
         return self._waits() if self._waits is not None else 0
