@@ -13,7 +13,9 @@ import signal
 import ssl
 import sys
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+import time
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -24,6 +26,8 @@ from processors.engine import Process, answer
 from processors.without_http import NoHttpClient, without_http
 from schemas.lane import Lane, LaneName
 from schemas.live import LiveDay
+from schemas.measures import UNMEASURED, Measures
+from schemas.outcome import Outcome
 from schemas.unit import Origin
 from schemas.wire import MAX_BATCH_BYTES, MAX_RECORD_BYTES
 
@@ -71,6 +75,7 @@ class AgentConfig:
     folder: Path
     commit_seconds: float = 1.0
     session_seconds: float = 6.0
+    measures: Measures = UNMEASURED
 
 
 def get_ready() -> None:
@@ -109,6 +114,7 @@ async def _run(config: AgentConfig, process: Process, stop: threading.Event) -> 
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
     log.info("agent %s reads %s", config.member, config.lane.raw)
+    config.measures.begun(lambda: _behind(app, config.lane.raw))
     ended = asyncio.ensure_future(app.wait_until_stopped())
     await asyncio.wait([stopped, ended], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
     if not stop.is_set():
@@ -265,7 +271,9 @@ class _App(faust.App):
 
 def add_agent(app: faust.App, config: AgentConfig, process: Process) -> None:
     """Wire the domain's function to the lane's raw topic."""
-    lane = config.lane
+    lane, measures = config.lane, config.measures
+    read: Counter[str] = Counter()
+    dead = 0
     # What arrives by itself is waited for: a unit is answered as it comes.
     units = _TAKE_UNITS if lane.name is LaneName.REPLAY else 1
     raw = app.topic(lane.raw, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -274,31 +282,60 @@ def add_agent(app: faust.App, config: AgentConfig, process: Process) -> None:
         for name in (lane.derived, lane.dlq)
     }
 
+    def counted(value: bytes, columns: Sequence[str]) -> Outcome:
+        outcome = process(value, columns)
+        if isinstance(outcome, Outcome):
+            read["skipped"] += len(outcome.skips)
+            read["errors"] += len(outcome.errors)
+            read["derived"] += max(0, outcome.read - len(outcome.skips) - len(outcome.errors))
+        return outcome
+
     async def deliver(event: Any) -> list[Any]:  # noqa: ANN401 - faust has no types
+        nonlocal dead
         message = event.message
         origin = Origin(message.topic, message.partition, message.offset)
         sent = round(1000 * (message.timestamp or 0))
         live = LiveDay.of(lane.domain, sent, config.version)
         headers = _headers(message.headers)
+        answers = answer(counted, lane, origin, message.key, message.value, headers, live, sent)
+        dead += any(out.topic == lane.dlq for out in answers)
         return [
             await outlets[out.topic].send(
                 key=out.key, value=out.value, partition=out.partition, headers=out.headers, force=True
             )
-            for out in answer(process, lane, origin, message.key, message.value, headers, live, sent)
+            for out in answers
         ]
 
     async def derive(stream: Any) -> AsyncIterable[None]:  # noqa: ANN401
+        nonlocal dead
         async for events in stream.take_events(units, within=_TAKE_SECONDS):
             try:
+                begun = time.monotonic()
+                read.clear()
+                dead = 0
                 pending = [sent for event in events for sent in await deliver(event)]
+                computed = time.monotonic()
+                measures.batch("computed", computed - begun, units=len(events), rows=read, dead=dead)
                 for delivery in pending:
                     await delivery
+                measures.batch("delivered", time.monotonic() - computed, units=len(events))
             except BaseException:
                 log.critical("a batch failed; nothing of it is acknowledged", exc_info=True)
                 _leave(EXIT_BATCH_FAILED)
             yield
 
     app.agent(raw, concurrency=1, supervisor_strategy=CrashingSupervisor, name="derive")(derive)
+
+
+def _behind(app: faust.App, topic: str) -> int:
+    """How many records of its partitions the agent hasn't committed, as far as it has heard of them."""
+    consumer: Any = app.consumer
+    found = 0
+    for tp in consumer.assignment():
+        if tp.topic == topic:
+            committed, end = consumer._committed_offset.get(tp), consumer.highwater(tp)
+            found += max(0, end - committed) if committed is not None and end is not None else 0
+    return found
 
 
 def _headers(headers: Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None) -> list[tuple[str, bytes]]:

@@ -17,12 +17,13 @@ class Arriving:
     With `from_now` a person gives up what had not been reached by that moment, by the database's clock: it begins anew,
     unless its place is younger than that. However often it is told the same, it begins anew once.
     `stop` is set when it is to end: whatever takes long looks at it, and calls `moving` at least every 30 s while it
-    gets on; a producer that doesn't is ended and begun again.
+    gets on; a producer that doesn't is ended and begun again. `sent` is told how many records it has delivered.
     """
 
     stop: threading.Event
     from_now: datetime | None = None
     moving: Callable[[], None] = lambda: None
+    sent: Callable[[int], None] = lambda _: None
 
 
 class Live(ABC):

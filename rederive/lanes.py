@@ -18,6 +18,7 @@ from schemas.capture import Capture
 from schemas.domain import API
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
+from schemas.measures import UNMEASURED, Measures
 from schemas.plan import PlannedUnit
 from schemas.unit import Delivered, Unit
 from store import captures
@@ -34,6 +35,7 @@ class Lanes:
     agents: int
     sinks: int
     spares: Spares = field(default_factory=Spares)
+    measures: Measures = UNMEASURED
     _open: dict[LaneName, tuple[Sender, Workers]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -66,7 +68,9 @@ class Lanes:
             log.info("%d units that had been sent are no longer on %s and are sent again", lost, lane.raw)
         log_file = run_log(self.settings.home, self.capture.capture_id)
         # As many sinks however few units: one that doesn't come back keeps its partitions until its session is over.
-        workers = Workers(self.settings, lane, agents, min(sinks, len(kept)), log_file, self.spares)
+        workers = Workers(
+            self.settings, lane, agents, min(sinks, len(kept)), log_file, self.spares, measures=self.measures
+        )
         self._open[name] = (Sender(kafka, lane.raw, sorted(kept), lane.codec), workers)
         workers.start()
 

@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -11,15 +13,18 @@ from psycopg import Connection
 
 from producers.topics import ensure_topics
 from rederive import domains
+from rederive.alarms import NoticesOfLive
 from rederive.database import connect, explained, first_line
 from rederive.groups import Groups, Seen
 from rederive.health import Health
 from rederive.logs import run_log
 from rederive.settings import Settings
+from rederive.troubles import Trouble
 from rederive.workers import Workers, machine_id
 from schemas.domain import Domain
 from schemas.errors import Failed, RederiveError
 from schemas.lane import Lane, LaneName
+from schemas.measures import UNMEASURED, Measures
 from schemas.words import counted
 from sinks.live import inserts
 from sinks.steps import run_steps
@@ -61,7 +66,10 @@ class _Crew:
 
 @dataclass(slots=True)
 class _Work:
-    """A domain at work; `again` is when it is begun again after it needed a person, `pause` how long that takes."""
+    """A domain at work; `again` is when it is begun again after it needed a person, `pause` how long that takes.
+
+    `error` says why. `measures` are told of its workers.
+    """
 
     domain: Domain
     crews: list[_Crew] = field(default_factory=list)
@@ -69,6 +77,8 @@ class _Work:
     pause: float = _AGAIN_SECONDS
     begun: float = 0.0
     worked: bool = False
+    error: RederiveError | None = None
+    measures: Measures = UNMEASURED
 
 
 @dataclass(slots=True)
@@ -87,6 +97,9 @@ class Supervisor:
     _groups: Groups = field(init=False)
     _connection: Connection | None = None
     _database_away: bool = False
+    _measures: Measures = UNMEASURED
+    _lag: dict[Lane, int] = field(default_factory=dict)
+    _committed: dict[Lane, int] = field(default_factory=dict)
 
     def __call__(self, stop: threading.Event) -> int:
         """Work until `stop` is set, then let what is on its way arrive. The exit code.
@@ -94,6 +107,30 @@ class Supervisor:
         Failed when this machine does it already, or when nothing could begin.
         """
         works = [_Work(domains.find(name)) for name in self.names]
+        with (
+            self._measured(works),
+            NoticesOfLive(self.settings, self.names, lambda: [_trouble(one) for one in works if one.error]),
+        ):
+            return self._work(works, stop)
+
+    @contextmanager
+    def _measured(self, works: list[_Work]) -> Iterator[None]:
+        """Have figures served meanwhile, where the settings say a port."""
+        port = self.settings.metrics_port
+        if port is None:
+            yield
+            return
+        from rederive.exposition import served
+        from rederive.measuring import Measured
+
+        measured = self._measures = Measured("live", "")
+        for work in works:
+            work.measures = measured.watching(work.domain.name, work.domain.kept)
+        labels = {"role": "live", "member": machine_id(self.settings.home)}
+        with served(measured, self.settings.home, self.settings.metrics_host, port, labels):
+            yield
+
+    def _work(self, works: list[_Work], stop: threading.Event) -> int:
         self._groups = Groups(self.settings.kafka_config())
         try:
             with explained("live"):
@@ -102,6 +139,7 @@ class Supervisor:
                     self._since = producers.now(self._connected()).isoformat()
             for work in works:
                 self._begin(work)
+            self._measures.begun(lambda: self._waiting(works))
             self._keep(works, stop)
             self._drain(works)
         finally:
@@ -111,6 +149,10 @@ class Supervisor:
             if self._connection is not None:
                 self._connection.close()
         return int(any(work.again is not None for work in works))
+
+    def _waiting(self, works: list[_Work]) -> int:
+        """What waits as of the last look: records, domains that need a person, a database that is away."""
+        return sum(self._lag.values()) + sum(work.again is not None for work in works) + self._database_away
 
     def _take_place(self) -> None:
         """One supervisor of a domain a machine: two would fight over their members' ids."""
@@ -152,11 +194,12 @@ class Supervisor:
                 log_file,
                 producer=bool(domain.live) and name is LaneName.LOG,
                 from_now=self._since,
+                measures=work.measures,
             )
             agents = Health(min(self.patience, _AGENTS_PATIENCE_SECONDS))
             work.crews.append(_Crew(workers, agents, Health(self.patience)))
             workers.start()
-        work.again, work.begun = None, time.monotonic()
+        work.again, work.begun, work.error = None, time.monotonic(), None
         log.info("live %s: %s", domain.name, _said(work))
 
     def _keep(self, works: list[_Work], stop: threading.Event) -> None:
@@ -189,7 +232,7 @@ class Supervisor:
                 other.crews for other in works if other is not work
             ):
                 raise
-            work.again = time.monotonic() + work.pause
+            work.again, work.error = time.monotonic() + work.pause, error
             log.error("live %s stops and is begun again in %.0f s: %s", work.domain.name, work.pause, error)
             work.pause = min(2 * work.pause, _MOST_AGAIN_SECONDS)
 
@@ -215,6 +258,11 @@ class Supervisor:
 
     def _mend_crew(self, crew: _Crew) -> None:
         seen = self._seen(crew)
+        self._lag[crew.lane] = sum(one.lag for one in seen.values())
+        committed = sum(standing.committed for one in seen.values() for standing in one.standings)
+        if committed != self._committed.get(crew.lane):
+            self._committed[crew.lane] = committed
+            self._measures.moving()
         for health, group in ((crew.agents, crew.lane.agents), (crew.sinks, crew.lane.sinks)):
             if group not in seen:
                 continue
@@ -290,6 +338,13 @@ def _said(work: _Work) -> str:
     finds = "finds what arrives" if first.producer else "takes what is sent to its log"
     crew = f"{counted(first.agents, 'agent')}, {counted(first.sinks, 'sink')}" if first.sinks else "each by a run"
     return f"{finds}; {crew}; {first.log_file} says more"
+
+
+def _trouble(work: _Work) -> Trouble:
+    """That a domain stands still until a person has mended what is wrong."""
+    assert work.error is not None
+    what, mend = f"live of {work.domain.name} stops, and is tried again: {work.error.what}", work.error.mend
+    return Trouble(work.domain.name, f"{what} ({work.error.why})" if work.error.why else what, mend, "stopped")
 
 
 def _end(work: _Work) -> None:

@@ -13,10 +13,13 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from psycopg import Connection
 
+from rederive import domains
 from rederive.pulse import seconds
 from rederive.status import Status
+from schemas.domain import load
 from schemas.errors import Failed
 from store import captures, counts
+from store.dead_letters import DROPPED, REQUEUED
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,8 @@ def _of_services(status: Status) -> Iterator[Metric]:
         up.add_metric([service], float(state == "running"))
     yield up
     troubles = _gauge("troubles", "What is wrong now, as `rederive status` says it.", "domain")
-    by_domain: dict[str, int] = {}
+    # A figure that is there only while something is wrong can't be seen to change.
+    by_domain = dict.fromkeys(["", *domains.names()], 0)
     for one in status.troubles:
         by_domain[one.domain] = by_domain.get(one.domain, 0) + 1
     for domain, count in by_domain.items():
@@ -130,6 +134,27 @@ def of_database(connection: Connection) -> list[Metric]:
     for labels, count in sums.items():
         rows.add_metric(labels, count)
     letters = _gauge("dead_letters_handled", "Dead letters that were sent again or dropped.", "domain", "state")
-    for letter in counts.of_letters(connection):
-        letters.add_metric([letter.domain, letter.state], letter.count)
-    return [of_captures, units, rows, letters]
+    handled = {(domain, state): 0 for domain in domains.names() for state in (REQUEUED, DROPPED)}
+    handled |= {(one.domain, one.state): one.count for one in counts.of_letters(connection)}
+    for (domain, state), count in handled.items():
+        letters.add_metric([domain, state], count)
+    return [of_captures, units, rows, letters, _of_checks(connection)]
+
+
+def _of_checks(connection: Connection) -> Metric:
+    """What checks have found of what is stored; a domain that can't say it is left out."""
+    checks = CounterMetricFamily(
+        f"{PREFIX}quality_checks", "Results of checks that are stored, by status.", labels=["domain", "status"]
+    )
+    for domain in domains.usable():
+        if not domain.quality:
+            continue
+        try:
+            found = {"PASS": 0, "WARN": 0, "FAIL": 0, **load(domain.quality)(connection)}
+        except Exception as error:
+            # A domain is whoever's.
+            log.warning("metrics lack the checks of %s: %s: %s", domain.name, type(error).__name__, error)
+            continue
+        for status, count in found.items():
+            checks.add_metric([domain.name, status], count)
+    return checks

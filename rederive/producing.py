@@ -16,6 +16,7 @@ from producers.live import Arriving, Live
 from producers.source import Services
 from rederive.database import check_version, first_line, session
 from schemas.domain import Domain, load
+from schemas.measures import Measures
 from store import producers as stored
 
 if TYPE_CHECKING:
@@ -33,30 +34,36 @@ _KEEPALIVE = (
 )
 
 
-def produce(work: "Work", domain: Domain, stop: "Stop") -> None:
+def produce(work: "Work", domain: Domain, stop: "Stop", measures: Measures) -> None:
     """Produce until asked to stop.
 
     psycopg.OperationalError and Away when a service is gone: whoever started it starts it again.
     """
     with _connected(work) as connection:
+        # Who stands by has nothing to do.
+        measures.begun()
         if not _its_turn(connection, domain, stop):
             return
+        measures.begun(lambda: 1)
         machine = f"{socket.gethostname()} {work.member}"
         stored.begin(connection, domain.name, machine, os.getpid())
         log.info("this process finds what arrives of %s", domain.name)
-        with _Pulse(work, domain.name) as pulse:
+        with _Pulse(work, domain.name, measures) as pulse:
             services = Services(connection, partial(_connected, work), work.kafka, work.prefix)
             from_now = datetime.fromisoformat(work.from_now) if work.from_now else None
-            arriving = Arriving(stop, from_now, pulse.moving)
+            arriving = Arriving(stop, from_now, pulse.moving, pulse.sent)
             with closing(load(domain.live)(domain, services, arriving)) as live:
-                _follow(live, pulse, stop)
+                _follow(live, pulse, stop, measures)
         stored.end(connection, domain.name, os.getpid())
 
 
-def _follow(live: Live, pulse: "_Pulse", stop: "Stop") -> None:
+def _follow(live: Live, pulse: "_Pulse", stop: "Stop", measures: Measures) -> None:
     while not stop.is_set():
+        begun = time.monotonic()
         pause = live.step()
         pulse.moving()
+        if sent := pulse.taken():
+            measures.batch("sent", time.monotonic() - begun, units=sent)
         while pause > 0 and not stop.is_set():
             stop.wait(min(pause, _WORD_SECONDS))
             pause -= _WORD_SECONDS
@@ -92,9 +99,10 @@ def _connected(work: "Work") -> psycopg.Connection:
 class _Pulse:
     """Says every second, over a connection of its own, that the process lives, and how long it hasn't got on."""
 
-    def __init__(self, work: "Work", domain: str) -> None:
-        self._work, self._domain = work, domain
+    def __init__(self, work: "Work", domain: str, measures: Measures) -> None:
+        self._work, self._domain, self._measures = work, domain, measures
         self._moved: float | None = None
+        self._sent = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._speak, name="pulse", daemon=True)
 
@@ -108,6 +116,16 @@ class _Pulse:
     def moving(self) -> None:
         """It gets on."""
         self._moved = time.monotonic()
+        self._measures.moving()
+
+    def sent(self, count: int) -> None:
+        """So many records were delivered."""
+        self._sent += count
+
+    def taken(self) -> int:
+        """How many were since it was asked last."""
+        sent, self._sent = self._sent, 0
+        return sent
 
     def _speak(self) -> None:
         connection: psycopg.Connection | None = None

@@ -16,6 +16,7 @@ from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
 from rederive.logs import also_to, no_longer_to, run_log
+from rederive.notices import NoticesOfRun, told_unless_begun
 from rederive.progress import counts
 from rederive.run import Listener, Run
 from rederive.settings import Settings
@@ -24,6 +25,7 @@ from schemas.capture import Capture, CaptureState, Progress
 from schemas.domain import load
 from schemas.errors import Failed
 from schemas.lane import Lane, LaneName
+from schemas.measures import UNMEASURED, Measures
 from schemas.plan import Plan, PlanHead
 from schemas.table import Mode
 from schemas.words import counted
@@ -152,11 +154,16 @@ class Replayer:
         Failed, and no capture made, when the plan no longer fits what is stored, or when Kafka doesn't answer or
         doesn't give the topics that so many agents need.
         """
+        with told_unless_begun(self.settings, asked.domain, dry_run=dry_run):
+            return self._mint(asked, source, dry_run, reason, agents or self.settings.workers)
 
+    def _mint(
+        self, asked: Request | Plan[Any], source: str, dry_run: bool, reason: str, agents: int
+    ) -> tuple[Capture, PlanHead]:
         def ready(lanes: Sequence[LaneName]) -> None:
             for name in lanes:
                 lane = Lane(asked.domain, name, self.settings.topic_prefix)
-                ensure_topics(kafka, lane, agents or self.settings.workers, domains.find(asked.domain).log_retention)
+                ensure_topics(kafka, lane, agents, domains.find(asked.domain).log_retention)
 
         kafka = self.settings.kafka_config()
         # Planning may take long: what it would be in vain without is looked at before.
@@ -209,19 +216,46 @@ class Replayer:
         """Run a capture until it is complete, and report. What is spare of workers it may take."""
         handler = also_to(run_log(self.settings.home, capture.capture_id))
         try:
-            if capture.state is CaptureState.RUNNING:
-                log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
-                with self._journal(capture, listener) as journaled:
-                    crew = agents or self.settings.workers, sinks or self.settings.sinks
-                    self._run(capture, journaled, *crew, spares or Spares())
-            progress, reasons, dead = self._outcome(capture.capture_id)
-            _say_problems(capture.capture_id, reasons, dead)
-            log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
+            with NoticesOfRun(self.settings, capture) as notices:
+                if capture.state is CaptureState.RUNNING:
+                    log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
+                    if notices.wanted:
+                        notices.begins(self._outcome(capture.capture_id)[0])
+                    with (
+                        self._journal(capture, notices.listening(listener)) as journaled,
+                        self._measured(capture, journaled) as (measured, measures),
+                    ):
+                        crew = agents or self.settings.workers, sinks or self.settings.sinks
+                        self._run(capture, measured, *crew, spares or Spares(), measures)
+                progress, reasons, dead = self._outcome(capture.capture_id)
+                _say_problems(capture.capture_id, reasons, dead)
+                log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
+                notices.ended(progress, reasons)
             return Report(
                 capture.capture_id, capture.mode.value, capture.dry_run, progress, reasons, progress.units_dead
             )
         finally:
             no_longer_to(handler)
+
+    @contextmanager
+    def _measured(self, capture: Capture, listener: Listener) -> Iterator[tuple[Listener, Measures]]:
+        """Figures of the run, served meanwhile where the settings say a port."""
+        port = self.settings.metrics_port
+        if port is None:
+            yield listener, UNMEASURED
+            return
+        from rederive.exposition import served
+        from rederive.measuring import Measured
+
+        measured = Measured("run", capture.domain)
+        labels = {"role": "run", "member": capture.capture_id}
+
+        def both(progress: Progress) -> None:
+            measured.progressed(progress)
+            listener(progress)
+
+        with served(measured, self.settings.home, self.settings.metrics_host, port, labels):
+            yield both, measured
 
     def _outcome(self, capture_id: str) -> tuple[Progress, list[problems.Reason], list[units.DeadCause]]:
         """What a complete capture has done: counts, problems, dead units; a database that is away is waited for."""
@@ -261,12 +295,14 @@ class Replayer:
 
             yield both
 
-    def _run(self, capture: Capture, listener: Listener, agents: int, sinks: int, spares: Spares) -> None:
+    def _run(
+        self, capture: Capture, listener: Listener, agents: int, sinks: int, spares: Spares, measures: Measures
+    ) -> None:
         def opened(connection: psycopg.Connection) -> closing[Source[Any]]:
             return closing(self._source(connection, capture.domain, capture.source, dry=capture.dry_run))
 
         with explained("the replay"):
-            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks, spares)()
+            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks, spares, measures)()
 
 
 def _check_fits(source: Source[Any], plan: Plan[Any]) -> None:

@@ -24,6 +24,7 @@ from rederive.spares import Spares
 from schemas.capture import Capture, CaptureState, Progress
 from schemas.errors import Away, Failed
 from schemas.lane import LaneName
+from schemas.measures import UNMEASURED, Measures
 from schemas.unit import Delivered
 from store import captures as stored
 from store import sessions, units
@@ -60,6 +61,7 @@ class Run:
     agents: int
     sinks: int
     spares: Spares = field(default_factory=Spares)
+    measures: Measures = UNMEASURED
 
     def __call__(self) -> Progress:
         """Work until the capture is complete. Failed when it was cancelled, or when nothing moves for 5 minutes.
@@ -67,7 +69,7 @@ class Run:
         KeyboardInterrupt, or what the listener raises, leaves everything such that `captures resume` goes on. The
         listener is called several times a second, while a service is away as often as that is tried.
         """
-        with Lanes(self.settings, self.capture, self.agents, self.sinks, self.spares) as lanes:
+        with Lanes(self.settings, self.capture, self.agents, self.sinks, self.spares, self.measures) as lanes:
             try:
                 return self._until_complete(lanes)
             finally:
@@ -84,7 +86,8 @@ class Run:
 
     def _until_complete(self, lanes: Lanes) -> Progress:
         """Step until complete; a database or a broker that goes away is waited for."""
-        step = _Steps(self.capture, lanes, self.listener)
+        step = _Steps(self.capture, lanes, self.listener, self.measures)
+        self.measures.begun(lambda: step.progress.units - step.progress.units_done)
         moved = looked = time.monotonic()
         said = ""
         while True:
@@ -95,6 +98,7 @@ class Run:
                         lanes.check()
                         if step.advance():
                             moved, said = time.monotonic(), ""
+                            self.measures.moving()
                         elif time.monotonic() - max(moved, looked) > _STALL_SECONDS:
                             looked = time.monotonic()
                             if not step.room() and lanes.nothing_waits():
@@ -139,8 +143,8 @@ class Run:
 class _Steps:
     """Sending and counting, a little at a time."""
 
-    def __init__(self, capture: Capture, lanes: Lanes, listener: Listener) -> None:
-        self.capture, self.lanes, self.listener = capture, lanes, listener
+    def __init__(self, capture: Capture, lanes: Lanes, listener: Listener, measures: Measures = UNMEASURED) -> None:
+        self.capture, self.lanes, self.listener, self.measures = capture, lanes, listener, measures
         self.complete = False
         self.progress = Progress(0, 0, 0, 0, 0, 0, 0, 0, 0)
         self._connection: psycopg.Connection | None = None
@@ -178,7 +182,10 @@ class _Steps:
         """
         assert self._connection is not None
         self._awaited = False
+        begun, before = time.monotonic(), self._sent
         sent = self._send(self._connection) if self.room() else 0
+        if self._sent > before:
+            self.measures.batch("sent", time.monotonic() - begun, units=self._sent - before)
         self._pending += self.lanes.poll()
         if len(self._pending) >= _SEND_AT_ONCE or not sent:
             self._mark(self._connection)

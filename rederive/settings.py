@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     dashboard_host: str = "127.0.0.1"
     dashboard_port: int = Field(default=8787, ge=0, le=65_535)
     dashboard_names: str = ""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=0, le=65_535)
+    notify: SecretStr | None = None
+    notify_dead_letters: int = Field(default=0, ge=0)
     maven_repository: str | None = None
 
     def __init__(self, **values: object) -> None:
@@ -113,6 +117,20 @@ class Settings(BaseSettings):
         if not _LEGAL_PREFIX.fullmatch(prefix):
             raise ValueError("only letters, digits, '.', '_' and '-' may stand in a topic's name, at most 100 of them")
         return prefix
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _one_text(cls, addresses: object) -> object:
+        if not isinstance(addresses, list):
+            return addresses
+        return " ".join(map(str, addresses))
+
+    @field_validator("notify", mode="after")
+    @classmethod
+    def _addresses(cls, addresses: SecretStr | None) -> SecretStr | None:
+        if addresses is not None and not all("://" in one for one in addresses.get_secret_value().split()):
+            raise ValueError("addresses such as mailto://… or slack://… are wanted, with blanks between them")
+        return addresses
 
     @field_validator("database_url", mode="after")
     @classmethod

@@ -66,7 +66,7 @@ class Status:
             "lanes": [one.describe(self.at) for one in self.lanes],
             "producers": None if figures is None else [asdict(one) for one in figures.producers],
             "reached": None if figures is None else [asdict(one) for one in figures.reached],
-            "troubles": [asdict(one) for one in self.troubles],
+            "troubles": [one.describe() for one in self.troubles],
         }
 
 

@@ -21,20 +21,28 @@ _UNHELD_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong, of which domain (empty: of the deployment), and what to do about it."""
+    """What is wrong, of which domain (empty: of the deployment), and what to do about it.
+
+    `key` is what it is about, the same as long as it lasts, while `what` has figures that change.
+    """
 
     domain: str
     what: str
     mend: str
+    key: str = ""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.mend}" if self.mend else self.what
+
+    def describe(self) -> dict[str, str]:
+        """As one JSON object."""
+        return {"domain": self.domain, "what": self.what, "mend": self.mend}
 
 
 def of_service(error: Failed) -> Trouble:
     """That a service isn't to be had."""
     why = f" ({error.why})" if error.why else ""
-    return Trouble("", f"{error.what}{why}", error.mend)
+    return Trouble("", f"{error.what}{why}", error.mend, f"service {error.what}")
 
 
 def of_lane(pulse: LanePulse, running: Sequence[str], now: datetime) -> Iterator[Trouble]:
@@ -53,6 +61,7 @@ def of_lane(pulse: LanePulse, running: Sequence[str], now: datetime) -> Iterator
                 f"nobody holds {noun(len(late), 'partition')} {places} of {seen.topic} while "
                 f"{counted(waiting, 'record')} {verb(waiting, 'waits', 'wait')}",
                 mend,
+                f"unheld {seen.topic}",
             )
         moved = pulse.computed if seen is pulse.agents else pulse.merged
         yield from _stuck(pulse, seen, moved, now)
@@ -78,6 +87,7 @@ def _stuck(pulse: LanePulse, seen: Seen, moved: datetime | None, now: datetime) 
         pulse.lane.domain,
         f"{', '.join(held)} {what}",
         f"live ends and starts again what hangs, `rederive logs {pulse.lane.domain}-live` says why",
+        f"stuck {seen.topic}",
     )
 
 
@@ -99,18 +109,20 @@ def of_producer(domain: Domain, figures: Figures) -> Iterator[Trouble]:
     holder = next((one for one in figures.producers if one.domain == domain.name), None)
     if holder is None:
         at = f"{reached.moment:%Y-%m-%d %H:%M:%S} UTC"
-        yield Trouble(domain.name, f"nobody has found what arrives of {domain.name} since {at}", live)
+        yield Trouble(domain.name, f"nobody has found what arrives of {domain.name} since {at}", live, "no producer")
     elif holder.silent > STALE_SECONDS:
         yield Trouble(
             domain.name,
             f"the producer of {domain.name} has been silent for {holder.silent:.0f} s ({holder.machine})",
             f"another machine's takes over by itself, without one {live}",
+            "silent producer",
         )
     elif holder.still > _STILL_SECONDS:
         yield Trouble(
             domain.name,
             f"the producer of {domain.name} hasn't got on for {holder.still:.0f} s ({holder.machine})",
             f"live ends and starts it again, `rederive logs {domain.name}-live` says why",
+            "still producer",
         )
 
 

@@ -11,7 +11,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rederive.spares import Role
     from rederive.stopping import Stop
     from schemas.errors import RederiveError
+    from schemas.measures import Measures
 
 log = logging.getLogger("rederive.worker")
 
@@ -44,7 +46,7 @@ class Work:
     """What a worker is told: its lane, who it is in its group, and how the services are reached.
 
     `kafka` are librdkafka settings. An agent has no use for the database. A live producer is no member of a group, and
-    begins anew with `from_now`, an ISO moment, where that isn't empty.
+    begins anew with `from_now`, an ISO moment, where that isn't empty. Without a `metrics_port` it has no metrics.
     """
 
     domain: str
@@ -57,6 +59,8 @@ class Work:
     batch_rows: int
     log_level: str
     from_now: str = ""
+    metrics_host: str = ""
+    metrics_port: int | None = None
 
     @classmethod
     def of(cls, settings: "Settings", domain: str, lane: str, member: str, *, from_now: str = "") -> Self:
@@ -73,6 +77,8 @@ class Work:
             batch_rows=settings.batch_rows,
             log_level=settings.log_level,
             from_now=from_now,
+            metrics_host=settings.metrics_host,
+            metrics_port=settings.metrics_port,
         )
 
     @property
@@ -81,7 +87,7 @@ class Work:
         return Lane(self.domain, LaneName(self.lane), self.prefix)
 
 
-def run_agent(work: Work, stop: "Stop") -> int:
+def run_agent(work: Work, stop: "Stop", measures: "Measures") -> int:
     """Run an agent until it is asked to stop; the exit code."""
     from processors.runtime import AgentConfig
     from processors.runtime import run_agent as run
@@ -101,11 +107,12 @@ def run_agent(work: Work, stop: "Stop") -> int:
         process = load(domain.process)
     except RederiveError as error:
         return _needs_a_person(error)
-    config = AgentConfig(where, member, domain.derivation_version, work.kafka, Path(work.home) / "run" / "faust")
+    folder = Path(work.home) / "run" / "faust"
+    config = AgentConfig(where, member, domain.derivation_version, work.kafka, folder, measures=measures)
     return run(config, process, stop)
 
 
-def run_sink(work: Work, stop: "Stop") -> int:
+def run_sink(work: Work, stop: "Stop", measures: "Measures") -> int:
     """Run a sink until it is asked to stop; the exit code."""
     import psycopg
 
@@ -133,6 +140,7 @@ def run_sink(work: Work, stop: "Stop") -> int:
         kafka=work.kafka,
         connect=opened,
         batch_rows=work.batch_rows,
+        measures=measures,
     )
     stop.begin()
     try:
@@ -145,7 +153,7 @@ def run_sink(work: Work, stop: "Stop") -> int:
     return 0
 
 
-def run_producer(work: Work, stop: "Stop") -> int:
+def run_producer(work: Work, stop: "Stop", measures: "Measures") -> int:
     """Find and deliver what arrives until it is asked to stop; the exit code."""
     import psycopg
 
@@ -160,7 +168,7 @@ def run_producer(work: Work, stop: "Stop") -> int:
     place(work.database_url)
     stop.begin()
     try:
-        produce(work, domains.find(work.domain), stop)
+        produce(work, domains.find(work.domain), stop, measures)
     except psycopg.OperationalError as error:
         log.warning("the database is away, the producer is to be started again: %s", first_line(error))
         return BEGIN_AGAIN
@@ -179,10 +187,28 @@ def run(role: "Role", work: Work, stop: "Stop") -> int:
     from schemas.errors import Away
 
     try:
-        return ROLES[role](work, stop)
+        with _measured(role, work) as measures:
+            return ROLES[role](work, stop, measures)
     except Away as error:
         log.warning("it can't begin and is to be started again: %s: %s", error.what, error.why)
         return BEGIN_AGAIN
+
+
+@contextmanager
+def _measured(role: "Role", work: Work) -> "Iterator[Measures]":
+    """Figures of this process, served meanwhile; none where no port is said: what keeps them isn't imported then."""
+    from schemas.measures import UNMEASURED
+
+    if work.metrics_port is None:
+        yield UNMEASURED
+        return
+    from rederive.exposition import served
+    from rederive.measuring import Measured
+
+    measured = Measured(role, work.domain, work.lane)
+    labels = {"role": role, "member": work.member}
+    with served(measured, Path(work.home), work.metrics_host, work.metrics_port, labels):
+        yield measured
 
 
 def _needs_a_person(error: "RederiveError") -> int:
@@ -194,7 +220,7 @@ def _needs_a_person(error: "RederiveError") -> int:
     return NEEDS_A_PERSON
 
 
-ROLES: "dict[Role, Callable[[Work, Stop], int]]" = {
+ROLES: "dict[Role, Callable[[Work, Stop, Measures], int]]" = {
     "agent": run_agent,
     "sink": run_sink,
     "producer": run_producer,

@@ -19,6 +19,7 @@ from rederive.stopping import STOP_SECONDS
 from rederive.worker import Work
 from schemas.errors import Failed
 from schemas.lane import Lane
+from schemas.measures import UNMEASURED, Measures
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Workers:
     spares: Spares = field(default_factory=Spares)
     producer: bool = False
     from_now: str = ""
+    measures: Measures = UNMEASURED
     _workers: list[_Worker] = field(default_factory=list)
     restarts: int = 0
 
@@ -166,6 +168,9 @@ class Workers:
             raise Failed(said or f"{worker.role} {worker.member} stopped")
         if time.monotonic() - worker.started > _HEALTHY_SECONDS:
             worker.pause = _FIRST_PAUSE
+        self.measures.restarted(worker.role, self.lane.name)
+        if worker.role == "agent" and process.returncode == BEGIN_AGAIN:
+            self.measures.failed("agent", self.lane.name)
         log.warning(
             "%s %s %s and is started again in %.1f s; what is merged stays, what it hadn't finished comes again (%s)",
             worker.role,

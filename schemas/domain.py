@@ -85,6 +85,8 @@ class Domain:
     steps, checks
         What follows a capture's last unit: SQL, and a function of a connection and a capture's id that checks what the
         capture has stored and counts the checks by status.
+    quality
+        A function of a connection that counts by status what checks have stored, for `/metrics`.
     kept, log_retention
         The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
     stages, reads, notes
@@ -139,6 +141,7 @@ class Domain:
     reads: Part = ""
     notes: Part = ""
     checks: Part = ""
+    quality: Part = ""
     journal: Part = ""
     show_plan: Part = ""
     gaps: Part = ""
@@ -155,8 +158,8 @@ class Domain:
     def parts(self) -> tuple[Part, ...]:
         """All its parts, each by its name."""
         own = (
-            self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.journal, self.show_plan,
-            self.gaps, self.provenance, self.routes, self.demo,
+            self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.quality, self.journal,
+            self.show_plan, self.gaps, self.provenance, self.routes, self.demo,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)

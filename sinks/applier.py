@@ -11,6 +11,7 @@ import stamina
 
 from schemas.domain import Domain
 from schemas.errors import Failed
+from schemas.measures import Measures
 from schemas.table import Mode
 from sinks.apply import Applied, Result, apply
 from sinks.batch import Batch, Share
@@ -36,12 +37,14 @@ class Applier:
         connect: Callable[[], psycopg.Connection],
         dead_letters: DeadLetters,
         latencies: Latencies,
+        measures: Measures,
     ) -> None:
         self.modes: dict[str, Mode] = {}
         self._domain = domain
         self._connect = connect
         self._dead_letters = dead_letters
         self._latencies = latencies
+        self._measures = measures
         self._connection: psycopg.Connection | None = None
 
     def begin(self, batch: Batch) -> Future[None]:
@@ -68,7 +71,11 @@ class Applier:
             written.set_result(None)
 
     def _write(self, share: Share) -> None:
+        begun = time.monotonic()
         done = self._apply(share)
+        self._measures.batch(
+            "merged", time.monotonic() - begun, units=done.applied, rows=done.rows, dead=len(done.refused)
+        )
         if done.mode is not None:
             self.modes[share.capture_id] = done.mode
         if done.discarded:
@@ -110,6 +117,7 @@ class Applier:
                 try:
                     return apply(self._connected(), self._domain, share.capture_id, share.results, share.ready)
                 except psycopg.Error as error:
+                    self._measures.failed("sink", self._latencies.lane.name)
                     if self._connection is not None and self._connection.broken:
                         self._connection = None
                     if passes(error):

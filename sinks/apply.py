@@ -56,6 +56,7 @@ class Applied:
     """What became of results of one capture, whose mode is None where it doesn't run.
 
     `fresh` are those that had not come before, `refused` those that the database would not take, with its reason.
+    `rows` are counts by outcome.
     """
 
     mode: Mode | None = None
@@ -63,6 +64,7 @@ class Applied:
     applied: int = 0
     repeated: int = 0
     discarded: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
     refused: list[tuple[Result, str]] = field(default_factory=list)
 
     def __iadd__(self, other: "Applied") -> "Applied":
@@ -71,6 +73,7 @@ class Applied:
         self.applied += other.applied
         self.repeated += other.repeated
         self.discarded += other.discarded
+        self.rows += other.rows
         self.refused += other.refused
         return self
 
@@ -177,9 +180,9 @@ def _apply_together(
         done = [place for place in places_of(results) if place not in dead]
         done += [result.first for result in results if result.first and result.outcome.dead is None]
         origins.add(connection, capture_id, done, dead)
-        _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
+        rows = _settle(connection, capture_id, [(r, changed[n]) for n, r in enumerate(alive)], inserts=inserts)
         _settle(connection, capture_id, [(r, 0) for r in fresh if r.outcome.dead is not None], inserts=inserts)
-        return Applied(writer.mode, fresh, applied=len(fresh), repeated=given - len(fresh))
+        return Applied(writer.mode, fresh, applied=len(fresh), repeated=given - len(fresh), rows=rows)
 
 
 def _write(
@@ -238,19 +241,28 @@ def _first_of_each_unit(connection: Connection, capture_id: str, results: list[R
     return first
 
 
-def _settle(connection: Connection, capture_id: str, settled: Sequence[tuple[Result, int]], *, inserts: bool) -> None:
-    """Write units' outcomes and their rows' problems."""
-    live.count(connection, capture_id, [_counted(*of, inserts=inserts) for of in settled if of[0].unit is None])
-    planned = {result.unit: (result, changed) for result, changed in settled if result.unit is not None}
+def _settle(
+    connection: Connection, capture_id: str, changed: Sequence[tuple[Result, int]], *, inserts: bool
+) -> Counter[str]:
+    """Write units' outcomes and their rows' problems; the rows by outcome."""
+    settled = [(result, _settled(result.unit or 0, result, count, inserts=inserts)) for result, count in changed]
+    live.count(connection, capture_id, [_counted(*of) for of in settled if of[0].unit is None])
+    planned = {result.unit: (result, counts) for result, counts in settled if result.unit is not None}
     if planned:
         found = {unit: _problems(result.outcome) for unit, (result, _) in planned.items()}
         problems.replace(connection, capture_id, found)
-        units.settle(connection, capture_id, [_settled(unit, *of, inserts=inserts) for unit, of in planned.items()])
+        units.settle(connection, capture_id, [counts for _, counts in planned.values()])
+    return Counter(
+        updated=sum(counts.updated for _, counts in settled),
+        unchanged=sum(counts.unchanged for _, counts in settled),
+        skipped=sum(counts.skipped for _, counts in settled),
+        errors=sum(counts.errors for _, counts in settled),
+    )
 
 
-def _counted(result: Result, changed: int, *, inserts: bool) -> live.Counted:
+def _counted(result: Result, settled: units.Settled) -> live.Counted:
     """A live record's counts; why it is dead stands among its problems, under the place where it was first."""
-    settled, outcome = _settled(0, result, changed, inserts=inserts), result.outcome
+    outcome = result.outcome
     problems = _problems(outcome)
     errors = settled.errors
     if outcome.dead is not None:

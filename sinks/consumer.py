@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.domain import Domain
 from schemas.lane import Lane, LaneName
+from schemas.measures import UNMEASURED, Measures
 from schemas.wire import MAX_BATCH_BYTES
 from sinks.applier import Applier
 from sinks.apply import Result
@@ -33,6 +34,7 @@ _PAUSE_AFTER_SECONDS = 1.0
 _HAND_OVER_SECONDS = 5.0
 _GARBAGE_THRESHOLD = 1_000_000
 _COLLECT_SECONDS = 30.0
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class SinkConfig:
     kafka: Mapping[str, str]
     connect: Callable[[], psycopg.Connection]
     batch_rows: int
+    measures: Measures = UNMEASURED
 
 
 class ConsumerLostError(Exception):
@@ -64,6 +67,7 @@ class Sink:
         self._results: list[Result] = []
         self._rows = 0
         self._collected = time.monotonic()
+        self._behind, self._looked = 0, 0.0
         self._ready: Batch | None = None
         self._writing: Future[None] | None = None
         self._promised: Mapping[int, int] = {}
@@ -71,7 +75,8 @@ class Sink:
             config.domain,
             config.connect,
             DeadLetters(config.kafka, config.lane, config.domain.derivation_version),
-            Latencies(config.lane, config.member),
+            Latencies(config.lane, config.member, config.measures.took),
+            config.measures,
         )
         self._consumer = Consumer(
             {
@@ -124,6 +129,7 @@ class Sink:
         consumer.assign(partitions)
         # A partition that was paused when it went away would come back paused.
         consumer.resume(partitions)
+        self.config.measures.begun(lambda: self._behind)
 
     def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
         """Wait a while for what is being written, and commit it: it needn't come again to whoever has it next."""
@@ -145,11 +151,28 @@ class Sink:
         self._parts.clear()
         self._committed.clear()
 
+    def _look(self) -> None:
+        """Note how many records of its partitions it hasn't committed, as far as it has heard of them.
+
+        Who asks for it is another thread: there the client's calls may wait for this one's.
+        """
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        topic, behind = self.config.lane.derived, 0
+        for partition, parts in self._parts.items():
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True) or (0, 0)
+            # Of one that it hasn't read anything of yet it doesn't know.
+            if done := self._committed.get(partition) or parts.safe_offset:
+                behind += max(0, end - done)
+        self._behind = behind
+
     def _gather(self, stopping: Callable[[], bool]) -> None:
         """Read a batch: enough rows, or while nothing is being written what there is, and make it ready."""
         started = time.monotonic()
         while not stopping():
             drained = self._read()
+            self._look()
             if self._writing is not None and self._writing.done():
                 self._finish()
             waited = time.monotonic() - started

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -33,10 +33,14 @@ def top_of(bin_: int) -> float:
 
 @dataclass(slots=True)
 class Latencies:
-    """What a sink has measured since it was last written, every second at most."""
+    """What a sink has measured since it was last written, every second at most; then `told` is, too.
+
+    It is given, by stage, how many rows took at most so many milliseconds.
+    """
 
     lane: Lane
     member: str
+    told: Callable[[Mapping[str, Mapping[float, int]]], None] = lambda _: None
     _bins: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     _written: float = 0.0
 
@@ -74,6 +78,7 @@ class Latencies:
                     WHERE (domain, lane) = (%s, %s) AND at < now() - interval '{_KEPT}' FOR UPDATE SKIP LOCKED))""",
             [self.lane.domain, self.lane.name],
         )
+        self.told({stage: {top_of(bin_): rows for bin_, rows in bins.items()} for stage, bins in self._bins.items()})
         self._bins.clear()
 
 

@@ -1,8 +1,10 @@
 """docker-compose.yml and the embedded services are the same services."""
 
+import json
 import re
 
 import pytest
+import yaml
 
 from rederive.local.kafka import PROPERTIES
 from rederive.local.kafka import VERSION as KAFKA_VERSION
@@ -35,3 +37,24 @@ def test_postgres_is_set_the_same(name: str) -> None:
 
 def test_kafka_is_the_same_version() -> None:
     assert f"image: apache/kafka:{KAFKA_VERSION}\n" in COMPOSE
+
+
+def test_what_the_monitoring_is_provisioned_with_is_there() -> None:
+    services = yaml.safe_load(COMPOSE)["services"]
+    mounted = [
+        volume.split(":")
+        for name in ("prometheus", "grafana")
+        for volume in services[name]["volumes"]
+        if volume.startswith("./")
+    ]
+    read = {inside: (ROOT / outside).read_text() for outside, inside, _ in mounted}
+    scraped = yaml.safe_load(read["/etc/prometheus/prometheus.yml"])
+    assert [f"/etc/prometheus/{name}" for name in scraped["rule_files"]] == ["/etc/prometheus/rules.yml"]
+    (dashboard,) = scraped["scrape_configs"][0]["static_configs"][0]["targets"]
+    assert dashboard == f"{services['dashboard']['environment']['REDERIVE_DASHBOARD_NAMES']}:8787"
+    (source,) = yaml.safe_load(read["/etc/grafana/provisioning/datasources/rederive.yml"])["datasources"]
+    (boards,) = yaml.safe_load(read["/etc/grafana/provisioning/dashboards/rederive.yml"])["providers"]
+    shown = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert shown.startswith(boards["options"]["path"])
+    panels = json.loads(read[shown])["panels"]
+    assert {panel["datasource"]["uid"] for panel in panels if "datasource" in panel} == {source["uid"]}

@@ -98,7 +98,7 @@ class LiveSnapshots(Live):
 
     def _deliver(self, keys: Sequence[int], looked: int | None) -> None:
         """Send snapshots and wait until they stand on the log. Failed or Away when they don't."""
-        self._sender.deliver(self._units(keys, looked), _DELIVERY_SECONDS)
+        self.arriving.sent(len(self._sender.deliver(self._units(keys, looked), _DELIVERY_SECONDS)))
 
     def _units(self, keys: Sequence[int], looked: int | None) -> Iterator[Unit]:
         for wanted in _slices(weigh(self.connection, keys)):

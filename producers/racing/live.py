@@ -168,6 +168,7 @@ class LiveDays(Live):
             sender = Sender(kafka, topics.raw, partitions_of(kafka, topics.raw), topics.codec, at_once=True)
         ((_, partition, offset),) = sender.deliver([unit], _DELIVERY_SECONDS)
         self._senders[lane] = sender
+        self.arriving.sent(1)
         return Place(log=lane, partition=partition, offset=offset)
 
     def _read(self, place: Place) -> bytes | None:

@@ -66,6 +66,7 @@ COMMANDS = {
         "Make the tables, or bring existing ones up to date. Tables that a domain has are adopted; "
         "no value is touched.",
     ),
+    "notify": Command("rederive.cli.notify:notify", "Notifications: who is told of runs and of trouble with live."),
     "offsets": Command(
         "rederive.cli.offsets:offsets", "Where consumer groups stand on their topics, and putting them elsewhere."
     ),

@@ -49,7 +49,8 @@ class WatchedFolder(Live):
         super().__init__(domain, services, arriving)
         settings = FinraSettings()
         self._folder = settings.existing()
-        self._replayer = Replayer.of(Settings())
+        # Of live's troubles people are told, not of each file.
+        self._replayer = Replayer.of(Settings().model_copy(update={"notify": None}))
         self._inbox = Inbox(self._folder, settings.settle_seconds, arriving.stop)
         self._read: dict[Path, tuple[Mark, Seen | None]] = {}
         self._decided: dict[Path, Mark] | None = None

@@ -86,6 +86,11 @@ def quality(connection: Connection, asked: Partitions) -> Quality:
     return Quality(_counts(connection, asked), failures, run, state, _figures(connection, run) if run else [])
 
 
+def by_status(connection: Connection) -> dict[str, int]:
+    """How many results of checks are stored, by status; those of runs that were rolled back, too."""
+    return dict(connection.execute("SELECT status, count(*) FROM core_quality GROUP BY status").fetchall())
+
+
 def checked(connection: Connection, run: str) -> dict[str, int]:
     """Check what a run has stored, and count all its checks by status: those that its units made with their rows too.
 

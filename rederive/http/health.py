@@ -7,6 +7,7 @@ from fastapi import Request
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from rederive import targets
 from rederive.http.cache import Cache
 from rederive.http.routing import BaseModel, Reading, Response, Router, cache_of
 from rederive.metrics import exposition, of_database
@@ -31,6 +32,13 @@ class Ready(BaseModel):
     ready: bool
     at: datetime
     why: list[str]
+
+
+class TargetsNow(BaseModel):
+    """Addresses of processes, with what is known of them, as Prometheus' http_sd reads it."""
+
+    targets: list[str]
+    labels: dict[str, str]
 
 
 @router.get("/healthz")
@@ -77,3 +85,9 @@ def metrics(request: Request, reads: Reading) -> Response:
 
     text = exposition(request.app.state.watching.status, lambda: kept.get("", count))
     return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/metrics/targets")
+def list_targets(request: Request) -> list[TargetsNow]:
+    """Where the processes of this home that live now have metrics of their own."""
+    return [TargetsNow.model_validate(one) for one in targets.found(request.app.state.settings.home)]

@@ -291,6 +291,7 @@ FINRA = Domain(
     },
     live="rederive.finra.live:WatchedFolder",
     checks="rederive.finra.quality:checked",
+    quality="rederive.finra.quality:by_status",
     defaults={
         "options": {
             "source": None,
