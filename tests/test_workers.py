@@ -88,7 +88,11 @@ def test_a_worker_that_the_machine_can_t_start_is_tried_again(
     def start(_: object, **options: object) -> subprocess.Popen[bytes]:
         if short[0]:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        return popen([sys.executable, "-c", "import time; time.sleep(60)"], **options)  # type: ignore[call-overload]
+        made: subprocess.Popen[bytes] = popen(
+            [sys.executable, "-c", "import time; time.sleep(60)"],
+            **options,  # type: ignore[call-overload]
+        )
+        return made
 
     monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr("rederive.workers._FIRST_PAUSE", 0.01)
