@@ -178,9 +178,10 @@ class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
 class _Consumer(aiokafka.Consumer):
     """faust's consumer, awake again as soon as its buffer has room, that commits nothing behind a record not done.
 
-    When the buffers of all its partitions are full, faust's own sleeps for a whole second. The small buffer that keeps
-    memory flat is empty long before. And where one record was dropped on its way to the agent, faust's own commits what
-    comes after it: a hole of one it takes for none.
+    When the buffers of all its partitions are full, faust's own sleeps for a whole second, and when those of some are,
+    it waits as long for records of the others, which may have none. The small buffer that keeps memory flat is empty
+    long before. And where one record was dropped on its way to the agent, faust's own commits what comes after it: a
+    hole of one it takes for none.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - faust's own
@@ -238,6 +239,8 @@ class _Consumer(aiokafka.Consumer):
             if self.should_stop:
                 break
             await self.sleep(_FULL_BUFFER_SECONDS)
+        if self._buffered_partitions:
+            timeout = min(timeout, _FULL_BUFFER_SECONDS)
         found = await super()._wait_next_records(timeout)
         self._fetched = self._stops
         return found

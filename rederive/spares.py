@@ -42,8 +42,12 @@ class Spare:
         return cls(process, parent)
 
     def tell(self, work: "Work", slot: IO[str], log_file: Path) -> subprocess.Popen[bytes]:
-        """Have it begin its work; it inherits the lock of its slot. BrokenPipeError when it has died."""
+        """Have it begin its work; it inherits the lock of its slot. BrokenPipeError when it has died.
+
+        Logs are a person's to clear away, with their folder, whatever runs meanwhile.
+        """
         said = json.dumps(asdict(work)).encode() + b"\n"
+        log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with log_file.open("ab") as log:
             socket.send_fds(self.parent, [said], [slot.fileno(), log.fileno()])
         return self.process

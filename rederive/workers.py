@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -33,6 +34,7 @@ NEEDS_A_PERSON = 78
 _KILL_SECONDS = STOP_SECONDS + 4.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _HEALTHY_SECONDS = 30.0
+_SHORT = "see what this machine is short of: memory, processes, open files, room on its disk"
 
 
 @dataclass(slots=True)
@@ -73,12 +75,15 @@ class Workers:
         return self
 
     def start(self) -> None:
-        """Start all; none is left when one can't be started."""
+        """Start all; none is left when one can't be started: Failed when it is this machine that can't."""
         try:
             counts: dict[Role, int] = {"agent": self.agents, "sink": self.sinks, "producer": int(self.producer)}
             wanted = [role for role, count in counts.items() for _ in range(count)]
             for role in wanted:
                 self._add(role)
+        except OSError as error:
+            self.stop()
+            raise Failed(f"workers of {self.lane.raw} can't be started", why=str(error), mend=_SHORT) from error
         except BaseException:
             self.stop()
             raise
@@ -124,7 +129,14 @@ class Workers:
                 self._buried(worker, worker.process)
             if worker.process is None and time.monotonic() >= worker.start_at:
                 self.restarts += 1
-                self._start(worker)
+                try:
+                    self._start(worker)
+                except OSError as error:
+                    self._put_off(worker)
+                    log.warning(
+                        "%s %s can't be started and is tried again in %.1f s: %s; %s",
+                        worker.role, worker.member, worker.start_at - time.monotonic(), error, _SHORT,
+                    )  # fmt: skip
 
     def stop(self) -> None:
         """Stop all in order, and by force what takes longer than 25 s."""
@@ -179,6 +191,10 @@ class Workers:
             worker.pause,
             self._why(process.returncode),
         )
+        self._put_off(worker)
+
+    @staticmethod
+    def _put_off(worker: _Worker) -> None:
         worker.start_at = time.monotonic() + worker.pause
         worker.pause = min(worker.pause * 2, _LONGEST_PAUSE)
 
@@ -208,14 +224,15 @@ class Workers:
 
     def _start(self, worker: _Worker) -> None:
         spare = self.spares.take(worker.role, self.lane.domain)
+        work = Work.of(self.settings, self.lane.domain, self.lane.name, worker.member, from_now=self.from_now)
+        try:
+            # One that has just died is buried with the next look, as any other.
+            with suppress(BrokenPipeError):
+                spare.tell(work, worker.slot, self.log_file)
+        except BaseException:
+            spare.end()
+            raise
         worker.process, worker.parent = spare.process, spare.parent
-        # One that has just died is buried with the next look, as any other.
-        with suppress(BrokenPipeError):
-            spare.tell(
-                Work.of(self.settings, self.lane.domain, self.lane.name, worker.member, from_now=self.from_now),
-                worker.slot,
-                self.log_file,
-            )
         worker.started = time.monotonic()
 
 
@@ -230,12 +247,19 @@ def _how(code: int) -> str:
 
 
 def machine_id(home: Path) -> str:
-    """A name for this machine's part in consumer groups, made once per home."""
+    """A name for this machine's part in consumer groups, made once per home; one that a full disk has left empty, anew.
+
+    Whoever else begins at the same time reads the whole of it.
+    """
     path = home / "machine-id"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        with path.open("x") as file:
-            file.write(uuid.uuid4().hex[:12])
-    except FileExistsError:
-        pass
+    if not (path.exists() and path.read_text().strip()):
+        made = path.with_name(f"machine-id.{os.getpid()}")
+        made.write_text(uuid.uuid4().hex[:12])
+        if path.exists():
+            made.replace(path)
+        else:
+            with suppress(FileExistsError):
+                path.hardlink_to(made)
+            made.unlink()
     return path.read_text().strip()

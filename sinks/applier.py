@@ -101,9 +101,12 @@ class Applier:
             self.note_latencies()
 
     def note_latencies(self) -> None:
-        """Keep what has been measured, every second at most; nothing else is being written."""
+        """Keep what has been measured, every second at most; nothing else is being written.
+
+        Where the connection is gone it waits for the one that the next batch opens.
+        """
         try:
-            if self._connection is not None:
+            if self._connection is not None and not self._connection.closed:
                 self._latencies.write(self._connection)
         except psycopg.Error as error:
             log.info("latencies are not noted: %s", error)

@@ -100,3 +100,18 @@ def test_what_waits_is_not_dropped_when_an_open_gate_is_opened() -> None:
         return sizes
 
     assert asyncio.run(waiting()) == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize(("full", "longest"), [([TP], 0.1), ([], 1.0)])
+def test_a_partition_that_waits_is_not_held_up_by_empty_ones(
+    monkeypatch: pytest.MonkeyPatch, full: list[tuple[str, int]], longest: float
+) -> None:
+    made = consumer(3)
+    made.flow_active, made._buffered_partitions = True, set(full)
+    monkeypatch.setattr(_Consumer, "_get_active_partitions", lambda _: {("meters.log", 2)})
+
+    async def waits(_: object, timeout: float) -> float:
+        return timeout
+
+    monkeypatch.setattr(_Consumer.__mro__[1], "_wait_next_records", waits)
+    assert asyncio.run(made._wait_next_records(1.0)) <= longest
