@@ -8,7 +8,7 @@ libpq's text is left out where it quotes the string itself.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -35,6 +35,9 @@ _UNLIMITED = """
     SELECT set_config(name, '0', false) FROM pg_settings WHERE source <> 'client' AND setting <> '0' AND name IN (
         'statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout',
         'idle_session_timeout')"""
+
+# Of a process that was killed: a statement of it would go on, and hold its locks, until it has a row to send.
+_LOOK_FOR_CLIENT = "SET client_connection_check_interval = '2s'"
 
 _STAYS = "what was committed stays, the rest is undone"
 
@@ -125,6 +128,9 @@ def agree(connection: psycopg.Connection) -> None:
     """Put an open connection on the terms of `session`. Raises psycopg.Error."""
     connection.execute(_TERMS)
     connection.execute(_UNLIMITED)
+    # A server on a system that can't tell refuses it.
+    with suppress(psycopg.errors.InvalidParameterValue):
+        connection.execute(_LOOK_FOR_CLIENT)
 
 
 class NewerError(Failed):

@@ -149,8 +149,12 @@ class Dlq:
             yield found
 
     def find(self, asked: Asked) -> list[Found]:
-        """The letters that are asked for, oldest first."""
+        """The letters that are asked for, oldest first. Failed for a capture that nobody has made."""
+        if asked.capture is not None and captures.latest_of(asked.capture) is not None:
+            asked = replace(asked, capture=captures.named(self.connection, asked.capture))
         wanted = [letter for letter in self.letters.letters() if asked.takes(letter)]
+        if asked.capture is not None and not wanted:
+            captures.named(self.connection, asked.capture)
         noted = stored.noted(self.connection, self._topic_id)
         numbered = [(one.capture, one.unit) for one in wanted if one.capture is not None and one.unit is not None]
         units = stored.units_now(self.connection, numbered)

@@ -6,9 +6,12 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from schemas.errors import Failed
+
+log = logging.getLogger(__name__)
 
 FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
 DATES = "%Y-%m-%d %H:%M:%S"
@@ -96,9 +99,27 @@ def _matters(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR or record.name.split(".", 1)[0] in OURS
 
 
+class _RunLog(logging.FileHandler):
+    """The log of a run. A disk that is full is said once, and stops nobody."""
+
+    _said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._said:
+            self._said = True
+            log.warning("%s lacks lines: %s", self.baseFilename, error.strerror)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 def also_to(path: Path) -> logging.Handler:
     """Write all log lines, libraries' warnings included, to `path` too."""
-    handler = logging.FileHandler(path)
+    handler = _RunLog(path)
     handler.setFormatter(formatter())
     logging.getLogger().addHandler(handler)
     return handler

@@ -91,12 +91,14 @@ def groups_of(prefix: str, word: str | None = None, lane: str | None = None) -> 
             raise UsageError(f"there is no group and no domain {word}", why=why, mend="`rederive offsets show` has all")
     found = [group for group in found if lane in (None, group.lane)]
     if not found:
-        raise UsageError(f"{word} has no lane {lane}")
+        lanes = ", ".join(dict.fromkeys(group.lane for group in every if word in (group.domain, group.name)))
+        raise UsageError(f"{word} has no lane {lane}", mend=f"say one of {lanes}" if lanes else "")
     return found
 
 
 def _of_domain(name: str, prefix: str) -> list[Group]:
-    lanes = [Lane(name, lane, prefix) for lane in LaneName]
+    kept = domains.find(name).kept
+    lanes = [Lane(name, lane, prefix) for lane in LaneName if lane is LaneName.REPLAY or lane in kept]
     return [
         group
         for lane in lanes

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import orjson
+import psycopg
 from psycopg import Connection
 
 from producers.topics import watermarks
@@ -219,6 +220,8 @@ class _OfDomain:
                 continue
             verification.place = (table.name, after)
             found = Verified()
+            if after:
+                _checked(self.connection, table, after)
             for done in policy_of(table).verify(self.connection, table, self.scope, after):
                 found += done
                 if done.place is not None:
@@ -255,6 +258,16 @@ def parsed(words: str) -> tuple[str, tuple[str, ...]]:
     if not equals or not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise UsageError(f"--after {words!r} is no place", mend='say it as it was printed: TABLE=["KEY"]')
     return table, tuple(parts)
+
+
+def _checked(connection: Connection, table: Table, after: tuple[str, ...]) -> None:
+    """UsageError when the parts are no key of the table."""
+    types = [column.type for column in table.key[: len(after)]]
+    try:
+        connection.execute(f"SELECT {', '.join(f'%s::text::{one}' for one in types)}", after[: len(types)])
+    except psycopg.DataError as error:
+        why = str(error.diag.message_primary)
+        raise UsageError(f"--after names no key of {table.name}", why=why, mend="say it as it was printed") from None
 
 
 def said(place: tuple[str, tuple[str, ...]]) -> str:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -8,6 +10,7 @@ from rederive import __main__ as program
 from rederive.database import connect, explained
 from rederive.settings import Settings
 from schemas.errors import Failed
+from tests.wait import until
 
 
 @pytest.mark.parametrize(
@@ -156,6 +159,19 @@ def test_a_database_error_names_its_mend(database_url: str, statement: str, why:
         connection.execute(statement.encode())
     assert why in caught.value.why
     assert mend in caught.value.mend
+
+
+@pytest.mark.services
+def test_what_a_killed_process_was_doing_ends(database_url: str) -> None:
+    code = "import sys; from rederive.database import connect; "
+    code += "connect(sys.argv[1], application='killed').execute('SELECT pg_sleep(60)')"
+    process = subprocess.Popen([sys.executable, "-c", code, database_url])
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'killed' AND wait_event = 'PgSleep'"
+    with connect(database_url, application="tests") as connection:
+        until(lambda: connection.execute(asleep).fetchone() == (1,), 30, "it does not sleep")
+        process.kill()
+        process.wait()
+        until(lambda: connection.execute(asleep).fetchone() == (0,), 15, "the statement of a dead process goes on")
 
 
 @pytest.mark.services

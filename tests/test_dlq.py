@@ -254,6 +254,13 @@ def test_what_is_dropped_is_no_longer_open(
     version()
     first, second = letters(settings)
     rederive(settings, "dlq", "drop", "betfair", "--why", "tests", code=2)
+    assert (
+        "--why is empty"
+        in rederive(settings, "dlq", "drop", "betfair", "--stage", "agent", "--why", " ", code=2).stderr
+    )
+    for word in ("list", "requeue"):
+        said = rederive(settings, "dlq", word, "betfair", "--capture", "betfair-20260206-9", code=1).stderr
+        assert "there is no capture betfair-20260206-9" in said
     origin = ("--origin", first["origin"])
     assert dlq(settings, "drop", "betfair", *origin, "--why", "a test", "--dry-run")["dropped"] == [first["origin"]]
     assert len(letters(settings)) == 2

@@ -37,6 +37,22 @@ def test_a_librarys_warning_is_for_the_log_file(
     assert "retry_scheduled" in capsys.readouterr().err
 
 
+def test_a_log_that_cannot_be_written_is_said_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("rederive"), "level", logging.INFO)
+    logs.to_stderr()
+    handler = logs.also_to(Path("/dev/full"))
+    for number in range(3):
+        logging.getLogger("rederive.run").info("line %d", number)
+    logs.no_longer_to(handler)
+    said = capsys.readouterr().err
+    assert [line.split("] ")[1] for line in said.splitlines()] == [
+        "line 0", "/dev/full lacks lines: No space left on device", "line 1", "line 2",
+    ]  # fmt: skip
+
+
 def _write(home: Path, name: str, text: str, at: float) -> Path:
     path = logs.run_log(home, name)
     with path.open("a") as file:

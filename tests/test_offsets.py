@@ -109,6 +109,7 @@ def test_words_that_mean_no_place_are_refused(settings: Settings, tmp_path: Path
         (("reset", "betfair", "--to-latest"), "several lanes"),
         (("reset", "betfair", "--lane", "log"), "goes to one place"),
         (("reset", "betfair", "--lane", "log", "--to-latest", "--by", "1"), "--to-latest and --by"),
+        (("reset", "betfair", "--lane", "detail", "--to-latest"), "say one of log, replay"),
         (("show", "betfare"), "near it are betfair"),
         (("undo", str(tmp_path / "none.json")), "can't be read"),
     ):

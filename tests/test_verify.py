@@ -59,6 +59,8 @@ def test_a_replay_holds_until_its_evidence_is_changed(settings: Settings, replay
     assert set(clean) == {"units", "counts", "problems", "origins", "market_derived_metrics"}
     assert clean["market_derived_metrics"]["looked_at"] == "3 rows"
     assert verify(settings, "latest") == clean
+    no_key = rederive(settings, "captures", "verify", "--after", 'market_derived_metrics=["x"]', code=2).stderr
+    assert "--after names no key of market_derived_metrics" in no_key
     shown = rederive(settings, "captures", "verify", "latest").stdout
     assert "ok       betfair: market_derived_metrics: 3 rows" in shown
     assert shown.endswith("all holds\n")

@@ -209,6 +209,8 @@ def drop(
 
     if not filters.any:
         raise UsageError("`rederive dlq drop` wants to know which", mend="say --origin, --capture, --reason or another")
+    if not why.strip():
+        raise UsageError("--why is empty", why="it is kept as the reason", mend='say it: --why "a test record"')
     with _opened(domain) as (_, found):
         dropped = found.drop(filters.asked(), why, dry_run=dry_run)
     if json:

@@ -4,8 +4,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from rederive.database import agree, check_version, connect, connection_string, explained, place
@@ -18,6 +20,7 @@ SESSIONS = 8
 """Sessions at most, whoever asks."""
 
 _WAIT_SECONDS, _IDLE_SECONDS, _LOOK_SECONDS = 5.0, 60.0, 1.0
+_ANSWER_SECONDS = 12.0
 _CLOSE_SECONDS = 0.5
 _MOST_WAITING = 200
 
@@ -25,6 +28,22 @@ _MOST_WAITING = 200
 _BOUNDED = """
     SET default_transaction_read_only = on; SET statement_timeout = '10s'; SET lock_timeout = '2s';
     SET idle_in_transaction_session_timeout = '20s'"""
+
+_T = TypeVar("_T")
+
+
+class _Session(psycopg.Connection):
+    """A session that ends when the server says nothing for longer than a statement may take: it is frozen, or far."""
+
+    def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
+        until = time.monotonic() + _ANSWER_SECONDS
+        try:
+            return super().wait(gen, interval, timeout or _ANSWER_SECONDS)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None and time.monotonic() >= until:
+                self.pgconn.finish()
+                raise psycopg.OperationalError(f"no answer within {_ANSWER_SECONDS:g} s") from error
+            raise
 
 
 class Reads:
@@ -73,8 +92,9 @@ class Reads:
                 raise Away("no database runs", mend="`rederive local start`, or set REDERIVE_DATABASE_URL")
             if self._pool is None:
                 place(self._url)
-                self._pool = ConnectionPool(
+                self._pool = ConnectionPool[psycopg.Connection](
                     connection_string(self._url, APPLICATION),
+                    connection_class=_Session,
                     kwargs={"autocommit": True},
                     min_size=1,
                     max_size=SESSIONS,

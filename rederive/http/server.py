@@ -1,9 +1,12 @@
 """The server: the application on an address of this machine, until it is told to stop."""
 
+import asyncio
 import logging
 import socket
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rederive.http.app import create_app
 from rederive.settings import Settings
@@ -13,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 1
 _KEPT_ALIVE_SECONDS = 15
+_ASKED_SECONDS = 5
 _MOST_AT_ONCE = 200
 
 
@@ -34,10 +38,35 @@ def serve(settings: Settings, host: str, port: int) -> None:
             timeout_keep_alive=_KEPT_ALIVE_SECONDS,
             limit_concurrency=_MOST_AT_ONCE,
             h11_max_incomplete_event_size=64 * 1024,
-            http="h11",
+            http=_Impatient,
             ws="none",
         )
         uvicorn.Server(config).run(sockets=[listening])
+
+
+class _Impatient(H11Protocol):
+    """Ends a connection on which no request becomes whole in time: some hundred of them would shut everybody out."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch(waits=True)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch(waits=self.conn.their_state is h11.IDLE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch(waits=False)
+        super().connection_lost(exc)
+
+    def _watch(self, *, waits: bool) -> None:
+        if waits and self._late is None:
+            self._late = self.loop.call_later(_ASKED_SECONDS, self.timeout_keep_alive_handler)
+        elif not waits and self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -139,10 +139,12 @@ class Statements(Companions):
 
         Nobody locks their keys: they are found once more, where another sink may have done the same.
         """
+        own = "AND h.source = x.source AND h.capture_id = %(capture)s AND h.arrival IS NULL"
+        kept = self.lookup(self.history, "h", "x", "h.ctid AS place, h.*", own)
         return f"""
-            DELETE FROM {self.history} h USING {self.stage} x
-            WHERE {self.on("h", "x")} AND h.source = x.source AND h.capture_id = %(capture)s AND h.arrival IS NULL
-              AND x.observed > h.observed AND {self.covers("x", "h")}"""
+            DELETE FROM {self.history} g USING (
+                SELECT h.place FROM {self.stage} x, {kept} WHERE x.observed > h.observed AND {self.covers("x", "h")}) c
+            WHERE g.ctid = c.place"""
 
     def stage_shadow(self, *, begun: bool, bare: bool) -> str:
         """Stage what the capture has kept of the next keys. capture, limit, and where `begun` after0 and so on."""
@@ -170,10 +172,12 @@ class Statements(Companions):
     @cached_property
     def arrive(self) -> str:
         """Let what is staged of a shadow arrive. capture, arrival."""
+        own = """AND h.source = x.source AND h.capture_id = %(capture)s AND h.observed = x.observed
+            AND h.arrival IS NULL"""
         return f"""
-            UPDATE {self.history} h SET arrival = %(arrival)s FROM {self.stage} x
-            WHERE {self.on("h", "x")} AND h.source = x.source AND h.capture_id = %(capture)s AND h.observed = x.observed
-              AND h.arrival IS NULL"""
+            UPDATE {self.history} g SET arrival = %(arrival)s
+            FROM (SELECT h.place FROM {self.stage} x, {self.lookup(self.history, "h", "x", "h.ctid AS place", own)}) c
+            WHERE g.ctid = c.place"""
 
     @cached_property
     def drop_silent(self) -> str:

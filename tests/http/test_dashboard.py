@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,19 @@ def test_it_answers_until_it_is_told_to_stop_and_ends_at_once(
     assert server.returncode == code, log
     assert f"listening on http://127.0.0.1:{alone.dashboard_port}" in log
     assert "Traceback" not in log
+
+
+@pytest.mark.usefixtures("server")
+def test_who_asks_for_nothing_shuts_nobody_out(alone: Settings) -> None:
+    with ExitStack() as held:
+        idle = [
+            held.enter_context(socket.create_connection(("127.0.0.1", alone.dashboard_port), timeout=30))
+            for _ in range(210)
+        ]
+        for one in idle[::2]:
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: loc")
+        assert {one.recv(1) for one in idle} == {b""}, "each is ended"
+        assert _asked(alone.dashboard_port) == {"status": "ok"}
 
 
 def test_a_port_that_is_taken_is_said(alone: Settings) -> None:

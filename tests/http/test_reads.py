@@ -40,6 +40,20 @@ def test_a_read_that_takes_too_long_is_ended(reads: Reads) -> None:
         assert connection.execute("SHOW TimeZone").fetchone() == ("UTC",)
 
 
+def test_a_server_that_says_nothing_is_waited_for_as_long(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait() -> None:
+        with reads.connection("the sleep") as connection, connection.transaction():
+            connection.execute("SET LOCAL statement_timeout = 0")
+            monkeypatch.setattr("rederive.http.reads._ANSWER_SECONDS", 0.3)
+            connection.execute("SELECT pg_sleep(10)")
+
+    with pytest.raises(Away, match=r"no answer within 0\.3 s"):
+        wait()
+    monkeypatch.undo()
+    with reads.connection() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_there_are_so_many_sessions_and_no_more(reads: Reads) -> None:
     with ExitStack() as held:
         for _ in range(SESSIONS):

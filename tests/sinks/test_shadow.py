@@ -10,6 +10,7 @@ import pytest
 
 from schemas.outcome import TableRows
 from schemas.table import Mode
+from sinks import planner
 from sinks.merge import promotion
 from sinks.merge.merging import merge
 from sinks.merge.policy import Merge
@@ -98,6 +99,25 @@ def test_a_shadow_is_kept_and_served_to_nobody(connection: psycopg.Connection) -
     assert served(connection) == before
     # No baseline was made for a key that only it had.
     assert connection.execute(f"SELECT count(*) FROM rederive.{NAME}_baseline").fetchone() == (2,)
+
+
+def test_a_shadow_is_looked_up_row_by_row_though_nothing_is_known_of_it(connection: psycopg.Connection) -> None:
+    planner.by_index(connection)
+    rows = 600
+    write(connection, 1, dict.fromkeys(range(rows), (1, 1, 1)))
+    connection.execute(f"ALTER TABLE rederive.{NAME}_history SET (autovacuum_enabled = off)")
+    connection.execute(f"ANALYZE rederive.{NAME}_history")
+
+    def read() -> int:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        sums = "SELECT sum(seq_tup_read)::int8 FROM pg_stat_all_tables WHERE relname = %s"
+        return int(connection.execute(sums, [f"stage_{NAME}"]).fetchall()[0][0])
+
+    write(connection, 2, dict.fromkeys(range(rows), (2, None, 2)), Mode.SHADOW)
+    kept = read()
+    assert promote(connection, 2, 3).rows == rows
+    assert kept < 20 * rows, "a stage is read a few times, never once a row"
+    assert read() - kept < 20 * rows, "a promotion reads it so, too"
 
 
 @pytest.mark.parametrize("clear", [(), ("b",)])
@@ -195,6 +215,7 @@ def test_rows_whose_parents_are_gone_are_dropped_from_a_promotion(
 _PROMOTING = """
 import sys, psycopg
 from schemas.table import Mode
+from sinks import planner
 from sinks.merge import promotion
 from sinks.merge.merging import prepare
 from sinks.policy import Writer
