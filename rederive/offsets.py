@@ -15,11 +15,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from producers.records import Records
 from producers.topics import Member, commit, committed, forget, members_of, watermarks
 from rederive import domains
+from rederive.local.home import locked
 from schemas.errors import Failed, UsageError
 from schemas.lane import Lane, LaneName
 from schemas.words import counted, verb
 
 Role = Literal["agents", "sinks"]
+
+_OTHERS_SECONDS = 60.0
+"""How long another reset on this machine is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +255,24 @@ def reset(kafka: Mapping[str, str], wanted: Sequence[Change], folder: Path) -> P
 
     Failed when a group has members, when the broker refuses, or when something else stands there afterwards.
     """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(folder / "lock", _OTHERS_SECONDS):
+        return _reset(kafka, wanted, folder)
+
+
+def _reset(kafka: Mapping[str, str], wanted: Sequence[Change], folder: Path) -> Path:
     groups = list(dict.fromkeys(one.standing.group for one in wanted))
     check_idle(kafka, groups)
+    seen = {(one.standing.group, one.standing.partition): one.standing.committed for one in wanted}
+    now = {(one.group, one.partition): one.committed for one in stand(kafka, groups)}
+    if moved := [place for place, offset in seen.items() if now.get(place) != offset]:
+        (group, partition), *_ = moved
+        raise Failed(
+            "offsets have changed since they were looked at, none is changed",
+            why=f"{group.name} stood at {seen[group, partition]} in {group.topic}[{partition}], "
+            f"now it stands at {now.get((group, partition))}",
+            mend="say it again, once nobody else resets them",
+        )
     file = Exported.of([one.standing for one in wanted]).write(folder)
     undo = f"`rederive offsets undo {file} --yes` puts back what was there"
     for group in groups:

@@ -8,7 +8,10 @@ import psycopg
 import pytest
 
 from producers.topics import members_of
+from rederive.offsets import changes, groups_of, stand, to_earliest
+from rederive.offsets import reset as put_elsewhere
 from rederive.settings import Settings
+from schemas.errors import Failed
 from tests.betfair.replay.log import fill, lane, line
 from tests.betfair.replay.stored import fingerprint, rows
 from tests.program import last_object, rederive, start
@@ -95,6 +98,12 @@ def test_offsets_are_put_elsewhere_and_back(settings: Settings, connection: psyc
     assert committed(settings) == dict.fromkeys(before, 0)
     worked(4)
     assert fingerprint(connection) == derived, "what comes again counts once"
+
+    kafka, log = settings.kafka_config(), lane(settings)
+    wanted = changes(stand(kafka, groups_of(settings.topic_prefix, log.agents)), to_earliest)
+    reset(settings, "reset", log.agents, "--to-earliest", "--yes")
+    with pytest.raises(Failed, match="have changed since they were looked at"):
+        put_elsewhere(kafka, wanted, settings.home / "offsets")
 
     beyond = tmp_path / "beyond.json"
     beyond.write_bytes(Path(str(done["exported"])).read_bytes().replace(b'"0":2', b'"0":99'))

@@ -80,16 +80,20 @@ def gaps(
 
     Example: rederive gaps betfair --from 2026-02-01 --fill | rederive apply -
     """
+    from producers.gap import KINDS
     from rederive import domains
     from rederive.cli.output import print_json
     from rederive.gaps import gaps as look
     from rederive.replayer import Replayer
     from rederive.settings import Settings
+    from schemas.errors import UsageError
 
     given, of = asked or Asked(), domains.find(domain)
     request = given.request(of)
     replayer = Replayer.of(Settings())
     found = look(replayer, of, request, outdated=given.outdated)
+    if unknown := sorted({*given.only} - {*KINDS, *(gap.kind for gap in found)}):
+        raise UsageError(f"--only {unknown[0]} is no kind of gap", mend=f"kinds are {', '.join(KINDS)}")
     found = [gap for gap in found if not given.only or gap.kind in given.only]
     if fill:
         _print_plans(replayer, of, request, found)

@@ -20,8 +20,8 @@ def live(
 ) -> int:
     """Derive what arrives as it arrives, until stopped: producers, agents and sinks are kept at work.
 
-    SIGTERM or Ctrl+C stops what finds, lets arrive what was found, and ends with 0. Started again it goes on where it
-    stopped. On a second machine the same command shares the work; its producers stand by.
+    SIGTERM, Ctrl+C or the end of its terminal stops what finds, lets arrive what was found, and ends with 0. Started
+    again it goes on where it stopped. On a second machine the same command shares the work; its producers stand by.
     """
     import signal
     import threading
@@ -32,8 +32,10 @@ def live(
     from rederive.settings import Settings
 
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # nohup has it ignore its terminal's end
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
     settings = Settings()
     endpoints = resolve(settings)
     names = domains or tuple(domain.name for domain in installed.usable() if domain.live)

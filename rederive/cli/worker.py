@@ -62,6 +62,11 @@ def _work(domain: str, lane: LaneChoice, member: str) -> "Work":
     from rederive.endpoints import resolve
     from rederive.settings import Settings
     from rederive.worker import Work
+    from schemas.errors import UsageError
 
+    if not member.strip():
+        raise UsageError(
+            "--member is empty", why="a member's name tells it from others", mend="say one, such as rack2-0"
+        )
     settings = Settings()
     return Work.of(settings.at(resolve(settings)), domain, lane, member)

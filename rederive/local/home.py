@@ -94,7 +94,7 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise Failed(
-                        f"another start or stop has held {path} for {seconds:.0f} s",
+                        f"another process has held {path} for {seconds:.0f} s",
                         mend="end that process, then try again",
                     ) from None
                 time.sleep(0.05)

@@ -111,7 +111,9 @@ def test_snapshots_wait_for_their_market(settings: Settings, connection: psycopg
         )
         until(lambda: derived(connection) == 1, SECONDS, "the snapshot is not taken up")
         until(lambda: skips(connection) == [(0, 1)], SECONDS, "the skip is not struck out")
-        stop(live)
+        # as when its terminal is closed
+        live.send_signal(signal.SIGHUP)
+        assert live.wait(timeout=SECONDS) == 0
         assert connection.execute("SELECT count(*) FROM rederive.problems").fetchone() == (0,)
     finally:
         end(live)

@@ -9,6 +9,7 @@ from rederive.migrate import migrate
 from rederive.settings import Settings
 from schemas.betfair.tables import BETFAIR
 from schemas.lane import Lane, LaneName
+from schemas.measures import Measures
 from sinks.applier import Applier
 from sinks.dead_letters import DeadLetters
 from store.latencies import Latencies
@@ -29,6 +30,7 @@ def test_latencies_wait_for_a_connection_and_nothing_is_said_every_second(
         lambda: psycopg.connect(database_url, autocommit=True),
         DeadLetters(settings.kafka_config(), LANE, 1),
         latencies,
+        Measures(),
     )
 
     def a_second_later() -> None:

@@ -149,6 +149,7 @@ def test_where_a_transaction_s_markers_stand_is_no_hole(settings: Settings, conn
     assert gaps(settings, "--only", "hole", code=0) == []
     log.fill(settings, [(log.line(3), (), START)])
     assert gaps(settings, "--only", "hole") == [("hole", DAY, 1)], "behind them a record is one"
+    assert "nope is no kind of gap" in rederive(settings, "gaps", "betfair", "--only", "nope", code=2).stderr
 
 
 def test_what_means_nothing_to_the_domain_is_wrong_usage(settings: Settings) -> None:
