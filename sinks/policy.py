@@ -292,6 +292,10 @@ class Policy(ABC, Generic[S]):
         """
 
     @abstractmethod
+    def undone(self, connection: Connection, table: Table, one: Compares) -> "Sides":
+        """The rows of a capture as they are served, and as they would be without it."""
+
+    @abstractmethod
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
     ) -> Iterator[Verified]:

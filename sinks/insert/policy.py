@@ -85,6 +85,10 @@ class Insert(Policy["Inserted"]):
         """Rows of captures, by their key without the capture."""
         return comparison.sides(table, one, other)
 
+    def undone(self, connection: Connection, table: Table, one: Compares) -> "Sides":  # noqa: ARG002
+        """Its rows, and those of the captures that were shown before."""
+        return comparison.undone(table, one)
+
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
     ) -> Iterator[Verified]:

@@ -1,0 +1,27 @@
+"""What the pages add to an application: their paths, what is kept for them, the files that they load."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from rederive.http.pages import captures, overview
+from rederive.http.pages.access import Access
+from rederive.http.pages.overview import Trends
+from rederive.http.pages.rates import Rates
+from rederive.http.pages.rendering import Rendering
+
+_STATIC = Path(__file__).parent / "static"
+_PARTS = (overview, captures)
+
+
+def install(app: FastAPI, token: str | None) -> Rendering:
+    """Add the pages, on which whoever has the token may act; without one nobody may. Their templates."""
+    state = app.state
+    state.rendering, state.access = Rendering(), Access(token)
+    state.trends, state.rates = Trends(), Rates()
+    app.mount("/static", StaticFiles(directory=_STATIC))
+    for part in _PARTS:
+        app.include_router(part.router)
+    found: Rendering = state.rendering
+    return found

@@ -1,0 +1,111 @@
+// What pages do with JavaScript: charts in the place of tables, keys, and a word when the server is away.
+"use strict";
+
+(() => {
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const drawn = new Map();
+
+  const table = (figure) => {
+    const rows = [...figure.querySelectorAll("tbody tr")];
+    const times = rows.map((row) => {
+      const text = row.querySelector("time").getAttribute("datetime");
+      const at = Date.parse(text) / 1000;
+      return Number.isNaN(at) ? Number(text) : at;
+    });
+    const names = [...figure.querySelectorAll("thead th")].slice(1).map((head) => head.textContent);
+    const lines = names.map((_, place) => rows.map((row) => {
+      const text = row.children[place + 1].dataset.v;
+      return text === "" ? null : Number(text);
+    }));
+    return { times, names, lines };
+  };
+
+  const marks = (figure) => [...figure.querySelectorAll(".marks li")].map((one) => (
+    { at: Date.parse(one.dataset.at) / 1000, name: one.textContent.trim().replace(/^\S+ \S+ /, "") }));
+
+  const marking = (found) => ({
+    hooks: {
+      draw: (plot) => {
+        const { ctx, bbox } = plot;
+        ctx.save();
+        ctx.strokeStyle = colour("--soft");
+        ctx.fillStyle = colour("--soft");
+        ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+        ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+        found.forEach(({ at, name }, number) => {
+          const x = plot.valToPos(at, "x", true);
+          if (x < bbox.left || x > bbox.left + bbox.width) return;
+          ctx.beginPath();
+          ctx.moveTo(x, bbox.top);
+          ctx.lineTo(x, bbox.top + bbox.height);
+          ctx.stroke();
+          const right = x > bbox.left + 0.85 * bbox.width;
+          ctx.textAlign = right ? "right" : "left";
+          ctx.fillText(name, x + (right ? -4 : 4), bbox.top + (12 + 13 * (number % 3)) * devicePixelRatio);
+        });
+        ctx.restore();
+      },
+    },
+  });
+
+  const draw = (figure) => {
+    const { times, names, lines } = table(figure);
+    const room = figure.querySelector(".plot");
+    drawn.get(room)?.destroy();
+    room.replaceChildren();
+    if (times.length < 2) return;
+    const grid = { stroke: colour("--faint"), width: 1 };
+    const axis = { stroke: colour("--soft"), grid, ticks: grid, font: "11px system-ui, sans-serif" };
+    const found = marks(figure);
+    // Where they lie far from the figures, the marks would press these together.
+    const plot = new uPlot({
+      width: Math.max(260, figure.clientWidth),
+      height: 240,
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      cursor: { sync: { key: "together" } },
+      scales: { y: figure.dataset.log ? { distr: 3 } : {} },
+      axes: [axis, { ...axis, size: 62 }],
+      series: [{}, ...names.map((name, place) => ({
+        label: name,
+        stroke: colour(`--s${1 + (place % 7)}`),
+        width: 1.5,
+        spanGaps: false,
+        points: { show: times.length < 60, size: 4 },
+        ...(figure.dataset.bars
+          ? { paths: uPlot.paths.bars({ size: [0.7, 60] }), fill: `${colour(`--s${1 + (place % 7)}`)}66` } : {}),
+      }))],
+      plugins: found.length ? [marking(found)] : [],
+    }, [times, ...lines], room);
+    drawn.set(room, plot);
+  };
+
+  const drawAll = () => document.querySelectorAll("figure.chart").forEach(draw);
+
+  const offline = (away) => { document.getElementById("offline").hidden = !away; };
+
+  const keys = { o: "/", c: "/captures", v: "/coverage", d: "/dead-letters", l: "/logs", m: "/compare", r: "/replay" };
+  let going = false;
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+    if (going && keys[event.key]) location.assign(keys[event.key]);
+    going = event.key === "g";
+    if (going) setTimeout(() => { going = false; }, 1500);
+  });
+
+  document.addEventListener("htmx:before:request", (event) => { if (document.hidden) event.preventDefault(); });
+  document.addEventListener("htmx:response:error", () => offline(true));
+  document.addEventListener("htmx:error", () => offline(true));
+  document.addEventListener("htmx:after:swap", () => offline(false));
+
+  const follow = () => document.querySelectorAll("pre.log").forEach((log) => { log.scrollTop = log.scrollHeight; });
+  document.addEventListener("htmx:after:swap", follow);
+
+  let waiting = 0;
+  addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 150); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  document.querySelectorAll("select[data-submits]").forEach((one) => {
+    one.addEventListener("change", () => one.form.requestSubmit());
+  });
+  drawAll();
+  follow();
+})();
