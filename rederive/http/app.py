@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
-_DESCRIPTION = """Reads of what Rederive knows and has derived. Nothing is changed by any of these paths. Times are ISO 8601 in UTC. Errors say what, why, and what to do next."""
+_DESCRIPTION = """Reads of what Rederive knows and has derived. Nothing is changed by any of these paths. Times are
+ISO 8601 in UTC. Errors say what, why, and what to do next."""
 
 
 def create_app(settings: Settings, host: str | None = None, *, token: str | None = None) -> FastAPI:
@@ -60,7 +61,7 @@ def create_app(settings: Settings, host: str | None = None, *, token: str | None
     )
     app.state.reads, app.state.watching, app.state.settings = reads, watching, settings
     app.state.kept = kept
-    rendering = pages.install(app, token)
+    rendering = pages.install(app, settings, token)
     problems.install(app)
     for part in (health, overview, captures, coverage, gaps, dead_letters, explaining):
         app.include_router(part.router)

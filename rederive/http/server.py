@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import sys
 
 import uvicorn
 
@@ -16,15 +17,18 @@ _KEPT_ALIVE_SECONDS = 15
 _MOST_AT_ONCE = 200
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Answer until SIGTERM or Ctrl+C. Failed where the address can't be had."""
+def serve(settings: Settings, host: str, port: int, *, token: str | None = None) -> None:
+    """Answer until SIGTERM or Ctrl+C; with a token who shows it may act. Failed where the address can't be had."""
     listening = _listening(host, port)
     with listening:
         name, bound = listening.getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
         log.info("listening on http://%s:%d (Ctrl+C ends it)", shown, bound)
+        if token is not None:
+            # Not into a log that somebody keeps.
+            sys.stderr.write(f"to act, open http://{shown}:{bound}/login?token={token}\n")
         config = uvicorn.Config(
-            create_app(settings, host),
+            create_app(settings, host, token=token),
             log_config=None,
             access_log=False,
             server_header=False,

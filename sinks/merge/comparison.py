@@ -38,6 +38,15 @@ def sides(connection: Connection, table: Table, one: Compares, other: Compares |
     return Sides(table.key, promoted, served, {**parameters, "number": NEWEST, "clear": None})
 
 
+def as_found(table: Table) -> str:
+    """The rows that were there before any capture: baselines, and what is served without one."""
+    sql = folding(table)
+    names = ", ".join((*sql.key, *sql.columns))
+    return f"""(SELECT {names} FROM {sql.baseline} WHERE present UNION ALL
+                SELECT {names} FROM {sql.serving} s
+                WHERE NOT EXISTS (SELECT FROM {sql.baseline} b WHERE {sql.on("b", "s")})) f"""
+
+
 def undone(table: Table, one: Compares) -> Sides:
     """What is served of the keys that a capture has merged, and what would be if its entries were taken out."""
     sql = folding(table)

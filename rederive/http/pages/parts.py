@@ -5,21 +5,23 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from rederive.http.pages import captures, overview
+from rederive.http.pages import capture_actions, captures, coverage, jobs, login, overview, replaying
 from rederive.http.pages.access import Access
+from rederive.http.pages.jobs import Jobs
 from rederive.http.pages.overview import Trends
 from rederive.http.pages.rates import Rates
 from rederive.http.pages.rendering import Rendering
+from rederive.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
-_PARTS = (overview, captures)
+_PARTS = (overview, captures, capture_actions, replaying, coverage, jobs, login)
 
 
-def install(app: FastAPI, token: str | None) -> Rendering:
+def install(app: FastAPI, settings: Settings, token: str | None) -> Rendering:
     """Add the pages, on which whoever has the token may act; without one nobody may. Their templates."""
     state = app.state
     state.rendering, state.access = Rendering(), Access(token)
-    state.trends, state.rates = Trends(), Rates()
+    state.trends, state.rates, state.jobs = Trends(), Rates(), Jobs(settings)
     app.mount("/static", StaticFiles(directory=_STATIC))
     for part in _PARTS:
         app.include_router(part.router)

@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -76,6 +76,15 @@ def scaled(values: Sequence[float], width: int = 120, height: int = 24) -> str:
     )
 
 
+def span_end(start: date, by: str) -> date:
+    """The last day of a day, week or month that begins then."""
+    if by == "day":
+        return start
+    if by == "week":
+        return start + timedelta(days=6)
+    return (start.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "clock": clock,
@@ -87,6 +96,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "level": level,
     "scaled": scaled,
     "share": share,
+    "span_end": span_end,
     "stored": value,
 }
 """By the names that templates use."""
