@@ -121,7 +121,7 @@ def _words(capture: str, action: str, gates: Gates) -> list[str]:
 
 def _preview(connection: Connection, shown: Shown, action: str, gates: Gates) -> Preview:
     unit_count = shown.units - shown.units_done
-    open_units = counted(max(0, unit_count - shown.units_dead), "unit")
+    open_units = counted(unit_count, "unit")
     match action:
         case "cancel":
             given_up = f"{open_units} {verb(unit_count, 'is', 'are')} given up until somebody resumes it"

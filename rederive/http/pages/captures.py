@@ -22,6 +22,7 @@ from store import captures as stored
 router = Router(prefix="/captures", include_in_schema=False, default_response_class=HTML)
 
 EXAMPLES = 8
+_SAID_ABOVE = ("", "capture", "state", "domain", "units", "rows", "now")
 
 
 @router.get("")
@@ -75,7 +76,7 @@ def _shown(request: Request, capture: str, reads: Reads, changes: list[Compared]
         request,
         "capture.html",
         found=found,
-        facts=[(name, text) for name, text in facts(found) if name not in ("capture", "state", "units", "rows", "now")],
+        facts=[(name, text) for name, text in facts(found) if name not in _SAID_ABOVE],
         rate=rates.get(found["capture_id"]),
         actions=list(_actions(found)),
         changes=changes,
@@ -102,7 +103,7 @@ def _actions(found: dict[str, Any]) -> list[tuple[str, str, bool]]:
     """What can be done with a capture as it stands: the action, its word, whether it takes something away."""
     state, live, dry = found["state"], found["source"] == LIVE, found["dry_run"]
     gone = state in (CaptureState.ROLLED_BACK, CaptureState.ROLLING_BACK)
-    unfinished = found["units_done"] + found["units_dead"] < found["units"] or state == CaptureState.CANCELLED
+    unfinished = found["units_done"] < found["units"] or state == CaptureState.CANCELLED
     wanted = {
         "cancel": ("Cancel", True, state == CaptureState.RUNNING and not live),
         "resume": ("Resume", False, not live and not gone and unfinished),

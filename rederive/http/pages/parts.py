@@ -5,7 +5,19 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from rederive.http.pages import capture_actions, captures, coverage, jobs, login, overview, replaying
+from rederive.http.pages import (
+    capture_actions,
+    captures,
+    comparing,
+    coverage,
+    dead_letters,
+    explaining,
+    jobs,
+    login,
+    logs,
+    overview,
+    replaying,
+)
 from rederive.http.pages.access import Access
 from rederive.http.pages.jobs import Jobs
 from rederive.http.pages.overview import Trends
@@ -14,7 +26,9 @@ from rederive.http.pages.rendering import Rendering
 from rederive.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
-_PARTS = (overview, captures, capture_actions, replaying, coverage, jobs, login)
+_PARTS = (
+    overview, captures, capture_actions, replaying, coverage, dead_letters, explaining, comparing, logs, jobs, login,
+)  # fmt: skip
 
 
 def install(app: FastAPI, settings: Settings, token: str | None) -> Rendering:

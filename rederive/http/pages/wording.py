@@ -30,7 +30,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def share(part: float, whole: float) -> str:
     """A part of a whole in percent; empty of nothing."""
-    return percent(round(part), round(whole)) or ""
+    return (percent(round(part), round(whole)) or "").replace(".0%", "%")
 
 
 def level(part: float, whole: float) -> int:
@@ -44,6 +44,8 @@ def value(stored: Any) -> str:  # noqa: ANN401 - whatever is stored
     """A stored value as text, cut where it is long; NULL by its name."""
     if stored is None:
         return "NULL"
+    if isinstance(stored, datetime):
+        return clock(stored)
     text = stored if isinstance(stored, str) else orjson.dumps(stored, default=str).decode()
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
