@@ -68,7 +68,7 @@ def market(request: Request, market: Key, reads: Reading, minutes: int = 5) -> H
             include_impedance_inputs=False,
         )  # fmt: skip
     at = [one["snapshot_at"] for one in points]
-    marks = [(one.target, one.name) for one in found.points] if found else []
+    marks = [(one.snapshot_at, one.name) for one in found.points] if found else []
     charts = [
         Chart(title, at, [Series(role, [one[column.format(role)] for one in points], digits) for role in ROLES], unit,
               marks)

@@ -12,6 +12,7 @@ from rederive.finra.versions import compare
 from rederive.finra.week import Concentrated, concentrated
 from rederive.http.pages import HTML, Chart, Pages, Series, page
 from rederive.http.routing import Day, Key, Reading, Request, Text, Unknown
+from schemas.finra.partition import fridays
 from schemas.finra.versions import CALCS, get_calc, get_version_state
 
 pages = Pages("rederive.finra", menu=[("weeks", "FINRA weeks"), ("versions", "Versions")])
@@ -43,7 +44,7 @@ def weeks(request: Request, reads: Reading, before: Day | None = None) -> HTML:
         found=found,
         by=by,
         before=before,
-        charts=_charts(ends, figures),
+        charts=_charts(fridays(ends[0], ends[-1]) if ends else [], figures),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from rederive.cli.figures import clock, count, percent
+from rederive.cli.figures import amount, clock, count, percent
 from rederive.cli.status_text import said
 
 _SHOWN_CHARS = 120
@@ -25,7 +25,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return str(value)
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.{max(0, 2 if abs(value) < 1e6 else 0)}f}"
-    return f"{value:.{digits}g}"
+    return f"{value:,.{digits}g}"
 
 
 def share(part: float, whole: float) -> str:
@@ -89,6 +89,7 @@ def span_end(start: date, by: str) -> date:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
+    "amount": amount,
     "clock": clock,
     "command": command,
     "count": count,

@@ -4,6 +4,16 @@
 (() => {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const drawn = new Map();
+  const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+  const EXACT = new Intl.NumberFormat("en", { maximumSignificantDigits: 8 });
+  // Ticks: from so many seconds apart on, what each says, and what besides where a year, month or day begins.
+  const TIMES = [
+    [3600 * 24 * 365, "{YYYY}", null, null, null, null, null, null, 1],
+    [3600 * 24 * 28, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+    [3600 * 24, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  ];
 
   const table = (figure) => {
     const rows = [...figure.querySelectorAll("tbody tr")];
@@ -56,20 +66,26 @@
     if (times.length < 2) return;
     const grid = { stroke: colour("--faint"), width: 1 };
     const axis = { stroke: colour("--soft"), grid, ticks: grid, font: "11px system-ui, sans-serif" };
+    const days = figure.querySelector("tbody time").getAttribute("datetime").length === 10;
+    const when = uPlot.fmtDate(days ? "{YYYY}-{MM}-{DD}" : "{YYYY}-{MM}-{DD} {HH}:{mm}");
+    const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
     const found = marks(figure);
-    // Where they lie far from the figures, the marks would press these together.
     const plot = new uPlot({
       width: Math.max(260, figure.clientWidth),
       height: 240,
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      tzDate: utc,
       cursor: { sync: { key: "together" } },
       scales: { y: figure.dataset.log ? { distr: 3 } : {} },
-      axes: [axis, { ...axis, size: 62 }],
-      series: [{}, ...names.map((name, place) => ({
+      axes: [
+        { ...axis, values: TIMES, space: days ? 72 : 56 },
+        { ...axis, size: 56, values: (_, some) => some.map((one) => (one === null ? "" : COMPACT.format(one))) },
+      ],
+      series: [{ label: "at", value: (_, at) => (at === null ? "–" : when(utc(at))) }, ...names.map((name, place) => ({
         label: name,
         stroke: colour(`--s${1 + (place % 7)}`),
         width: 1.5,
         spanGaps: false,
+        value: (_, one) => (one === null || one === undefined ? "–" : EXACT.format(one)),
         points: { show: times.length < 60, size: 4 },
         ...(figure.dataset.bars
           ? { paths: uPlot.paths.bars({ size: [0.7, 60] }), fill: `${colour(`--s${1 + (place % 7)}`)}66` } : {}),
