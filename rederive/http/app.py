@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -61,45 +61,53 @@ def create_app(settings: Settings, host: str | None = None, *, token: str | None
     )
     app.state.reads, app.state.watching, app.state.settings = reads, watching, settings
     app.state.kept = kept
-    rendering = pages.install(app, settings, token)
+    pages.install(app, settings, token)
     problems.install(app)
     for part in (health, overview, captures, coverage, gaps, dead_letters, explaining):
         app.include_router(part.router)
     for domain in domains.usable():
         _include(app, domain, domain.routes, Router)
-        if (own := _include(app, domain, domain.pages, Pages)) is not None:
-            rendering.add(domain.name, own)
+        _include(app, domain, domain.pages, Pages)
     names = [name.strip() for name in settings.dashboard_names.split(",")]
     app.add_middleware(Guard, host=host or settings.dashboard_host, names=names, acts=token is not None)
     return app
 
 
-R = TypeVar("R", bound=Router)
-
-
-def _include(app: FastAPI, domain: Domain, part: Part, kind: type[R]) -> R | None:
-    """Add paths or pages of a domain; what can't be had is said in the log, and harms no other. What was added."""
+def _include(app: FastAPI, domain: Domain, part: Part, kind: type[Router]) -> None:
+    """Add paths or pages of a domain; what can't be had is said in the log, and harms no other."""
     if not part:
-        return None
+        return
     try:
         router = load(part)
     except RederiveError as error:
         log.warning("%s", error)
-        return None
+        return
+    if why := _why_not(app, domain, part, router, kind):
+        log.warning("%s", domains.broken(domain.name, "asked over HTTP", why))
+        return
+    app.include_router(router, prefix=_below(domain, router), tags=[domain.name])
+
+
+def _why_not(app: FastAPI, domain: Domain, part: Part, router: object, kind: type[Router]) -> str:
+    """Why a router can't be added; empty when it can, and the templates of pages are taken in."""
     if not isinstance(router, kind):
         home = "rederive.http.pages" if kind is Pages else "rederive.http.routing"
-        why = f"{part} is no {kind.__name__} of {home}"
-        log.warning("%s", domains.broken(domain.name, "asked over HTTP", why))
-        return None
-    below = f"/{domain.name}" if isinstance(router, Pages) else ""
+        return f"{part} is no {kind.__name__} of {home}"
     # A path with a parameter in the same place is the same path, whatever the parameter is called.
     taken = {_PARAMETER.sub("{}", path) for path in _paths(app.routes)}
-    wanted = {_PARAMETER.sub("{}", below + path) for path in _paths(router.routes)}
+    wanted = {_PARAMETER.sub("{}", _below(domain, router) + path) for path in _paths(router.routes)}
     if clash := sorted(taken & wanted):
-        log.warning("%s", domains.broken(domain.name, "asked over HTTP", f"the path {clash[0]} is taken"))
-        return None
-    app.include_router(router, prefix=below, tags=[domain.name])
-    return router
+        return f"the path {clash[0]} is taken"
+    if isinstance(router, Pages):
+        try:
+            app.state.rendering.add(domain.name, router)
+        except (ImportError, ValueError) as error:
+            return f"the templates of {router.templates} can't be had: {error}"
+    return ""
+
+
+def _below(domain: Domain, router: Router) -> str:
+    return f"/{domain.name}" if isinstance(router, Pages) else ""
 
 
 def _paths(routes: Sequence[BaseRoute]) -> Iterator[str]:

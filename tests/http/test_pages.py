@@ -162,7 +162,8 @@ def test_no_form_is_taken_without_a_session_of_its_own(client: TestClient, begun
     elsewhere = (
         {"origin": "http://evil.example"},
         {"origin": "http://127.0.0.1:9999"},
-        {"origin": "null"},
+        {"origin": "null", "sec-fetch-site": "cross-site"},
+        {"origin": "null", "sec-fetch-site": "none"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     )

@@ -31,13 +31,11 @@ _PARTS = (
 )  # fmt: skip
 
 
-def install(app: FastAPI, settings: Settings, token: str | None) -> Rendering:
-    """Add the pages, on which whoever has the token may act; without one nobody may. Their templates."""
+def install(app: FastAPI, settings: Settings, token: str | None) -> None:
+    """Add the pages, on which whoever has the token may act; without one nobody may."""
     state = app.state
     state.rendering, state.access = Rendering(), Access(token)
     state.trends, state.rates, state.jobs = Trends(), Rates(), Jobs(settings)
     app.mount("/static", StaticFiles(directory=_STATIC))
     for part in _PARTS:
         app.include_router(part.router)
-    found: Rendering = state.rendering
-    return found
