@@ -71,8 +71,8 @@ def stored(
     derive_bare_rows(connection, leave_out_every=10)
     prepare(connection, RACING.tables)
     race = make_capture(connection, 1001, Mode.SUPERSEDE, 2)
-    connection.execute("UPDATE rederive.captures SET domain = 'racing', state = 'complete' WHERE number = 1001")
     write(connection, race, card(horse_name=SCRIPT, jockey_name=SCRIPT), result(horse_name=SCRIPT))
+    connection.execute("UPDATE rederive.captures SET domain = 'racing', state = 'complete' WHERE number = 1001")
     Run.made(connection).ingest(content(EXAMPLE_A), WEEK, "OTC", AT)
     version = Version(monkeypatch, tmp_path / "other")
     first = snapshots[0]["snapshot_id"]
