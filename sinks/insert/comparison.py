@@ -25,7 +25,7 @@ def sides(table: Table, one: Compares, other: Compares | None) -> Sides:
 
 
 def undone(table: Table, one: Compares) -> Sides:
-    """Rows of captures, and of those that were the newest of their partitions before."""
+    """Rows of captures, and of the newest others of their partitions: what would be shown without them."""
     key = tuple(column for column in table.key if column.name != CAPTURE)
     first = _of(table, one, "one")
     if not table.partition:

@@ -28,7 +28,7 @@ from tests.racing.written import DAY, card, result, write
 from tests.sinks.made_tables import make_capture
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 
@@ -51,10 +51,22 @@ class Seen:
     refused: list[str] = field(default_factory=list)
 
     def watch(self, page: "Page", host: str) -> None:
-        page.on("console", lambda said: said.type in ("error", "warning") and self.console.append(said.text))
+        page.on("console", self._said)
         page.on("pageerror", lambda error: self.console.append(str(error)))
-        page.on("request", lambda sent: urlsplit(sent.url).netloc == host or self.elsewhere.append(sent.url))
-        page.on("response", lambda came: came.status < 400 or self.refused.append(f"{came.status} {came.url}"))
+        page.on("request", lambda sent: self._sent(sent.url, host))
+        page.on("response", lambda came: self._came(came.status, came.url))
+
+    def _said(self, said: "ConsoleMessage") -> None:
+        if said.type in ("error", "warning"):
+            self.console.append(said.text)
+
+    def _sent(self, url: str, host: str) -> None:
+        if urlsplit(url).netloc != host:
+            self.elsewhere.append(url)
+
+    def _came(self, status: int, url: str) -> None:
+        if status >= 400:
+            self.refused.append(f"{status} {url}")
 
     def nothing_wrong(self) -> None:
         assert (self.console, self.elsewhere, self.refused) == ([], [], [])
