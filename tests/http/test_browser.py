@@ -23,7 +23,7 @@ from tests.another import Version
 from tests.betfair.replay.stored import replay
 from tests.finra.stored import Run
 from tests.finra.texts import AT, EXAMPLE_A, WEEK, content
-from tests.program import start
+from tests.http.asking import dashboard
 from tests.racing.written import DAY, card, result, write
 from tests.sinks.made_tables import make_capture
 
@@ -93,18 +93,6 @@ def stored(
     version()
     shadow = replay(settings, "replay", "betfair", "--mode", "shadow", "--all-rows", "--limit", "100")
     return {"dead": str(dead["capture_id"]), "shadow": str(shadow["capture_id"]), "key": str(first)}
-
-
-@contextmanager
-def dashboard(settings: Settings) -> Iterator[str]:
-    """`rederive dashboard --actions`; the address with the token, as the terminal shows it."""
-    with start(settings, "dashboard", "--actions", "--port", "0") as process:
-        try:
-            assert process.stderr is not None
-            yield next(word for line in process.stderr for word in line.split() if "/login?token=" in word)
-        finally:
-            process.terminate()
-            process.communicate(timeout=20)
 
 
 @contextmanager
