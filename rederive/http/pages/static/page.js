@@ -70,12 +70,16 @@
     const when = uPlot.fmtDate(days ? "{YYYY}-{MM}-{DD}" : "{YYYY}-{MM}-{DD} {HH}:{mm}");
     const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
     const found = marks(figure);
+    const [first, last] = [times[0], times[times.length - 1]];
+    const whole = [Math.min(first, ...found.map((one) => one.at)), Math.max(last, ...found.map((one) => one.at))];
+    // All of it unless somebody has drawn a part out.
+    const range = (_, from, to) => (from <= first && to >= last ? whole : [from, to]);
     const plot = new uPlot({
       width: Math.max(260, figure.clientWidth),
       height: 240,
       tzDate: utc,
       cursor: { sync: { key: "together" } },
-      scales: { y: figure.dataset.log ? { distr: 3 } : {} },
+      scales: { x: { range }, y: figure.dataset.log ? { distr: 3 } : {} },
       axes: [
         { ...axis, values: TIMES, space: days ? 72 : 56 },
         { ...axis, size: 56, values: (_, some) => some.map((one) => (one === null ? "" : COMPACT.format(one))) },
