@@ -17,6 +17,9 @@ def dashboard(
         bool,
         Parameter(negative="", help="Let whoever has the token, which stands on stderr, begin commands from pages."),
     ] = False,
+    open_page: Annotated[
+        bool, Parameter(name="--open", negative="", help="Open the first page in this machine's browser.")
+    ] = False,
 ) -> None:
     """Serve pages and the HTTP API, read only unless --actions is said, until stopped: SIGTERM or Ctrl+C (exit 130).
 
@@ -35,4 +38,5 @@ def dashboard(
         host or settings.dashboard_host,
         settings.dashboard_port if port is None else port,
         token=secrets.token_urlsafe(32) if actions else None,
+        open_page=open_page,
     )
