@@ -28,7 +28,7 @@ from tests.racing.written import DAY, card, result, write
 from tests.sinks.made_tables import make_capture
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+    from playwright.sync_api import BrowserContext, Page
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 
@@ -51,14 +51,14 @@ class Seen:
     refused: list[str] = field(default_factory=list)
 
     def watch(self, page: "Page", host: str) -> None:
-        page.on("console", self._said)
+        page.on("console", lambda said: self._said(said.type, said.text))
         page.on("pageerror", lambda error: self.console.append(str(error)))
         page.on("request", lambda sent: self._sent(sent.url, host))
         page.on("response", lambda came: self._came(came.status, came.url))
 
-    def _said(self, said: "ConsoleMessage") -> None:
-        if said.type in ("error", "warning"):
-            self.console.append(said.text)
+    def _said(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.console.append(text)
 
     def _sent(self, url: str, host: str) -> None:
         if urlsplit(url).netloc != host:
@@ -76,8 +76,8 @@ class Seen:
 def stored(
     settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> dict[str, str]:
-    """Real snapshots with a dead unit of them and a shadow, a race, a week; the captures by what they are."""
-    snapshots = list(islice(sample.snapshots(), 300))
+    """Real snapshots with a dead unit of them, a race, a week; the capture of the dead unit, its first snapshot."""
+    snapshots = list(islice(sample.snapshots(), 120))
     known = {one["market_id"] for one in snapshots}
     load(connection, [one for one in sample.metadata() if one["market_id"] in known], snapshots)
     derive_bare_rows(connection, leave_out_every=10)
@@ -91,8 +91,7 @@ def stored(
     version.poisoned("betfair", b'"snapshot_id":%d,' % first)
     dead = replay(settings, "replay", "betfair", "--limit", "20", "--reason", SCRIPT, code=1)
     version()
-    shadow = replay(settings, "replay", "betfair", "--mode", "shadow", "--all-rows", "--limit", "100")
-    return {"dead": str(dead["capture_id"]), "shadow": str(shadow["capture_id"]), "key": str(first)}
+    return {"dead": str(dead["capture_id"]), "key": str(first)}
 
 
 @contextmanager
@@ -131,11 +130,9 @@ def _every_page_is_there(page: "Page", connection: psycopg.Connection, stored: d
     letters = "/dead-letters/betfair"
     for path, text in {
         "/": "Lag per topic",
-        "/captures": stored["shadow"],
+        "/captures": stored["dead"],
         f"/captures/{stored['dead']}": "Dead units",
-        f"/captures/{stored['shadow']}/changes": "By column",
         "/compare": "what is served",
-        f"/compare?one={stored['shadow']}&go=yes": "Examples",
         "/coverage": "market_derived_metrics",
         "/coverage/betfair": "home_risk",
         "/coverage/betfair?by=week": "home_risk",
@@ -177,36 +174,37 @@ def _every_page_is_there(page: "Page", connection: psycopg.Connection, stored: d
 
 
 def _a_replay_is_watched(page: "Page", connection: psycopg.Connection, stored: dict[str, str]) -> None:
-    del stored
-    # From a day's missing values to the plan that fills them.
+    # From a day's missing values to the plan that fills them, and here to one in shadow.
     page.goto("/coverage/betfair")
     page.click("a[aria-label^='home_risk,']")
     page.click("text=Replay these days")
-    assert "of table" not in page.inner_text("main")
-    before = page.inner_text(".shell >> nth=0")
-    assert before.startswith("rederive replay betfair --from 2026-02-06 --to 2026-02-06 --columns home_risk")
+    line = "rederive replay betfair --from 2026-02-06 --to 2026-02-06 --columns home_risk"
+    assert page.inner_text(".confirm .shell") == line
     page.fill("#o-columns", "")
-    page.fill("#o-reason", "filled from the page")
+    page.fill("#o-reason", "from the page")
+    page.select_option("#o-mode", "shadow")
+    page.check("#o-all-rows")
     page.click("text=What would it do?")
     assert re.search(r"\d+ records in \d+ unit", page.inner_text("main"))
     line = page.inner_text(".confirm .shell")
+    assert line.endswith("--all-rows --mode shadow --reason 'from the page'")
     page.click(".confirm button")
     page.wait_for_url("**/jobs/1")
     assert page.inner_text(".shell") == line
-    page.evaluate("window.untouched = true")
     page.wait_for_selector("#live a[href^='/captures/betfair-']")
     page.click("#live a[href^='/captures/betfair-']")
     page.evaluate("window.untouched = true")
     page.wait_for_selector("#live .s-complete")
-    # It came to say so by itself.
-    assert page.evaluate("window.untouched") is True
-    name = page.inner_text("h1")
-    found = connection.execute("SELECT state, reason FROM rederive.captures WHERE capture_id = %s", [name]).fetchone()
-    assert found == ("complete", "filled from the page")
+    # It came to say so by itself, and so did what it would change.
     page.wait_for_selector("#changes")
-    assert "differ" in page.inner_text("#changes")
-    page.click("#changes a[href^='/explain/']")
-    assert "the same" in page.inner_text(".cards")
+    assert page.evaluate("window.untouched") is True
+    stored["shadow"] = name = page.inner_text("h1")
+    found = connection.execute("SELECT state, reason FROM rederive.captures WHERE capture_id = %s", [name]).fetchone()
+    assert found == ("complete", "from the page")
+    assert "By column" in page.inner_text("#changes")
+    page.goto(f"/compare?one={name}&go=yes")
+    assert "Examples" in page.inner_text("#changes")
+    assert "They are not equal" in page.inner_text("main")
 
 
 def _a_shadow_is_promoted(page: "Page", connection: psycopg.Connection, stored: dict[str, str]) -> None:
@@ -216,15 +214,20 @@ def _a_shadow_is_promoted(page: "Page", connection: psycopg.Connection, stored: 
     page.fill("#only_columns", "total_volume")
     page.click("text=Look again")
     # A gate refuses: there is nothing to press.
-    if page.locator(".note.bad").count():
-        assert page.locator(".confirm button").count() == 0
+    assert "would change, too" in page.inner_text(".note.bad")
+    assert page.locator(".confirm button").count() == 0
     page.fill("#only_columns", "")
     page.click("text=Look again")
     assert page.inner_text(".confirm .shell") == f"rederive captures promote {stored['shadow']} --yes"
     _press(page)
-    assert _state(connection, stored["shadow"]) == "complete"
-    row = connection.execute("SELECT mode FROM rederive.captures WHERE capture_id = %s", [stored["shadow"]]).fetchone()
-    assert row == ("supersede",)
+    row = connection.execute(
+        "SELECT state, mode FROM rederive.captures WHERE capture_id = %s", [stored["shadow"]]
+    ).fetchone()
+    assert row == ("complete", "supersede")
+    # Each value leads to where it comes from.
+    page.goto(f"/captures/{stored['shadow']}/changes")
+    page.click("#changes a[href^='/explain/']")
+    assert "the same" in page.inner_text(".cards")
 
 
 def _a_letter_is_sent_again(page: "Page", connection: psycopg.Connection, stored: dict[str, str]) -> None:

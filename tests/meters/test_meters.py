@@ -171,12 +171,13 @@ def _seen_on_pages(settings: Settings, capture: str) -> None:
         browser = build_opener(HTTPCookieProcessor())
         browser.addheaders = [("Accept", "text/html")]
         browser.open(address).close()
+        key = "table=meter_readings_derived&key=m1/2026-02-01T01:00:00%2B00:00"
         for path, text in {
             "/captures": capture,
             f"/captures/{capture}/changes": "meter_totals",
             "/coverage/meters": "kwh",
             "/coverage/meters?table=meter_totals": "kwh",
-            "/explain/meters?table=meter_readings_derived&key=m1/2026-02-01T01:00:00%2B00:00&column=kwh": "What was said of it",
+            f"/explain/meters?{key}&column=kwh": "What was said of it",
             "/replay/meters": "--option",
             "/dead-letters/meters": "Dead letters of meters",
             f"/compare?one={capture}&go=yes": "meter_readings_derived",
