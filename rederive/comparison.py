@@ -1,7 +1,7 @@
 """What a capture says that another one doesn't, or that isn't served: rows, columns, days, examples; reads only."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import Connection
 
@@ -23,7 +23,8 @@ EXAMPLES = 5
 class Comparison:
     """A capture, and the one that it is held against; without one what is served.
 
-    `left_out` are the columns that not both have in their scope.
+    `left_out` are the columns that not both have in their scope. With `undone` what is served of the capture's rows is
+    held against what would be served without it.
     """
 
     domain: Domain
@@ -32,6 +33,13 @@ class Comparison:
     columns: tuple[str, ...]
     left_out: tuple[str, ...]
     tables: tuple[Table, ...]
+    undone: bool = False
+
+    @classmethod
+    def changes(cls, connection: Connection, capture: str) -> "Comparison":
+        """What a capture has changed, or in shadow what it would. Errors as of `of`."""
+        found = cls.of(connection, capture)
+        return found if found.one.shadow else replace(found, undone=True)
 
     @classmethod
     def of(cls, connection: Connection, one: str, other: str | None = None, tables: Sequence[str] = ()) -> "Comparison":
@@ -73,7 +81,12 @@ class Comparison:
     def run(self, connection: Connection, examples: int = EXAMPLES) -> Iterator[Compared]:
         """Each table's differences."""
         for table in self.tables:
-            sides = policy_of(table).sides(connection, table, self.one, self.other)
+            policy = policy_of(table)
+            sides = (
+                policy.undone(connection, table, self.one)
+                if self.undone
+                else policy.sides(connection, table, self.one, self.other)
+            )
             yield compare(connection, table, sides, self._compared(table), examples)
 
     def _compared(self, table: Table) -> list[Column]:

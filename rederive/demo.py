@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -54,10 +55,14 @@ class Show:
 
 @dataclass(slots=True)
 class Demo:
-    """One run of the demo; `run_command` runs a command line and returns its exit code."""
+    """One run of the demo; `run_command` runs a command line and returns its exit code.
+
+    With `open_page` its pages are shown afterwards, and everything stays until they are ended.
+    """
 
     home: Path
     run_command: RunCommand
+    open_page: bool = False
 
     def __call__(self) -> int:
         """Do everything; 0 when each domain's part went as it should. Stops what it started."""
@@ -78,9 +83,13 @@ class Demo:
             for domain in domains.usable():
                 if domain.demo:
                     load(domain.demo)(show)
+            if self.open_page:
+                self._say(f"done in {time.monotonic() - started:.0f} s; what was done, on pages")
+                self._type(f"dashboard --actions --open --port {_free(Settings())}")
         finally:
             local.stop(settings)
-        stdout.print(f"\n[bold]done in {time.monotonic() - started:.0f} s[/]; both services are stopped")
+        if not self.open_page:
+            stdout.print(f"\n[bold]done in {time.monotonic() - started:.0f} s[/]; both services are stopped")
         return 0
 
     def _say(self, text: str) -> None:
@@ -100,3 +109,14 @@ class Demo:
             raise SystemExit(ended)
         if ended != code:
             raise Failed(f"`rederive {line}` ended with {ended}", mend="see its message above")
+
+
+def _free(settings: Settings) -> int:
+    """The port of the dashboard, another one when somebody listens there."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((settings.dashboard_host, settings.dashboard_port))
+        except OSError:
+            return 0
+    return settings.dashboard_port

@@ -110,6 +110,9 @@ class Domain:
         it `rederive explain` names the record as a whole.
     routes
         Its paths of the HTTP API: a rederive.http.routing.Router. Paths that are taken already are not added.
+    pages
+        Its own pages of the dashboard, below its name: a rederive.http.pages.Pages. Captures, coverage, dead letters,
+        comparisons and explanations every domain has without.
     demo
         Its part of `rederive demo`: a function of a rederive.demo.Show.
     commands, reports
@@ -147,6 +150,7 @@ class Domain:
     gaps: Part = ""
     provenance: Part = ""
     routes: Part = ""
+    pages: Part = ""
     demo: Part = ""
     commands: Mapping[str, Command] = field(default_factory=dict)
     reports: Mapping[str, Part] = field(default_factory=dict)
@@ -159,7 +163,7 @@ class Domain:
         """All its parts, each by its name."""
         own = (
             self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.quality, self.journal,
-            self.show_plan, self.gaps, self.provenance, self.routes, self.demo,
+            self.show_plan, self.gaps, self.provenance, self.routes, self.pages, self.demo,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)

@@ -292,6 +292,14 @@ class Policy(ABC, Generic[S]):
         """
 
     @abstractmethod
+    def as_found(self, table: Table) -> str | None:
+        """SQL for FROM: the rows as they were before any capture; None where all rows are of captures."""
+
+    @abstractmethod
+    def undone(self, connection: Connection, table: Table, one: Compares) -> "Sides":
+        """The rows of a capture as they are served, and as they would be without it."""
+
+    @abstractmethod
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
     ) -> Iterator[Verified]:

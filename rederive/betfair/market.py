@@ -90,3 +90,14 @@ def _near(connection: psycopg.Connection, words: str) -> list[Market]:
     by_id = {row[0]: Market(*row[:3]) for row in rows}
     alike = [by_id[found] for found in difflib.get_close_matches(words, by_id, n=_NEAR, cutoff=0.75)]
     return list(dict.fromkeys(named + alike))[:_NEAR]
+
+
+def newest_kickoff(connection: psycopg.Connection) -> datetime | None:
+    """When the last stored event that has a derived row kicks off; None where there is none."""
+    row = connection.execute(
+        """SELECT e.event_open_date FROM market_event_metadata e
+           WHERE e.event_open_date IS NOT NULL
+             AND EXISTS (SELECT FROM market_derived_metrics d WHERE d.market_id = e.market_id)
+           ORDER BY e.event_open_date DESC LIMIT 1"""
+    ).fetchone()
+    return None if row is None else row[0]

@@ -11,13 +11,19 @@ from rederive.cli.running import ANY_NUMBER
 Json = Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of text.")]
 
 
-def demo() -> int:
+def demo(
+    *,
+    open_page: Annotated[
+        bool,
+        Parameter(name="--open", negative="", help="Then show it all on pages, with everything running, until Ctrl+C."),
+    ] = False,
+) -> int:
     """Do the main job on real input with fresh embedded services, and stop them: nothing else is needed."""
     from rederive.__main__ import run
     from rederive.demo import Demo
     from rederive.settings import Settings
 
-    return Demo(Settings().home / "demo", run)()
+    return Demo(Settings().home / "demo", run, open_page)()
 
 
 def migrate(*, json: Json = False) -> None:

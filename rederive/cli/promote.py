@@ -43,7 +43,7 @@ def promote(
     from schemas.errors import Failed, UsageError
     from sinks.policy import Promoted
 
-    share = _share(max_changed)
+    share = share_of(max_changed)
     with opened("the promotion") as connection:
         capture = ledger.named(connection, capture)
         if nothing := promotion.nothing_to_promote(connection, capture):
@@ -55,7 +55,7 @@ def promote(
             why = "it is half promoted without"
             raise Failed("--clear comes too late", why=why, mend=f"go on with: {promotion.again(capture)}")
         columns = promotion.clearable(connection, capture)
-        gates = promotion.Gates(share, _columns(only_columns, columns))
+        gates = promotion.Gates(share, columns_named(only_columns, columns))
         clearing = columns if clear else ()
         # Of one that is on its way the gates have let it pass.
         ask = not yes and not dry_run
@@ -84,7 +84,7 @@ def promote(
     return 0
 
 
-def _share(text: str | None) -> float | None:
+def share_of(text: str | None) -> float | None:
     """A share such as 2% as 0.02. UsageError when it is none."""
     from schemas.errors import UsageError
 
@@ -95,7 +95,7 @@ def _share(text: str | None) -> float | None:
     return float(text[:-1]) / 100
 
 
-def _columns(text: str | None, known: "tuple[str, ...]") -> tuple[str, ...]:
+def columns_named(text: str | None, known: "tuple[str, ...]") -> tuple[str, ...]:
     """The columns named. UsageError for one that the capture hasn't computed."""
     from schemas.errors import UsageError
 

@@ -35,7 +35,8 @@ COMMANDS = {
     ),
     "dashboard": Command(
         "rederive.cli.dashboard:dashboard",
-        "Serve what is known over HTTP, read only, until stopped: SIGTERM or Ctrl+C (exit 130).",
+        "Serve pages and the HTTP API, read only unless --actions is said, until stopped: SIGTERM or Ctrl+C "
+        "(exit 130).",
     ),
     "demo": Command(
         "rederive.cli.program:demo",

@@ -182,3 +182,25 @@ def _latest_checks(connection: Connection, asked: Partitions) -> list[CheckRow]:
     for row in check_rows(connection, asked):
         found.setdefault((row.partition_key, row.check_name), row)
     return sorted(found.values(), key=lambda row: (row.partition_key, row.check_name))
+
+
+@dataclass(frozen=True, slots=True)
+class Concentrated:
+    """A week and tier in a few figures: `hhi` is the sum of the squares of its venues' shares, 0..1."""
+
+    week_ending: date
+    tier: str
+    venues: int
+    volume: int
+    hhi: float
+
+
+def concentrated(connection: Connection, first: date, last: date) -> list[Concentrated]:
+    """The weeks that end from `first` to `last`, by the newest captures' venue shares."""
+    rows = connection.execute(
+        sql.SQL(
+            """SELECT week_ending, tier, count(*), sum(total_volume)::int8, sum(market_share_pct ^ 2)::float8
+               FROM {newest} WHERE week_ending BETWEEN {first} AND {last} GROUP BY 1, 2 ORDER BY 1, 2"""
+        ).format(newest=sql.Identifier(f"{tables.VENUE_SHARE.name}_latest"), first=first, last=last)
+    )
+    return [Concentrated(*row) for row in rows]

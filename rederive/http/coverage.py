@@ -15,6 +15,7 @@ from rederive.named_rows import table_of
 from schemas.domain import Domain
 from schemas.errors import UsageError
 from schemas.table import Table
+from sinks.policies import policy_of
 from store.counts import version_of
 
 router = Router(prefix="/api/domains/{domain}/coverage", tags=["coverage"])
@@ -118,6 +119,30 @@ def tables(request: Request, domain: Key, reads: Reading) -> list[TableCoverage]
     return [_short(table.name, _counted(request, reads, of, table)) for table in of.tables]
 
 
+def found(
+    request: Request, domain: str, reads: Reading, *, table: str | None = None, by: Span = "day"
+) -> Coverage | None:
+    """A table as it was before any capture; None for one whose rows are all of captures."""
+    of = _known(domain)
+    wanted = table_of(of, table, "") if table else of.tables[0]
+    source = policy_of(wanted).as_found(wanted)
+    if source is None:
+        return None
+    counted = _counted(request, reads, of, wanted, source)
+    columns = range(len(counted.columns))
+    return Coverage(
+        domain=domain,
+        table=wanted.name,
+        taken_at=counted.taken_at,
+        by=by,
+        columns=list(counted.columns),
+        rows=sum(rows for _, rows, _ in counted.days),
+        nulls=_summed((nulls for *_, nulls in counted.days), len(columns)),
+        spans=list(_spans([(day, rows, list(nulls)) for day, rows, nulls in counted.days], by)),
+        next=None,
+    )
+
+
 def _known(name: str) -> Domain:
     if name not in domains.names():
         raise Unknown(f"there is no domain {name}", why=f"known are {', '.join(domains.names())}")
@@ -132,7 +157,8 @@ def _chosen(table: Table, asked: Sequence[str] | None) -> list[int]:
     return [place for place, name in enumerate(names) if not asked or name in asked]
 
 
-def _counted(request: Request, reads: Reading, domain: Domain, table: Table) -> _Counted:
+def _counted(request: Request, reads: Reading, domain: Domain, table: Table, source: str = "") -> _Counted:
+    """The counts of a table, or of `source`, SQL for FROM with the same columns."""
     kept: Cache[_Counted] = cache_of(request, "coverage", FRESH_SECONDS, STALE_SECONDS)
     with reads.connection("the coverage") as connection:
         looked_at = [] if table.shows else [table.name]
@@ -142,12 +168,12 @@ def _counted(request: Request, reads: Reading, domain: Domain, table: Table) -> 
     def count() -> _Counted:
         with reads.connection("the coverage") as connection, connection.transaction():
             connection.execute("SET LOCAL statement_timeout = '120s'")
-            return _count(connection, table)
+            return _count(connection, table, source)
 
-    return kept.get((domain.name, table.name), count, version)
+    return kept.get((domain.name, table.name, source), count, version)
 
 
-def _count(connection: Connection, table: Table) -> _Counted:
+def _count(connection: Connection, table: Table, source: str) -> _Counted:
     names = tuple(column.name for column in table.values)
     dated = table.dated
     day = sql.SQL("NULL")
@@ -158,7 +184,7 @@ def _count(connection: Connection, table: Table) -> _Counted:
     counts = sql.SQL("").join(sql.SQL(", count({})").format(sql.Identifier(name)) for name in names)
     stored = f"{table.name}_latest" if table.partition else table.name
     query = sql.SQL("SELECT now(), {day}, count(*){counts} FROM {table} GROUP BY 2").format(
-        day=day, counts=counts, table=sql.Identifier(stored)
+        day=day, counts=counts, table=sql.SQL(source) if source else sql.Identifier(stored)
     )
     counted = connection.execute(query).fetchall()
     found = [(_day(text), rows, [rows - one for one in filled]) for _, text, rows, *filled in counted]

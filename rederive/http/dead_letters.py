@@ -177,7 +177,7 @@ def _every(request: Request, domain: str, reads: Reading) -> tuple[str, list[Fou
     kept: Cache[tuple[str, list[Found]]] = cache_of(request, "letters", FRESH_SECONDS, STALE_SECONDS)
 
     def look() -> tuple[str, list[Found]]:
-        with reads.connection("the dead letters") as connection, _opened(request, domain, connection) as dlq:
+        with reads.connection("the dead letters") as connection, opened(request, domain, connection) as dlq:
             return dlq.letters.topic, dlq.find(Asked())
 
     return kept.get(domain, look)
@@ -188,13 +188,14 @@ def _whole(request: Request, domain: str, partition: int, offset: int, reads: Re
     for one in every:
         place = one.letter.place
         if (place.partition, place.offset) == (partition, offset):
-            with reads.connection("the dead letter") as connection, _opened(request, domain, connection) as dlq:
+            with reads.connection("the dead letter") as connection, opened(request, domain, connection) as dlq:
                 return one, dlq.letters.message(one.letter)
     raise Unknown(f"no dead letter of {domain} stands at [{partition}]@{offset}", mend="list them: some may be gone")
 
 
 @contextmanager
-def _opened(request: Request, domain: str, connection: Connection) -> Iterator[Dlq]:
+def opened(request: Request, domain: str, connection: Connection) -> Iterator[Dlq]:
+    """The dead letters of a domain, whose clients end with the block. Away when there is no Kafka."""
     settings = request.app.state.settings
     bootstrap, _ = running(settings)
     if bootstrap is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -23,6 +23,10 @@ class Problem(BaseModel):
     what: str
     why: str = ""
     mend: str = ""
+
+
+class Refused(Failed):
+    """Who asks may not do that: 403."""
 
 
 class Unknown(Failed):
@@ -43,36 +47,53 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _of_bug)
 
 
-def _of_program(_: Request, error: Exception) -> JSONResponse:
+def _of_program(request: Request, error: Exception) -> Response:
     assert isinstance(error, RederiveError)
     match error:
         case UsageError():
-            return _said(422, error.what, error.why, error.mend)
+            return _said(request, 422, error.what, error.why, error.mend)
         case Unknown():
-            return _said(404, error.what, error.why, error.mend)
+            return _said(request, 404, error.what, error.why, error.mend)
+        case Refused():
+            return _said(request, 403, error.what, error.why, error.mend)
         case Away():
-            return _said(503, error.what, error.why, error.mend, {"Retry-After": _RETRY_SECONDS})
-    return _said(503, error.what, error.why, error.mend)
+            return _said(request, 503, error.what, error.why, error.mend, {"Retry-After": _RETRY_SECONDS})
+    return _said(request, 503, error.what, error.why, error.mend)
 
 
-def _of_parameters(_: Request, error: Exception) -> JSONResponse:
+def _of_parameters(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     wrong = [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]
     what = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in wrong)
+    if "text/html" in request.headers.get("accept", ""):
+        return _said(request, 422, what, "", "mend the address of the page")
     problem = Problem(detail=wrong, what=what, mend="/openapi.json says what each path takes")
     return JSONResponse(problem.model_dump(), 422)
 
 
-def _of_framework(_: Request, error: Exception) -> JSONResponse:
+def _of_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _said(error.status_code, str(error.detail), "", "/openapi.json lists the paths", error.headers)
+    return _said(request, error.status_code, str(error.detail), "", "/openapi.json lists the paths", error.headers)
 
 
-def _of_bug(request: Request, error: Exception) -> JSONResponse:
+def _of_bug(request: Request, error: Exception) -> Response:
     log.error("%s %s: unexpected error", request.method, request.url.path, exc_info=error)
-    return _said(500, "unexpected error", "", "report it with the traceback in the server's log")
+    return _said(request, 500, "unexpected error", "", "report it with the traceback in the server's log")
 
 
-def _said(status: int, what: str, why: str, mend: str, headers: Any = None) -> JSONResponse:  # noqa: ANN401
+def _said(
+    request: Request,
+    status: int,
+    what: str,
+    why: str,
+    mend: str,
+    headers: Any = None,  # noqa: ANN401
+) -> Response:
+    if "text/html" in request.headers.get("accept", ""):
+        from rederive.http.pages.rendering import page
+
+        answer = page(request, "error.html", status, what=what, why=why, mend=mend)
+        answer.headers.update(headers or {})
+        return answer
     detail = f"{what}: {why}" if why else what
     return JSONResponse(Problem(detail=detail, what=what, why=why, mend=mend).model_dump(), status, headers=headers)

@@ -29,6 +29,9 @@ _BOUNDED = """
     SET default_transaction_read_only = on; SET statement_timeout = '10s'; SET lock_timeout = '2s';
     SET idle_in_transaction_session_timeout = '20s'"""
 
+_BOUNDED_LARGE = """
+    SET statement_timeout = '60s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '20s'"""
+
 _T = TypeVar("_T")
 
 
@@ -52,6 +55,7 @@ class Reads:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._lock = threading.Lock()
+        self._large = threading.BoundedSemaphore(1)
         self._pool: ConnectionPool | None = None
         self._url: str | None = None
         self._looked = float("-inf")
@@ -78,6 +82,26 @@ class Reads:
             if (away := _away(url, error)) is None:
                 raise
             raise away from error
+
+    @contextmanager
+    def temporary(self, doing: str) -> Iterator[psycopg.Connection]:
+        """A session of its own that may make temporary tables, with 60 s a statement; one at a time.
+
+        For what looks at whole captures, and writes nothing but what goes with the session. Errors as of `connection`.
+        """
+        _, url = self._opened()
+        if not self._large.acquire(timeout=_WAIT_SECONDS):
+            raise Away("somebody looks at a whole capture already", mend="try again in a moment")
+        try:
+            with explained(doing), connect(url, application=APPLICATION) as connection:
+                connection.execute(_BOUNDED_LARGE)
+                yield connection
+        except Failed as error:
+            if (away := _away(url, error)) is None:
+                raise
+            raise away from error
+        finally:
+            self._large.release()
 
     def _opened(self) -> tuple[ConnectionPool, str]:
         with self._lock:

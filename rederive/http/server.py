@@ -3,6 +3,9 @@
 import asyncio
 import logging
 import socket
+import sys
+import threading
+import webbrowser
 
 import h11
 import uvicorn
@@ -20,15 +23,26 @@ _ASKED_SECONDS = 5
 _MOST_AT_ONCE = 200
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Answer until SIGTERM or Ctrl+C. Failed where the address can't be had."""
+def serve(settings: Settings, host: str, port: int, *, token: str | None = None, open_page: bool = False) -> None:
+    """Answer until SIGTERM or Ctrl+C; with a token who shows it may act. Failed where the address can't be had.
+
+    `open_page` opens the first page in this machine's browser, if there is one.
+    """
     listening = _listening(host, port)
     with listening:
         name, bound = listening.getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
-        log.info("listening on http://%s:%d (Ctrl+C ends it)", shown, bound)
+        page = f"http://{shown}:{bound}/"
+        log.info("listening on %s (Ctrl+C ends it)", page.rstrip("/"))
+        if token is not None:
+            page = f"{page}login?token={token}"
+            # Not into a log that somebody keeps.
+            sys.stderr.write(f"to act, open {page}\n")
+        if open_page:
+            # A browser of the terminal would take it over until it is left; who connects now is answered soon.
+            threading.Thread(target=webbrowser.open, args=[page], daemon=True).start()
         config = uvicorn.Config(
-            create_app(settings, host),
+            create_app(settings, host, token=token),
             log_config=None,
             access_log=False,
             server_header=False,

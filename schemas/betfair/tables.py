@@ -101,6 +101,7 @@ BETFAIR = Domain(
     gaps="rederive.betfair.gaps:gaps",
     provenance="processors.betfair.explain:trace",
     routes="rederive.betfair.routes:router",
+    pages="rederive.betfair.pages:pages",
     demo="rederive.betfair.demo:demo",
     commands={
         "replay betfair": Command("rederive.betfair.commands:replay_betfair"),

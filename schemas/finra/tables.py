@@ -309,6 +309,7 @@ FINRA = Domain(
     gaps="rederive.finra.gaps:gaps",
     provenance="processors.finra.explain:trace",
     routes="rederive.finra.routes:router",
+    pages="rederive.finra.pages:pages",
     demo="rederive.finra.demo:demo",
     commands={
         "replay finra": Command("rederive.finra.commands:replay_finra"),

@@ -269,6 +269,7 @@ RACING = Domain(
     gaps="rederive.racing.gaps:gaps",
     provenance="processors.racing.explain:trace",
     routes="rederive.racing.routes:router",
+    pages="rederive.racing.pages:pages",
     demo="rederive.racing.demo:demo",
     commands={
         "replay racing": Command("rederive.racing.commands:replay_racing"),

@@ -24,6 +24,20 @@ def sides(table: Table, one: Compares, other: Compares | None) -> Sides:
     return Sides(key, first, latest, parameters)
 
 
+def undone(table: Table, one: Compares) -> Sides:
+    """Rows of captures, and of the newest others of their partitions: what would be shown without them."""
+    key = tuple(column for column in table.key if column.name != CAPTURE)
+    first = _of(table, one, "one")
+    if not table.partition:
+        return Sides(key, first, f"{first} LIMIT 0", {"one": list(one.captures)})
+    within = ", ".join(table.partition)
+    before = f"""SELECT {_day(table)}, r.* FROM {table.name} r JOIN (
+            SELECT DISTINCT ON ({within}) {within}, {CAPTURE} FROM {table.name}
+            WHERE {CAPTURE} <> ALL(%(one)s) AND ({within}) IN (SELECT {within} FROM ({first}) p)
+            ORDER BY {within}, {table.observed} DESC, {CAPTURE} DESC) n USING ({within}, {CAPTURE})"""
+    return Sides(key, first, before, {"one": list(one.captures)})
+
+
 def _of(table: Table, side: Compares, parameter: str) -> str:
     rows = table.shadow.name if side.shadow else table.name
     if not table.partition:

@@ -85,6 +85,14 @@ class Insert(Policy["Inserted"]):
         """Rows of captures, by their key without the capture."""
         return comparison.sides(table, one, other)
 
+    def as_found(self, table: Table) -> None:  # noqa: ARG002
+        """None: each row is of a capture."""
+        return
+
+    def undone(self, connection: Connection, table: Table, one: Compares) -> "Sides":  # noqa: ARG002
+        """Its rows, and those of the captures that were shown before."""
+        return comparison.undone(table, one)
+
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
     ) -> Iterator[Verified]:

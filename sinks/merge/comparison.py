@@ -38,6 +38,30 @@ def sides(connection: Connection, table: Table, one: Compares, other: Compares |
     return Sides(table.key, promoted, served, {**parameters, "number": NEWEST, "clear": None})
 
 
+def as_found(table: Table) -> str:
+    """The rows that were there before any capture: baselines, and what is served without one."""
+    sql = folding(table)
+    names = ", ".join((*sql.key, *sql.columns))
+    return f"""(SELECT {names} FROM {sql.baseline} WHERE present UNION ALL
+                SELECT {names} FROM {sql.serving} s
+                WHERE NOT EXISTS (SELECT FROM {sql.baseline} b WHERE {sql.on("b", "s")})) f"""
+
+
+def undone(table: Table, one: Compares) -> Sides:
+    """What is served of the keys that a capture has merged, and what would be if its entries were taken out."""
+    sql = folding(table)
+    page = f"""SELECT {sql.keys}, max(observed) AS observed FROM {sql.history}
+        WHERE capture_id = %(without)s AND arrival IS NOT NULL GROUP BY {sql.keys}"""
+    names = ", ".join(f"s.{name}" for name in (*sql.key, *sql.columns))
+    day = "(q.observed AT TIME ZONE 'UTC')::date AS r_day"
+    served = f"SELECT {day}, {names} FROM ({page}) q, {sql.lookup(sql.serving, 's', 'q')}"
+    folded = ", ".join(f"f.{name}" for name in (*sql.key, *sql.columns))
+    without = f"""SELECT NULL::date AS r_day, {folded}
+        FROM ({sql.fold(f"({page}) touched", without_capture=True)}) f JOIN {sql.serving} s ON {sql.on("s", "f")}
+        WHERE f.entries > 0 OR f.present"""
+    return Sides(table.key, served, without, {"without": one.run})
+
+
 def _alone(connection: Connection, table: Table, run: str, parameter: str) -> str:
     """What a capture says of each key by itself: the first value of its own entries, by precedence."""
     sql = folding(table)

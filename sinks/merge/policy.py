@@ -76,6 +76,14 @@ class Merge(Policy["Staged"]):
         """Folds of a capture's own entries, rows as they are served, or would be."""
         return comparison.sides(connection, table, one, other)
 
+    def as_found(self, table: Table) -> str:
+        """Baselines, and the rows that no capture has touched."""
+        return comparison.as_found(table)
+
+    def undone(self, connection: Connection, table: Table, one: Compares) -> "Sides":  # noqa: ARG002
+        """Served rows of the keys that it has entries of, and their folds without these."""
+        return comparison.undone(table, one)
+
     def verify(
         self, connection: Connection, table: Table, scope: Scope | None = None, after: tuple[str, ...] = ()
     ) -> Iterator[Verified]:

@@ -105,7 +105,8 @@ def test_a_shadow_is_taken_back(connection: psycopg.Connection, folder: Path) ->
 def test_a_preview_says_what_would_be_shown_with_another_value(
     connection: psycopg.Connection, folder: Path, tmp_path: Path
 ) -> None:
-    Merged(connection, asked(folder)).finish()
+    walk = Merged(connection, asked(folder))
+    walk.finish()
     same = in_shadow(connection, folder, force=True)
     expected = promotion.preview(connection, same.run)[VENUE_VOLUME.name]
     assert expected.rows > 0
@@ -121,8 +122,14 @@ def test_a_preview_says_what_would_be_shown_with_another_value(
 
     # Behind a newer capture of the week nothing of it would be seen.
     write(tmp_path / "again", WEEKS[:1], edition=2)
-    Merged(connection, asked(tmp_path / "again")).finish()
+    newer = Merged(connection, asked(tmp_path / "again"))
+    newer.finish()
     assert not promotion.preview(connection, other.run)[VENUE_VOLUME.name].changed
+    # It has changed what stands between it and what was shown before.
+    changed = {one.table: one for one in Comparison.changes(connection, newer.run).run(connection)}[VENUE_VOLUME.name]
+    against = {one.table: one for one in Comparison.of(connection, newer.run, walk.run).run(connection)}
+    assert 0 < changed.differing == against[VENUE_VOLUME.name].differing
+    assert changed.only_one == against[VENUE_VOLUME.name].only_one
 
 
 def test_a_table_that_shows_another_ones_rows_is_not_compared_twice(

@@ -1,6 +1,7 @@
 """A domain's own paths, a stranger's too: what it offers is there, what can't be is said and harms nobody."""
 
 import sys
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 
@@ -24,8 +25,9 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def client_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *parts: str) -> TestClient:
+def client_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *parts: str, pages: str = "") -> TestClient:
     made = [Domain(name=f"tolls{n}", derivation_version=1, tables=(), routes=part) for n, part in enumerate(parts)]
+    made += [Domain(name="tolls", derivation_version=1, tables=(), pages=pages)] if pages else []
     usable = [*domains.usable(), *made]
     monkeypatch.setattr(domains, "usable", lambda: usable)
     # Whom a broken one is blamed on is known of those that are installed.
@@ -60,3 +62,54 @@ def test_what_can_not_be_is_said_and_harms_nobody(
     assert "the path /healthz is taken" in said
     assert "tolls_routes:odd is no Router" in said
     assert "tolls_routes:missing" in said
+
+
+@pytest.fixture
+def tolls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package of the documented page, as a stranger's distribution has it."""
+    folder = tmp_path / "site" / "tolls"
+    (folder / "templates").mkdir(parents=True)
+    page = ROOT / "docs" / "page.md"
+    code = fenced(page, "python", "Pages").replace('reads.connection("the tolls")', "nullcontext(FOUND)")
+    given = "from contextlib import nullcontext\nfrom tests.http.test_domain_routes import FOUND\n"
+    (folder / "__init__.py").write_text(given + code)
+    (folder / "templates" / "bridges.html").write_text(fenced(page, "html", "layout.html"))
+    monkeypatch.syspath_prepend(str(folder.parent))
+    monkeypatch.delitem(sys.modules, "tolls", raising=False)
+    return folder
+
+
+class Paid:
+    """What was paid, in the place of a table."""
+
+    def execute(self, _query: str, _parameters: list[str]) -> "Paid":
+        return self
+
+    def fetchall(self) -> list[tuple[date, int]]:
+        return [(date(2026, 2, 1), 120), (date(2026, 2, 2), 240)]
+
+
+FOUND = Paid()
+
+
+@pytest.mark.usefixtures("tolls")
+def test_the_documented_page_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with client_of(tmp_path, monkeypatch, pages="tolls:pages") as client:
+        answer = client.get("/tolls/bridges/<b>severn", headers={"accept": "text/html"})
+        assert answer.status_code == 200
+        assert "<h1>&lt;b&gt;severn</h1>" in answer.text
+        assert 'data-v="240"' in answer.text
+        assert '<a href="/tolls/bridges" aria-current="page">Bridges</a>' in answer.text
+        assert client.post("/tolls/bridges/severn").status_code == 405
+        assert "/tolls/bridges/{bridge}" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_pages_without_templates_are_said_and_harm_nobody(
+    tolls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tolls / "templates" / "bridges.html").unlink()
+    (tolls / "templates").rmdir()
+    with client_of(tmp_path, monkeypatch, "tolls:pages", pages="tolls:pages") as client:
+        assert client.get("/tolls/bridges/severn").status_code == 404
+        assert client.get("/").status_code == 200
+    assert "the templates of tolls can't be had" in caplog.text

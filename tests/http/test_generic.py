@@ -74,8 +74,8 @@ def test_a_run_as_it_is_seen(
     get(http, "/api/domains/betfair/explain", 404, key="99", column="home_risk")
     get(http, "/api/domains/betfair/explain", 422, key="1", column="home_rusk")
 
-    found = until(lambda: get(http, "/api/status")["lag"], 30, "no lane is there")
-    assert {one["records_behind"] for one in found if ".replay." in one["group"]} == {0}
+    # A sink commits its offsets behind its rows.
+    until(lambda: _behind(http) == {0}, 30, "a lane is not there, or doesn't say that it has done everything")
     ready = http.get("/readyz")
     assert (ready.status_code, ready.json()["why"]) == (200, [])
 
@@ -92,6 +92,10 @@ def test_a_run_as_it_is_seen(
     assert values["rederive_captures", "betfair", "complete"] == 1
     assert values["rederive_lag_records", "betfair", "sinks", "replay"] == 0
     assert values["rederive_dead_letter_records", "betfair"] == 1
+
+
+def _behind(http: TestClient) -> set[int]:
+    return {one["records_behind"] for one in get(http, "/api/status")["lag"] if ".replay." in one["group"]}
 
 
 def test_captures_by_page_newest_first(connection: psycopg.Connection, http: TestClient) -> None:

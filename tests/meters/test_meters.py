@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import orjson
 import psycopg
@@ -13,6 +15,7 @@ import pytest
 
 from rederive.database import connect
 from rederive.settings import Settings
+from tests.http.asking import dashboard
 from tests.program import ROOT, environment, last_object, rederive, shadow
 
 pytestmark = pytest.mark.services
@@ -143,6 +146,7 @@ def test_files_make_totals_of_days_and_what_follows_from_them(
     assert row == ("home", 2.0, 230.0, 4.0)
     assert orjson.loads(rederive(settings, "report", "meter-months", "--json").stdout) == MONTHS
     shown = everything(database)
+    _seen_on_pages(settings, str(done["capture_id"]))
 
     # The log keeps what arrived: derived again from it, nothing changes.
     again = last_object(rederive(settings, "replay-topic", "meters", "--reason", "test", "--json", code=1).stdout)
@@ -158,6 +162,28 @@ def test_files_make_totals_of_days_and_what_follows_from_them(
     left = everything(database)
     assert [(row[0], str(row[1])) for row in left["meter_totals"]] == [("day", "2026-02-02")]
     assert left["meter_readings_derived"] == shown["meter_readings_derived"]
+
+
+def _seen_on_pages(settings: Settings, capture: str) -> None:
+    """Its pages are there without a word about it: captures, what one changed, coverage, explanations, replays."""
+    with dashboard(settings) as address:
+        login = urlsplit(address)
+        browser = build_opener(HTTPCookieProcessor())
+        browser.addheaders = [("Accept", "text/html")]
+        browser.open(address).close()
+        key = "table=meter_readings_derived&key=m1/2026-02-01T01:00:00%2B00:00"
+        for path, text in {
+            "/captures": capture,
+            f"/captures/{capture}/changes": "meter_totals",
+            "/coverage/meters": "kwh",
+            "/coverage/meters?table=meter_totals": "kwh",
+            f"/explain/meters?{key}&column=kwh": "What was said of it",
+            "/replay/meters": "--option",
+            "/dead-letters/meters": "Dead letters of meters",
+            f"/compare?one={capture}&go=yes": "meter_readings_derived",
+        }.items():
+            with browser.open(f"{login.scheme}://{login.netloc}{path}") as answer:
+                assert text in answer.read().decode(), path
 
 
 def test_lines_are_computed_without_services(database: psycopg.Connection, settings: Settings) -> None:  # noqa: ARG001

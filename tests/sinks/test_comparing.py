@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.table import Column, Mode
 from sinks.comparing import Compared, Sides, compare
 from sinks.merge.policy import Merge
+from sinks.merge.rollback import preview
 from sinks.policy import Compares
 from tests.sinks.made_tables import ONE_SOURCE
 from tests.sinks.test_shadow import outside, promote, write
@@ -103,3 +104,22 @@ def test_captures_of_a_merged_table(connection: psycopg.Connection) -> None:
     assert sides(Compares("c2", ("c2",), False)).equal
     outside(connection, 3, a=4.0)
     assert sides(Compares("c2", ("c2",), False)).columns["a"].absolute == (1.0, ("3",))
+
+
+def test_what_a_capture_changed_is_what_a_rollback_would_change_back(connection: psycopg.Connection) -> None:
+    connection.execute("INSERT INTO made_one (k, seen, a) VALUES (2, '2026-02-06', 8), (9, '2026-02-06', 9)")
+    write(connection, 1, {1: (1.0, 5.0, None), 2: (2.0, None, None)})
+    write(connection, 2, {1: (1.0, 5.0, None), 2: (2.0, None, 7.0), 3: (3.0, None, None)})
+
+    def changed(one: Compares) -> Compared:
+        return compare(connection, ONE_SOURCE, Merge().undone(connection, ONE_SOURCE, one), ONE_SOURCE.values, 10)
+
+    second = changed(Compares("c2", ("c2",), False))
+    taken = preview(connection, ONE_SOURCE, "c2")
+    assert (second.both, second.differing, second.only_one, second.only_other) == (2, 1, 1, 0)
+    assert (taken.changed, taken.deleted) == (second.differing, second.only_one)
+    assert {name: one.appears for name, one in second.columns.items()} == {"c": 1}
+    assert second.days == [("2026-02-06", 3, 2)]
+    # Rows that were there before any capture are as they were found, and those that none has touched as they are.
+    as_found = Merge().as_found(ONE_SOURCE)
+    assert connection.execute(f"SELECT k, a, c FROM {as_found} ORDER BY k").fetchall() == [(2, 8, None), (9, 9, None)]
