@@ -1,11 +1,11 @@
 """Records of one topic, read by partition and offset: nothing is subscribed, nothing is committed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from producers.topics import held, partitions_of, unreachable
+from producers.topics import held, partitions_of, topic_id, unreachable
 from schemas.errors import Away
 from schemas.wire import MAX_BATCH_BYTES
 
@@ -46,6 +46,10 @@ class Records:
     def partitions(self) -> list[int]:
         """The topic's partitions; empty when there is no such topic. Away when the broker doesn't answer."""
         return partitions_of(self._kafka, self.topic)
+
+    def topic_id(self) -> str | None:
+        """Kafka's id of the topic, None when there is no such topic. Away when the broker doesn't answer."""
+        return topic_id(self._kafka, self.topic)
 
     def watermarks(self, partition: int) -> tuple[int, int]:
         """(first offset kept, one past the last)."""
@@ -92,6 +96,26 @@ class Records:
             )
         self._next = TopicPartition(self.topic, partition, (message.offset() or 0) + 1)
         return message
+
+    def between(self, partition: int, first: int, last: int) -> Iterator[Message]:
+        """The records at offsets [first, last), in order, whatever gaps there are. Away when the broker doesn't answer.
+
+        What retention drops meanwhile is passed over.
+        """
+        at = first
+        while at < last:
+            message = self.first(partition, at)
+            if message is None:
+                low, _ = self.watermarks(partition)
+                if low <= at:
+                    return
+                at = low
+                continue
+            offset = message.offset() or 0
+            if offset >= last:
+                return
+            yield message
+            at = offset + 1
 
     def rest(self) -> None:
         """Fetch nothing until the next record is asked for."""

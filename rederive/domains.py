@@ -143,6 +143,7 @@ def _faults(domain: Domain) -> Iterator[str]:
     named = {"process": domain.process, "compute": domain.compute, "reads": domain.reads, "notes": domain.notes}
     named |= {"checks": domain.checks, "journal": domain.journal, "show_plan": domain.show_plan, "gaps": domain.gaps}
     named |= {"provenance": domain.provenance, "routes": domain.routes, "demo": domain.demo}
+    named |= {"within": domain.within}
     for kind, parts in (("source", domain.sources), ("report", domain.reports)):
         named |= {f"{kind} {name}": part for name, part in parts.items()}
     for what, part in named.items():

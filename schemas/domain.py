@@ -85,6 +85,12 @@ class Domain:
     steps, checks
         What follows a capture's last unit: SQL, and a function of a connection and a capture's id that checks what the
         capture has stored and counts the checks by status.
+    within, joins
+        What of a raw record's value lies in a range of payload times: a function of the value, a start and an end
+        (aware, None is open, the end excluded) that gives the value cut down to that, None where nothing of it does;
+        it is pure, and raises ValueError for what says no time. Without it a log is replayed by send times only. With
+        `joins` values of raw records may be joined by a newline: each line is computed as if it stood alone, and
+        nothing that is UTF-8 text makes a unit dead.
     kept, log_retention
         The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
     stages, reads, notes
@@ -133,6 +139,8 @@ class Domain:
     follows: tuple[str, ...] = ()
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"all": ()})
     steps: tuple[Step, ...] = ()
+    within: Part = ""
+    joins: bool = False
     kept: tuple[LaneName, ...] = (LaneName.LOG,)
     log_retention: timedelta | None = None
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -156,7 +164,7 @@ class Domain:
         """All its parts, each by its name."""
         own = (
             self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.journal, self.show_plan,
-            self.gaps, self.provenance, self.routes, self.demo,
+            self.gaps, self.provenance, self.routes, self.demo, self.within,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)

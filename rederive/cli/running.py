@@ -224,6 +224,18 @@ def check_clear(mode: "Mode", *, clear: bool) -> bool:
     return clear
 
 
+def print_plan(request: "Request", source: str) -> None:
+    """Print what a request means now as a plan, as JSON on stdout; what it will do on stderr."""
+    import sys
+
+    from rederive.replayer import Replayer
+    from rederive.settings import Settings
+
+    made = Replayer.of(Settings()).plan(request, source)
+    say_plan(made)
+    sys.stdout.write(made.model_dump_json() + "\n")
+
+
 def plan_and_run(
     request: "Request",
     source: str,

@@ -267,6 +267,7 @@ RACING = Domain(
     show_plan="rederive.racing.commands:show_plan",
     journal="rederive.racing.journal:journal",
     gaps="rederive.racing.gaps:gaps",
+    within="producers.racing.dated:within",
     provenance="processors.racing.explain:trace",
     routes="rederive.racing.routes:router",
     demo="rederive.racing.demo:demo",
