@@ -153,6 +153,16 @@ def _faults(domain: Domain) -> Iterator[str]:
         yield "it has sources, and no tables or no process"
     if "all" not in domain.scopes:
         yield "its scopes lack 'all'"
+    known = {*domain.scopes, *tables}
+    known |= {
+        name for table in domain.tables for one in table.values for name in (one.name, f"{table.name}.{one.name}")
+    }
+    for version, changed in domain.changes.items():
+        if type(version) is not int or not 1 < version <= domain.derivation_version:
+            yield f"changes says version {version!r}, which is none of 2 to {domain.derivation_version}"
+        elif isinstance(changed, str) or (unknown := set(changed) - known):
+            said = repr(changed) if isinstance(changed, str) else ", ".join(sorted(map(str, unknown)))
+            yield f"changes of version {version} names {said}: a tuple of columns, tables or scopes is wanted"
     for stage, written in domain.stages.items():
         if unknown := set(written) - tables:
             yield f"its stage {stage} writes {', '.join(sorted(unknown))}, which is none of its tables"

@@ -63,8 +63,10 @@ class Command(NamedTuple):
 class Domain:
     """A domain.
 
-    name, derivation_version
-        The version grows by one whenever a formula changes what it computes.
+    name, derivation_version, changes
+        The version grows by one whenever a formula changes what it computes. `changes` says which value columns a
+        version changed, those that follow from them too: columns, "table.column", tables or scopes. Of a version that
+        isn't there all are taken to have changed.
     tables
         In the order in which they are written.
     process
@@ -132,6 +134,7 @@ class Domain:
     name: str
     derivation_version: int
     tables: tuple[Table, ...]
+    changes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     process: Part = ""
     compute: Part = ""
     sources: Mapping[str, Part] = field(default_factory=dict)
@@ -177,6 +180,29 @@ class Domain:
     def in_scope(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The value columns of a scope: those named, or where none is all of its tables'."""
         return tuple(columns) or tuple(dict.fromkeys(column.name for table in self.tables for column in table.values))
+
+    def formulas(self, table: Table) -> Mapping[int, tuple[str, ...]]:
+        """A table's value columns by the derivation version that last changed them; groups are taken whole.
+
+        A table without value columns has the version of the domain.
+        """
+        version = {column.name: self._changed(table, column.name) for column in table.values}
+        for group in table.groups:
+            newest = max((version[name] for name in group if name in version), default=0)
+            version |= {name: newest for name in group if name in version}
+        found: dict[int, tuple[str, ...]] = {}
+        for name, last in version.items():
+            found[last] = (*found.get(last, ()), name)
+        return found or {self.derivation_version: ()}
+
+    def _changed(self, table: Table, column: str) -> int:
+        for version in range(self.derivation_version, 1, -1):
+            said = self.changes.get(version)
+            if said is None or not {column, table.name, f"{table.name}.{column}"}.isdisjoint(said):
+                return version
+            if any(column in self.scopes[word] or not self.scopes[word] for word in said if word in self.scopes):
+                return version
+        return 1
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError when the domain has none."""
