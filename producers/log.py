@@ -147,8 +147,8 @@ class LogSource(Source[Any]):
             named = f"{records.topic}[{one.partition}]"
             notes.append(f"{named}: retention has dropped what stood before offset {one.low:,}{before}")
         if cut:
-            sent_last = max(self._first_sent.values(), default=None)
-            notes.append(f"what was dropped is read from its source by: {self.from_source(request, sent_last)}")
+            sent = max((at for one in cut if (at := self._first_sent.get((one.log, one.partition)))), default=None)
+            notes.append(f"what was dropped is read from its source by: {self.from_source(request, sent)}")
         if self._unread:
             of = f"{counted(self._unread, 'record')} {verb(self._unread, 'says', 'say')}"
             notes.append(f"{of} no time of a payload, and {verb(self._unread, 'is', 'are')} left out")

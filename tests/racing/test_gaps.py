@@ -1,6 +1,7 @@
 """Gaps of racing: each kind made, listed, closed by what `--fill` prints, and none left."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,8 +11,9 @@ import pytest
 from rederive.settings import Settings
 from samples.racing.api import StandIn
 from schemas.racing.tables import RACING
-from tests.program import rederive
+from tests.program import last_object, rederive
 from tests.racing.rows import everything
+from tests.versions import newer, replaced
 
 FIRST = date(2024, 5, 17)
 LAST = FIRST + timedelta(days=2)
@@ -83,6 +85,40 @@ def test_rows_of_an_older_version_are_derived_again_from_what_is_kept(
     assert len(api.requests) == asked
     assert gaps(settings, *RANGE, "--outdated", code=0) == []
     assert everything(database) == before
+
+
+def test_a_version_that_changes_columns_of_results_concerns_no_card(
+    settings: Settings,
+    database: psycopg.Connection,
+    api: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    day = ("--from", str(FIRST), "--to", str(FIRST))
+    rederive(settings, "replay", "racing", *day)
+    before, asked = everything(database), len(api.requests)
+    changes = {RACING.derivation_version + 1: ("ra_runners.position", "jockey_name")}
+    replaced(monkeypatch, tmp_path / "newer", newer("schemas.racing", "RACING", changes))
+    assert gaps(settings, *day, "--outdated") == [("outdated", str(FIRST), "results")]
+    plan = orjson.loads(rederive(settings, "plan", "racing", *day, "--outdated").stdout)
+    # A group is taken whole.
+    columns = {"jockey_name", "position", "position_str", "prize_won"}
+    assert (set(plan["columns"]), [unit["key_range"] for unit in plan["units"]]) == (columns, [f"{FIRST}/results"])
+    file = tmp_path / "plan.json"
+    file.write_text(orjson.dumps(plan).decode())
+    done = last_object(rederive(settings, "apply", str(file), "--json").stdout)
+    assert (done["updated"], done["errors"], len(api.requests)) == (0, 0, asked)
+    computed = "SELECT count(*) FROM rederive.{}_history WHERE capture_id = %s"
+    for table, some in (("ra_runners", True), ("ra_races", False), ("ra_mst_jockeys", False)):
+        (count,) = database.execute(computed.format(table), [done["capture_id"]]).fetchone() or (0,)
+        assert bool(count) is some, table
+    assert gaps(settings, *day, "--outdated", code=0) == []
+    assert everything(database) == before
+
+    # By race days the log is read without what has none.
+    again = rederive(settings, "replay-topic", "racing", *day, "--json")
+    assert (last_object(again.stdout)["units"], last_object(again.stdout)["updated"]) == (2, 0)
+    assert "1 record says no time of a payload" in again.stderr
 
 
 def test_a_record_that_nobody_has_noted_is_a_hole(settings: Settings, database: psycopg.Connection) -> None:

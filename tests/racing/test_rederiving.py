@@ -11,6 +11,7 @@ from rederive.settings import Settings
 from samples.racing.api import StandIn
 from tests.program import last_object, rederive
 from tests.racing.rows import TODAY, everything, served, stored
+from tests.versions import replaced
 from tests.wait import until
 
 DAY = date(2024, 5, 18)
@@ -20,13 +21,6 @@ pytestmark = pytest.mark.services
 
 _RUNNER = """SELECT position, position_str, prize_won, jockey_name FROM ra_runners
              WHERE (race_id, horse_id) = (%s, %s)"""
-
-
-def replaced(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
-    """Every Python process of the test runs `code` first: another version of the program."""
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(code)
-    monkeypatch.setenv("TEST_PYTHONPATH", str(folder))
 
 
 NEWER = """
