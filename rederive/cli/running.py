@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from schemas.table import Mode
 
 _MOST = 2**63 - 1  # What Postgres counts to.
+_PARTITIONS = 8
+"""Of how many partitions a plan's offsets are said."""
 SOME = validators.Number(gte=1, lte=_MOST)
 ANY_NUMBER = validators.Number(gte=0, lte=_MOST)
 
@@ -168,8 +170,20 @@ def say_plan(made: "PlanHead") -> None:
         most = sorted(nulls.items(), key=lambda item: -item[1])[:6]
         more = f" and {len(nulls) - len(most)} more" if len(nulls) > len(most) else ""
         log.info("NULLs among them: %s%s", ", ".join(f"{name} {count}" for name, count in most), more)
+    for frozen in made.request.get("logs", ()):
+        log.info("%s, offsets by partition: %s", frozen["topic"], _offsets(frozen["partitions"]))
     for note in made.notes:
         log.log(logging.INFO if made.source == API else logging.WARNING, "%s", note)
+
+
+def _offsets(partitions: "Sequence[Sequence[int]]") -> str:
+    """What a plan freezes of a topic's partitions, the first of them."""
+    from schemas.words import counted
+
+    wanted = [(partition, first, last) for partition, _, first, last in partitions if first < last]
+    said = [f"{partition}: {first:,} to {last - 1:,}" for partition, first, last in wanted[:_PARTITIONS]]
+    more = [f"and {counted(len(wanted) - _PARTITIONS, 'more partition')}"] if len(wanted) > _PARTITIONS else []
+    return ", ".join([*said, *more]) or "none"
 
 
 def shown(made: "Plan[Any]", *, json: bool) -> int | None:

@@ -11,6 +11,7 @@ import pytest
 from rederive.settings import Settings
 from samples.racing.api import StandIn
 from schemas.racing.tables import RACING
+from tests import versions
 from tests.program import last_object, rederive
 from tests.racing.rows import everything
 from tests.versions import newer, replaced
@@ -71,9 +72,9 @@ def test_rows_of_an_older_version_are_derived_again_from_what_is_kept(
     rederive(settings, "replay", "racing", *RANGE)
     before = everything(database)
     assert gaps(settings, *RANGE, "--outdated", code=0) == []
-    database.execute("UPDATE rederive.captures SET derivation_version = 1")
+    database.execute("UPDATE rederive.captures SET derivation_version = 0")
     for table in RACING.tables:
-        database.execute(f"UPDATE rederive.{table.name}_history SET derivation_version = 1")
+        database.execute(f"UPDATE rederive.{table.name}_history SET derivation_version = 0")
     found = gaps(settings, *RANGE, "--outdated")
     days = [str(FIRST + timedelta(days=n)) for n in range(3)]
     assert found == [
@@ -97,22 +98,24 @@ def test_a_version_that_changes_columns_of_results_concerns_no_card(
     day = ("--from", str(FIRST), "--to", str(FIRST))
     rederive(settings, "replay", "racing", *day)
     before, asked = everything(database), len(api.requests)
-    changes = {RACING.derivation_version + 1: ("ra_runners.position", "jockey_name")}
-    replaced(monkeypatch, tmp_path / "newer", newer("schemas.racing", "RACING", changes))
-    assert gaps(settings, *day, "--outdated") == [("outdated", str(FIRST), "results")]
-    plan = orjson.loads(rederive(settings, "plan", "racing", *day, "--outdated").stdout)
+    newest = RACING.derivation_version + 1
+    changes = {**RACING.changes, newest: ("ra_runners.position", "jockey_name")}
+    replaced(monkeypatch, tmp_path / "newer", newer("schemas.racing.tables", "RACING", changes))
+    (gap,) = orjson.loads(versions.rederive(settings, "gaps", "racing", *day, "--outdated", "--json", code=1).stdout)
+    assert (gap["kind"], gap["day"], gap["part"]) == ("outdated", str(FIRST), "results")
+    plan = orjson.loads(versions.rederive(settings, "plan", "racing", *day, "--outdated").stdout)
     # A group is taken whole.
     columns = {"jockey_name", "position", "position_str", "prize_won"}
     assert (set(plan["columns"]), [unit["key_range"] for unit in plan["units"]]) == (columns, [f"{FIRST}/results"])
     file = tmp_path / "plan.json"
     file.write_text(orjson.dumps(plan).decode())
-    done = last_object(rederive(settings, "apply", str(file), "--json").stdout)
+    done = last_object(versions.rederive(settings, "apply", str(file), "--json").stdout)
     assert (done["updated"], done["errors"], len(api.requests)) == (0, 0, asked)
     computed = "SELECT count(*) FROM rederive.{}_history WHERE capture_id = %s"
     for table, some in (("ra_runners", True), ("ra_races", False), ("ra_mst_jockeys", False)):
         (count,) = database.execute(computed.format(table), [done["capture_id"]]).fetchone() or (0,)
         assert bool(count) is some, table
-    assert gaps(settings, *day, "--outdated", code=0) == []
+    versions.rederive(settings, "gaps", "racing", *day, "--outdated")
     assert everything(database) == before
 
     # By race days the log is read without what has none.

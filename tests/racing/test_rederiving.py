@@ -9,6 +9,7 @@ import pytest
 
 from rederive.settings import Settings
 from samples.racing.api import StandIn
+from tests import versions
 from tests.program import last_object, rederive
 from tests.racing.rows import TODAY, everything, served, stored
 from tests.versions import replaced
@@ -25,9 +26,8 @@ _RUNNER = """SELECT position, position_str, prize_won, jockey_name FROM ra_runne
 
 NEWER = """
 import dataclasses
-import schemas.racing.tables
-racing = schemas.racing.RACING
-schemas.racing.RACING = dataclasses.replace(racing, derivation_version=racing.derivation_version + 1)
+import schemas.racing.tables as tables
+tables.RACING = dataclasses.replace(tables.RACING, derivation_version=tables.RACING.derivation_version + 1)
 """
 
 SWAPPED = """
@@ -64,7 +64,7 @@ def test_an_amended_result_stands_against_earlier_fetches_and_newer_versions(
 
     replaced(monkeypatch, tmp_path / "newer", NEWER)
     until_first = first_fetch_ended.isoformat()
-    done = last_object(rederive(settings, "replay-topic", "racing", "--until", until_first, "--json").stdout)
+    done = last_object(versions.rederive(settings, "replay-topic", "racing", "--until", until_first, "--json").stdout)
     assert done["errors"] == 0
     assert everything(database) == amended, "an earlier fetch under a newer version takes something back"
 
@@ -87,7 +87,7 @@ def test_a_mended_mapping_is_repaired_without_the_api(
     asked = len(api.requests)
     monkeypatch.setenv("RACING_API_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.delenv("RACING_API_PASSWORD")
-    done = last_object(rederive(settings, "replay-topic", "racing", "--reason", "names", "--json").stdout)
+    done = last_object(versions.rederive(settings, "replay-topic", "racing", "--reason", "names", "--json").stdout)
     assert done["errors"] == 0
     assert len(api.requests) == asked
     names = {name for (name,) in database.execute("SELECT name FROM ra_mst_jockeys WHERE name IS NOT NULL")}

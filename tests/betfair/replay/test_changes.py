@@ -10,10 +10,8 @@ import pytest
 
 from rederive.settings import Settings
 from tests.betfair.replay.stored import fingerprint, rows
-from tests.betfair.replay.test_gaps import gaps
 from tests.betfair.reports.made import START, market, snapshot
-from tests.program import rederive
-from tests.versions import newer, replaced
+from tests.versions import newer, rederive, replaced
 
 pytestmark = pytest.mark.services
 
@@ -41,6 +39,11 @@ formulas.process = process
 """
 
 
+def outdated(settings: Settings, code: int = 1) -> list[tuple[str, int, str]]:
+    found = orjson.loads(rederive(settings, "gaps", "betfair", "--outdated", "--json", code=code).stdout)
+    return [(gap["day"], gap["count"], gap["why"]) for gap in found]
+
+
 def plans(settings: Settings, *words: str) -> list[dict[str, Any]]:
     shown = rederive(settings, "plan", "betfair", "--outdated", *words).stdout
     return [orjson.loads(line) for line in shown.splitlines()]
@@ -58,9 +61,7 @@ def test_a_version_that_changes_two_columns_has_these_computed_anew(
     replaced(monkeypatch, tmp_path / "second", newer("schemas.betfair.tables", "BETFAIR", changes))
     # What newer formulas have computed first is not outdated, though it only fills.
     rederive(settings, "replay", "betfair")
-    assert gaps(settings, "--outdated") == [("outdated", DAY, 3)]
-    (gap,) = orjson.loads(rederive(settings, "gaps", "betfair", "--outdated", "--json", code=1).stdout)
-    assert gap["why"] == "2 of 52 columns: home_risk, away_risk"
+    assert outdated(settings) == [(DAY, 3, "2 of 52 columns: home_risk, away_risk")]
 
     (plan,) = plans(settings)
     assert (plan["columns"], plan["mode"], plan["found"]) == (list(RISKS), "supersede", 4)
@@ -74,7 +75,7 @@ def test_a_version_that_changes_two_columns_has_these_computed_anew(
     found = rows(connection)
     assert {row["home_risk"] for row in found.values()} == {-477.6000000000001}
     assert [row["home_impedance"] == 1 for _, row in sorted(found.items())] == [True, True, True, False]
-    assert gaps(settings, "--outdated", code=0) == []
+    assert outdated(settings, code=0) == []
 
     # The next version concerns another column, and all rows; what the one before has done stays done.
     third = newer("schemas.betfair.tables", "BETFAIR", {**changes, 3: ("ladder", "total_volume")})
@@ -84,7 +85,7 @@ def test_a_version_that_changes_two_columns_has_these_computed_anew(
     file.write_text(orjson.dumps(plan).decode())
     before = fingerprint(connection)
     rederive(settings, "apply", str(file))
-    assert gaps(settings, "--outdated", code=0) == []
+    assert outdated(settings, code=0) == []
     assert fingerprint(connection) == before, "the same values, found again"
     # A version that doesn't say what it changed is taken to have changed everything.
     replaced(monkeypatch, tmp_path / "fourth", third.replace("derivation_version=3", "derivation_version=4"))
