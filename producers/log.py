@@ -64,7 +64,10 @@ class LogSource(Source[Any]):
         """
         head = super().head(request)
         frozen = described(self.log, self.ranges(request))
-        return head.model_copy(update={"request": {**head.request, "topic": frozen[0]["topic"], "logs": frozen}})
+        return head.model_copy(update={"request": {**head.request, "topic": self._topic(request), "logs": frozen}})
+
+    def _topic(self, request: Request) -> str:
+        return self.log((request.logs or self.domain.kept)[0]).topic
 
     def ranges(self, request: Request) -> list[Range]:
         """What is wanted of each partition; looked for once a request, so that its end is frozen."""
@@ -169,12 +172,11 @@ class LogSource(Source[Any]):
         return ["--all-rows", *words]
 
     def _why_nothing(self, request: Request) -> str:
-        wanted = self.ranges(request)
         records = 0
-        for one in wanted:
+        for one in self.ranges(request):
             low, high = self.log(one.log).watermarks(one.partition)
             records += high - low
-        topic = self.log(wanted[0].log).topic
+        topic = self._topic(request)
         if not records:
             return f"nothing to do: {topic} holds no record"
         how = "is of the range" if request.dated else "was sent in the range"

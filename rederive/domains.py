@@ -153,19 +153,23 @@ def _faults(domain: Domain) -> Iterator[str]:
         yield "it has sources, and no tables or no process"
     if "all" not in domain.scopes:
         yield "its scopes lack 'all'"
-    known = {*domain.scopes, *tables}
-    known |= {
-        name for table in domain.tables for one in table.values for name in (one.name, f"{table.name}.{one.name}")
-    }
-    for version, changed in domain.changes.items():
-        if type(version) is not int or not 1 < version <= domain.derivation_version:
-            yield f"changes says version {version!r}, which is none of 2 to {domain.derivation_version}"
-        elif isinstance(changed, str) or (unknown := set(changed) - known):
-            said = repr(changed) if isinstance(changed, str) else ", ".join(sorted(map(str, unknown)))
-            yield f"changes of version {version} names {said}: a tuple of columns, tables or scopes is wanted"
+    if domain.changes:
+        yield from _changes_faults(domain)
     for stage, written in domain.stages.items():
         if unknown := set(written) - tables:
             yield f"its stage {stage} writes {', '.join(sorted(unknown))}, which is none of its tables"
+
+
+def _changes_faults(domain: Domain) -> Iterator[str]:
+    known = {*domain.scopes, *(table.name for table in domain.tables)}
+    for table in domain.tables:
+        known |= {name for one in table.values for name in (one.name, f"{table.name}.{one.name}")}
+    for version, changed in domain.changes.items():
+        if type(version) is not int or not 1 < version <= domain.derivation_version:
+            yield f"changes says version {version!r}, which is none of 2 to {domain.derivation_version}"
+        elif not isinstance(changed, tuple) or (unknown := set(changed) - known):
+            said = ", ".join(sorted(map(str, unknown))) if isinstance(changed, tuple) else repr(changed)
+            yield f"changes of version {version} names {said}: a tuple of columns, tables or scopes is wanted"
 
 
 _POLICIES = (Mode.FILL, Mode.SUPERSEDE, Mode.INSERT)
