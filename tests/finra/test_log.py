@@ -97,11 +97,13 @@ def test_one_week_of_the_log_is_derived_in_shadow_and_a_table_s_new_formulas_fro
     assert [unit["stage"] for unit in orjson.loads(queue.stdout)["units"]] == ["file"]
     assert "hold stored rows: stages that follow from the files compute them again" in queue.stderr
 
-    code = newer("schemas.finra.tables", "FINRA", {FINRA.derivation_version + 1: (f"{PREFIX}symbol_rolling_6w",)})
+    code = newer("schemas.finra.tables", "FINRA", {FINRA.derivation_version + 1: (f"{PREFIX}venue_share",)})
     replaced(monkeypatch, tmp_path / "newer", code)
     range_ = ("--from", str(first), "--to", str(second))
     plan = orjson.loads(versions.rederive(settings, "plan", "finra", *range_, "--outdated").stdout)
-    assert {unit["stage"] for unit in plan["units"]} == {"rolling", "snapshot"}
+    # Of each week what computes that table, and nothing else.
+    work = [(unit["stage"], unit["locator"]["week"], unit["locator"]["work"]) for unit in plan["units"]]
+    assert work == [("venue_volume", str(week), ["venue_share"]) for week in (first, second)]
     (tmp_path / "plan.json").write_text(orjson.dumps(plan).decode())
     versions.rederive(settings, "apply", str(tmp_path / "plan.json"))
     left = versions.rederive(settings, "gaps", "finra", *range_, "--outdated", "--only", "outdated").stdout
