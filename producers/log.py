@@ -19,7 +19,7 @@ from schemas.live import moment_of
 from schemas.plan import Plan, PlanHead, PlannedUnit
 from schemas.table import Mode
 from schemas.unit import Unit
-from schemas.wire import RawHeaders, decode_raw, oversize
+from schemas.wire import RawHeaders, decode_raw, oversize, planned_rows
 from schemas.words import counted, verb
 from store import captures
 
@@ -86,9 +86,11 @@ class LogSource(Source[Any]):
     def _places(self, request: Request) -> Iterator[Place | Pack]:
         left = request.limit
         for wanted in self.ranges(request):
-            packer = Packer(wanted.log, wanted.partition, request.dated, request.rate)
+            place = wanted.log, wanted.partition
+            packer = Packer(*place, request.dated, request.rate)
             for message in self.log(wanted.log).between(wanted.partition, wanted.first, wanted.last):
-                self._first_sent.setdefault((wanted.log, wanted.partition), moment_of(message.timestamp()[1]))
+                if place not in self._first_sent:
+                    self._first_sent[place] = moment_of(message.timestamp()[1])
                 seen = self._seen(message, request.dated)
                 if seen is None:
                     continue
@@ -254,22 +256,14 @@ class LogSource(Source[Any]):
         values: list[bytes] = []
         rows: int | None = 0
         first: Message | None = None
-        said: RawHeaders | None = None
         for message in records.between(pack.partition, pack.first, pack.last):
-            value = value_of(message)
-            its = decode_raw(message.headers(), self.domain.name)  # type: ignore[arg-type]
-            if pack.start or pack.end:
-                try:
-                    cut = self._cut(value, pack.start, pack.end)
-                except ValueError:
-                    continue
-                if cut is None:
-                    continue
-                its = its if cut == value else replace(its, rows=None)
-                value = cut
-            if first is None or said is None:
-                first, said = message, its
-            rows = None if rows is None or its.rows is None else rows + its.rows
+            value = self._wanted(value_of(message), pack)
+            if value is None:
+                continue
+            first = first or message
+            # Of what is cut down nobody knows how many rows were planned.
+            said = None if pack.start or pack.end else planned_rows(message.headers())  # type: ignore[arg-type]
+            rows = None if rows is None or said is None else rows + said
             values.append(value)
         if len(values) < pack.records:
             low, high = records.watermarks(pack.partition)
@@ -277,11 +271,21 @@ class LogSource(Source[Any]):
                 missing = pack.records - len(values)
                 of = f"{missing:,} of its {pack.records:,} records {verb(missing, 'is', 'are')} no longer there"
                 return Refusal(unit, f"{unit.key_range}: {of}, {low:,} to {high - 1:,} are kept")
-        if first is None or said is None:
+        if first is None:
             nothing = RawHeaders(self.domain.name, capture_id, unit.unit, columns, None, unit.key_range)
             return Unit(nothing, None, b"", None)
-        said = replace(said, rows=rows, key_range="")
-        return Unit(self._under(capture_id, columns, unit, said, first), first.key(), b"\n".join(values), None)
+        its = decode_raw(first.headers(), self.domain.name)  # type: ignore[arg-type]
+        said_first = replace(its, rows=rows, key_range="")
+        return Unit(self._under(capture_id, columns, unit, said_first, first), first.key(), b"\n".join(values), None)
+
+    def _wanted(self, value: bytes, pack: Pack) -> bytes | None:
+        """What of a record is wanted, None for nothing."""
+        if not (pack.start or pack.end):
+            return value
+        try:
+            return self._cut(value, pack.start, pack.end)
+        except ValueError:
+            return None
 
     def _partition(self, place: Place) -> int | None:
         return None if self.domain.joins else place.partition

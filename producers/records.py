@@ -1,5 +1,6 @@
 """Records of one topic, read by partition and offset: nothing is subscribed, nothing is committed."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from schemas.wire import MAX_BATCH_BYTES
 
 _SECONDS = 10.0
 _READ_SECONDS = 30.0
+_AT_ONCE = 500
 
 
 class Records:
@@ -22,7 +24,10 @@ class Records:
     def __init__(self, kafka: Mapping[str, str], topic: str, *, ahead: bool = True) -> None:
         self.topic = topic
         self._kafka = kafka
-        self._next: TopicPartition | None = None
+        self._next: tuple[int, int] | None = None
+        # Taken of the client's queue and not asked for yet: a call for each costs more than a small record does.
+        self._taken: deque[Message] = deque()
+        self._at_once = _AT_ONCE if ahead else 1
         self._consumer = Consumer(
             {
                 **kafka,
@@ -78,10 +83,10 @@ class Records:
 
     def first(self, partition: int, offset: int) -> Message | None:
         """The first record at a place or behind it, None when there is none. Away when the broker doesn't answer."""
-        place = TopicPartition(self.topic, partition, offset)
-        if self._next is None or (self._next.partition, self._next.offset) != (partition, offset):
-            self._consumer.assign([place])
-        message = self._consumer.poll(_READ_SECONDS)
+        if self._next != (partition, offset):
+            self._taken.clear()
+            self._consumer.assign([TopicPartition(self.topic, partition, offset)])
+        message = self._take()
         error = message.error() if message is not None else None
         self._next = None
         if error is not None and error.code() in (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET):
@@ -94,8 +99,14 @@ class Records:
                 why=f"no answer in {_READ_SECONDS:.0f} s",
                 mend="see that the broker is up, then resume the capture",
             )
-        self._next = TopicPartition(self.topic, partition, (message.offset() or 0) + 1)
+        self._next = partition, (message.offset() or 0) + 1
         return message
+
+    def _take(self) -> Message | None:
+        """The next message of the client's, an error too; None when there is no answer."""
+        if not self._taken:
+            self._taken.extend(self._consumer.consume(self._at_once, 0))
+        return self._taken.popleft() if self._taken else self._consumer.poll(_READ_SECONDS)
 
     def between(self, partition: int, first: int, last: int) -> Iterator[Message]:
         """The records at offsets [first, last), in order, whatever gaps there are. Away when the broker doesn't answer.
@@ -120,4 +131,5 @@ class Records:
     def rest(self) -> None:
         """Fetch nothing until the next record is asked for."""
         self._next = None
+        self._taken.clear()
         self._consumer.unassign()

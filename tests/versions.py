@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,12 @@ def replaced(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
     monkeypatch.setenv("TEST_PYTHONPATH", str(folder))
 
 
-def newer(module: str, name: str, changes: dict[int, tuple[str, ...]]) -> str:
+def newer(module: str, name: str, changes: Mapping[int, tuple[str, ...]]) -> str:
     """Code that makes the domain of a module one of the last of these versions, which say what each has changed."""
     return f"""
 import dataclasses
 import {module}
-{module}.{name} = dataclasses.replace({module}.{name}, derivation_version={max(changes)}, changes={changes!r})
+{module}.{name} = dataclasses.replace({module}.{name}, derivation_version={max(changes)}, changes={dict(changes)!r})
 """
 
 

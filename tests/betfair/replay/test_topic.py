@@ -157,7 +157,7 @@ def test_a_plan_whose_topic_was_trimmed_or_grown_or_made_anew_is_refused(
     sent = [datetime.now(UTC) - timedelta(days=3), datetime.now(UTC) - timedelta(days=2)]
     fill(settings, [(snapshot_line(number), (), sent[number // 2]) for number in range(4)])
     raw, kafka = lane(settings).raw, settings.kafka_config()
-    admin = AdminClient(kafka)
+    admin = AdminClient(dict(kafka))
 
     def refused(words: Sequence[str]) -> str:
         return rederive(settings, "apply", *words, code=1).stderr
