@@ -5,8 +5,9 @@
 Full-depth snapshots stand in Postgres, each with a derived row of NULLs, and on the log twice: in records of 512, as
 `replay` puts them onto its queue, and in records of one, as live does that finds them one by one. Each is replayed
 with `--mode supersede`, the derived rows made bare before; the rows of all must be equal to the last bit. A ratio is
-the rate beside that of `rederive replay betfair --all-rows` in the same round. Times are whole commands': planning,
-starting and stopping included. With `--unpacked` the small records are replayed a unit each, too, for comparison.
+the rate, or the processor time of all, beside that of `rederive replay betfair --all-rows` in the same round. Times are
+whole commands': planning, starting and stopping included. With `--unpacked` the small records are replayed a unit each,
+too, for comparison.
 """
 
 import argparse
@@ -118,14 +119,15 @@ def main() -> None:
                 records = send(own.model_copy(update={"topic_prefix": f"bench{rows}."}), url, rows)
                 print(f"{given.rows:,} rows on the log in {records:,} records")
             for number in range(1, given.rounds + 1):
-                table: float | None = None
+                table: tuple[float, float] | None = None
                 digests = set()
                 for way in ways(unpacked=given.unpacked):
                     measured, same = replayed(own, url, way, given.rows, ahead)
                     digests.add(same)
-                    rate = given.rows / measured.seconds
-                    table = table or rate
-                    print(f"round {number}  {way.name:32}{rate:10,.0f} rows/s{rate / table:8.2f}×", flush=True)
+                    rate, used = given.rows / measured.seconds, sum(measured.cpu.values()) / given.rows * 1e6
+                    table = table or (rate, used)
+                    beside = f"{rate / table[0]:.2f}× as fast, {used:.1f} µs of processor a row, {used / table[1]:.2f}×"
+                    print(f"round {number}  {way.name:32}{rate:10,.0f} rows/s, {beside}", flush=True)
                     show(measured, given.rows)
                 assert len(digests) == 1, "the rows differ"
         finally:

@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from producers.frozen import Range, changed, described, ranges, why_anew
 from producers.places import Pack, Packer, Place, Seen, value_of
 from producers.records import Records
-from producers.source import Dated, Page, Refusal, Request, Services, Source
+from producers.source import Dated, Page, Refusal, Request, Services, Source, Split
 from schemas.domain import Domain, load
 from schemas.lane import Lane, LaneName
 from schemas.live import moment_of
@@ -216,7 +216,7 @@ class LogSource(Source[Any]):
                 gone += max(0, min(place.records, low - place.first))
         return gone
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Any]) -> Unit | Refusal:
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Any]) -> Unit | Refusal | Split:
         """The record's own bytes under the new capture's headers; small ones, packed, line behind line.
 
         It goes to the partition that it came from, or where lines stand alone to any. An offset at which no record
@@ -250,7 +250,7 @@ class LogSource(Source[Any]):
             value = cut
         return Unit(self._under(capture_id, columns, unit, said, message), message.key(), value, self._partition(place))
 
-    def _read_pack(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Pack]) -> Unit | Refusal:
+    def _read_pack(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Pack]) -> Unit | Refusal | Split:
         pack = unit.locator
         records = self.log(pack.log)
         values: list[bytes] = []
@@ -267,6 +267,8 @@ class LogSource(Source[Any]):
             values.append(value)
         if len(values) < pack.records:
             low, high = records.watermarks(pack.partition)
+            if values and pack.first < low < pack.last:
+                return self._without_dropped(unit, low, len(values))
             if low > pack.first or high < pack.last:
                 missing = pack.records - len(values)
                 of = f"{missing:,} of its {pack.records:,} records {verb(missing, 'is', 'are')} no longer there"
@@ -277,6 +279,14 @@ class LogSource(Source[Any]):
         its = decode_raw(first.headers(), self.domain.name)  # type: ignore[arg-type]
         said_first = replace(its, rows=rows, key_range="")
         return Unit(self._under(capture_id, columns, unit, said_first, first), first.key(), b"\n".join(values), None)
+
+    def _without_dropped(self, unit: PlannedUnit[Pack], low: int, left: int) -> Split:
+        """The records of a pack that retention has dropped, and those from `low` on that are left."""
+        pack = unit.locator
+        gone = pack.model_copy(update={"last": low, "records": pack.records - left})
+        rest = pack.model_copy(update={"first": low, "records": left})
+        parts = [self.again(unit.unit, part) for part in (gone, rest)]
+        return Split(unit, f"retention has dropped {counted(gone.records, 'record')} of it", parts)
 
     def _wanted(self, value: bytes, pack: Pack) -> bytes | None:
         """What of a record is wanted, None for nothing."""

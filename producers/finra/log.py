@@ -14,7 +14,7 @@ from producers.finra.picks import Captured, Minter, Wanted, numbered, planned
 from producers.finra.sources import FinraStored
 from producers.log import LogSource
 from producers.places import Place
-from producers.source import Page, Refusal, Request, Services, start_of
+from producers.source import Page, Refusal, Request, Services, Split, start_of
 from schemas.capture import Capture
 from schemas.domain import Domain
 from schemas.finra.file import content_hash, first_update, read_header
@@ -98,12 +98,12 @@ class FinraLog(LogSource):
         """Planned records that retention has dropped, or what has happened to the partitions since."""
         return super().stale(plan) or told.stale(self.connection, plan)
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Any]) -> Unit | Refusal:
+    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Any]) -> Unit | Refusal | Split:
         """The record with its first line under the planned capture; the stages that follow read what is stored."""
         if not isinstance(unit.locator, LoggedFile):
             return self._stored.read(capture_id, columns, unit)
         read = super().read(capture_id, columns, unit)
-        if isinstance(read, Refusal):
+        if not isinstance(read, Unit):
             return read
         try:
             value = file_unit(capture_id, unit, _file(read.value)).encode()

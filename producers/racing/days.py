@@ -14,7 +14,7 @@ from producers.racing.api import DayFailed
 from producers.racing.fetch import Fetched, Fetcher
 from producers.racing.index import RacingIndex
 from producers.racing.locators import Ask
-from producers.source import Page, Refusal, Request, Services, Source
+from producers.source import Page, Refusal, Request, Services, Source, Split
 from schemas.capture import Capture
 from schemas.domain import Domain
 from schemas.errors import Failed
@@ -128,7 +128,9 @@ class RacingDays(Source[Ask | Place]):
         places = set(self._index.observed(observed)) if observed else set()
         return sorted(units, key=lambda unit: _place(unit) not in places)
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Ask | Place]) -> Unit | Refusal | None:
+    def read(
+        self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Ask | Place]
+    ) -> Unit | Refusal | Split | None:
         """A kept record, or the API's answer: fetched ahead while the one before is on its way."""
         if isinstance(unit.locator, Place):
             return self._log.read(capture_id, columns, unit)
