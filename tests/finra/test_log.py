@@ -21,10 +21,10 @@ from schemas.lane import Lane, LaneName
 from schemas.table import Mode
 from schemas.unit import Unit
 from schemas.wire import RawHeaders
-from tests import versions
+from tests import another
+from tests.another import Version, newer
 from tests.finra.runs import FIRST, Walk, counted, weeks, write
 from tests.program import last_object, rederive
-from tests.versions import newer, replaced
 
 pytestmark = pytest.mark.services
 
@@ -98,15 +98,15 @@ def test_one_week_of_the_log_is_derived_in_shadow_and_a_table_s_new_formulas_fro
     assert "hold stored rows: stages that follow from the files compute them again" in queue.stderr
 
     code = newer("schemas.finra.tables", "FINRA", {FINRA.derivation_version + 1: (f"{PREFIX}venue_share",)})
-    replaced(monkeypatch, tmp_path / "newer", code)
+    Version(monkeypatch, tmp_path / "newer")(code)
     range_ = ("--from", str(first), "--to", str(second))
-    plan = orjson.loads(versions.rederive(settings, "plan", "finra", *range_, "--outdated").stdout)
+    plan = orjson.loads(another.rederive(settings, "plan", "finra", *range_, "--outdated").stdout)
     # Of each week what computes that table, and nothing else.
     work = [(unit["stage"], unit["locator"]["week"], unit["locator"]["work"]) for unit in plan["units"]]
     assert work == [("venue_volume", str(week), ["venue_share"]) for week in (first, second)]
     (tmp_path / "plan.json").write_text(orjson.dumps(plan).decode())
-    versions.rederive(settings, "apply", str(tmp_path / "plan.json"))
-    left = versions.rederive(settings, "gaps", "finra", *range_, "--outdated", "--only", "outdated").stdout
+    another.rederive(settings, "apply", str(tmp_path / "plan.json"))
+    left = another.rederive(settings, "gaps", "finra", *range_, "--outdated", "--only", "outdated").stdout
     assert left == "No gaps of finra\n"
 
 

@@ -11,10 +11,10 @@ import pytest
 from rederive.settings import Settings
 from samples.racing.api import StandIn
 from schemas.racing.tables import RACING
-from tests import versions
+from tests import another
+from tests.another import Version, newer
 from tests.program import last_object, rederive
 from tests.racing.rows import everything
-from tests.versions import newer, replaced
 
 FIRST = date(2024, 5, 17)
 LAST = FIRST + timedelta(days=2)
@@ -100,22 +100,22 @@ def test_a_version_that_changes_columns_of_results_concerns_no_card(
     before, asked = everything(database), len(api.requests)
     newest = RACING.derivation_version + 1
     changes = {**RACING.changes, newest: ("ra_runners.position", "jockey_name")}
-    replaced(monkeypatch, tmp_path / "newer", newer("schemas.racing.tables", "RACING", changes))
-    (gap,) = orjson.loads(versions.rederive(settings, "gaps", "racing", *day, "--outdated", "--json", code=1).stdout)
+    Version(monkeypatch, tmp_path / "newer")(newer("schemas.racing.tables", "RACING", changes))
+    (gap,) = orjson.loads(another.rederive(settings, "gaps", "racing", *day, "--outdated", "--json", code=1).stdout)
     assert (gap["kind"], gap["day"], gap["part"]) == ("outdated", str(FIRST), "results")
-    plan = orjson.loads(versions.rederive(settings, "plan", "racing", *day, "--outdated").stdout)
+    plan = orjson.loads(another.rederive(settings, "plan", "racing", *day, "--outdated").stdout)
     # A group is taken whole.
     columns = {"jockey_name", "position", "position_str", "prize_won"}
     assert (set(plan["columns"]), [unit["key_range"] for unit in plan["units"]]) == (columns, [f"{FIRST}/results"])
     file = tmp_path / "plan.json"
     file.write_text(orjson.dumps(plan).decode())
-    done = last_object(versions.rederive(settings, "apply", str(file), "--json").stdout)
+    done = last_object(another.rederive(settings, "apply", str(file), "--json").stdout)
     assert (done["updated"], done["errors"], len(api.requests)) == (0, 0, asked)
     computed = "SELECT count(*) FROM rederive.{}_history WHERE capture_id = %s"
     for table, some in (("ra_runners", True), ("ra_races", False), ("ra_mst_jockeys", False)):
         (count,) = database.execute(computed.format(table), [done["capture_id"]]).fetchone() or (0,)
         assert bool(count) is some, table
-    versions.rederive(settings, "gaps", "racing", *day, "--outdated")
+    another.rederive(settings, "gaps", "racing", *day, "--outdated")
     assert everything(database) == before
 
     # By race days the log is read without what has none.

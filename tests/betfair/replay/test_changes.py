@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from rederive.settings import Settings
+from tests.another import Version, newer, rederive
 from tests.betfair.replay.stored import fingerprint, rows
 from tests.betfair.reports.made import START, market, snapshot
-from tests.versions import newer, rederive, replaced
 
 pytestmark = pytest.mark.services
 
@@ -55,10 +55,10 @@ def test_a_version_that_changes_two_columns_has_these_computed_anew(
     market(connection, "1.1")
     for number in range(4):
         snapshot(connection, number, "1.1", START + timedelta(hours=number))
-    replaced(monkeypatch, tmp_path / "wrong", _WRONG)
+    Version(monkeypatch, tmp_path / "wrong")(_WRONG)
     rederive(settings, "replay", "betfair", "--to", f"{DAY}T14:30:00")
     changes = {2: RISKS}
-    replaced(monkeypatch, tmp_path / "second", newer("schemas.betfair.tables", "BETFAIR", changes))
+    Version(monkeypatch, tmp_path / "second")(newer("schemas.betfair.tables", "BETFAIR", changes))
     # What newer formulas have computed first is not outdated, though it only fills.
     rederive(settings, "replay", "betfair")
     assert outdated(settings) == [(DAY, 3, "2 of 52 columns: home_risk, away_risk")]
@@ -79,7 +79,7 @@ def test_a_version_that_changes_two_columns_has_these_computed_anew(
 
     # The next version concerns another column, and all rows; what the one before has done stays done.
     third = newer("schemas.betfair.tables", "BETFAIR", {**changes, 3: ("ladder", "total_volume")})
-    replaced(monkeypatch, tmp_path / "third", third)
+    Version(monkeypatch, tmp_path / "third")(third)
     (plan,) = plans(settings)
     assert (len(plan["columns"]), set(plan["columns"]) & {*RISKS, "total_volume"}) == (13, {"total_volume"})
     file.write_text(orjson.dumps(plan).decode())
@@ -88,6 +88,6 @@ def test_a_version_that_changes_two_columns_has_these_computed_anew(
     assert outdated(settings, code=0) == []
     assert fingerprint(connection) == before, "the same values, found again"
     # A version that doesn't say what it changed is taken to have changed everything.
-    replaced(monkeypatch, tmp_path / "fourth", third.replace("derivation_version=3", "derivation_version=4"))
+    Version(monkeypatch, tmp_path / "fourth")(third.replace("derivation_version=3", "derivation_version=4"))
     (plan,) = plans(settings)
     assert len(plan["columns"]) == 52
