@@ -87,7 +87,7 @@ class LogSource(Source[Any]):
         left = request.limit
         for wanted in self.ranges(request):
             place = wanted.log, wanted.partition
-            packer = Packer(*place, request.dated, request.rate)
+            packer = Packer(*place, request.dated, 1 if request.apart else request.rate)
             for message in self.log(wanted.log).between(wanted.partition, wanted.first, wanted.last):
                 if place not in self._first_sent:
                     self._first_sent[place] = moment_of(message.timestamp()[1])

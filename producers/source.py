@@ -68,7 +68,7 @@ class Request:
     Of a log `places` are all that is read, whenever it was sent. `logs` are the raw topics that are read, by lane
     (none: all that the domain keeps), `partitions` those of them (none: all), `begins` where a partition begins at the
     earliest, `dated` the range of the payloads' own times. `rate` is how many rows, of a log records, are sent a second
-    at most.
+    at most; `apart` each record is a unit of its own.
     """
 
     domain: str
@@ -90,6 +90,7 @@ class Request:
     begins: tuple[Begin, ...] = ()
     dated: Dated | None = None
     rate: int | None = None
+    apart: bool = False
 
     @property
     def span(self) -> str:
@@ -124,6 +125,8 @@ class Request:
             asked["dated"] = [moment.isoformat() if moment else None for moment in self.dated]
         if self.rate:
             asked["rate"] = self.rate
+        if self.apart:
+            asked["apart"] = True
         if self.options:
             return asked | {"kinds": list(self.kinds), **self.options}
         if self.kinds:

@@ -68,7 +68,7 @@ def replay_topic(
     """Replay what a domain's log holds of a range of send times, after a bug fix.
 
     Stored values are superseded unless `mode` says other. Of a Request's fields a log knows, besides those of `replay`,
-    `logs`, `partitions`, `begins`, `dated` and `rate`.
+    `logs`, `partitions`, `begins`, `dated`, `rate` and `apart`.
     """
     chosen = mode or (Mode.INSERT if domains.find(domain).inserts else Mode.SUPERSEDE)
     return replay(domain, start=since, end=until, source=LOG, mode=chosen, **words)

@@ -70,6 +70,11 @@ class Asked:
     limit: Annotated[int | None, Parameter(validator=SOME, help="At most so many records.")] = None
     rate: Annotated[int | None, Parameter(validator=SOME, help="At most so many records a second.")] = None
 
+    apart: Annotated[
+        bool,
+        Parameter(negative="", help="Each record is a unit of its own: what a bug makes dead is that record alone."),
+    ] = False
+
     def request(self, domain: "Domain") -> "Request":
         """As a request. UsageError for a range, a topic, partitions or a file that can't be."""
         from producers.source import Dated, Request
@@ -94,6 +99,7 @@ class Asked:
             begins=begins(domain, prefix, chosen, self.from_offsets),
             dated=dated if any(dated) else None,
             rate=self.rate,
+            apart=self.apart,
         )
 
 

@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 
 from rederive.settings import Settings
 from schemas.table import Mode
-from schemas.wire import RawHeaders, encode_raw
 from tests.another import Version
 from tests.betfair.replay.log import fill, line
 from tests.betfair.replay.stored import replay
@@ -34,12 +33,9 @@ def test_a_run_as_it_is_seen(
     made.market(connection, "1.1")
     for key in range(1, 5):
         made.snapshot(connection, key, "1.1", made.START + timedelta(minutes=key))
-    # Of other kinds than those beside them: none is packed.
-    other = encode_raw(RawHeaders("other"))
-    records = [(line(1), ()), (line(2), other), (line(3), other), (line(4, raw={}), ())]
-    fill(settings, [(value, headers, None) for value, headers in records])
+    fill(settings, [(line(key), [], None) for key in (1, 2, 3)] + [(line(4, raw={}), [], None)])
     Version(monkeypatch, tmp_path / "other").poisoned("betfair", b'"snapshot_id":2,')
-    capture = str(replay(settings, "replay-topic", "betfair", code=1)["capture_id"])
+    capture = str(replay(settings, "replay-topic", "betfair", "--apart", code=1)["capture_id"])
 
     page = get(http, "/api/captures")
     assert ([one["capture_id"] for one in page["captures"]], page["next"]) == ([capture], None)
