@@ -151,9 +151,9 @@ def _with_ends(parts: dict[str, float], exact: float, services: Container[str]) 
     return {part: seconds if part in services else seconds * more for part, seconds in parts.items()}
 
 
-def run(settings: Settings, *words: str) -> tuple[Measured, dict[str, int]]:
-    """A whole `rederive` command, and the object that it ends with."""
-    measured = measure(settings, [sys.executable, "-m", "rederive", *words, "--json"])
+def run(settings: Settings, *words: str, ahead: Path | None = None) -> tuple[Measured, dict[str, int]]:
+    """A whole `rederive` command, and the object that it ends with; `ahead` is as of `measure`."""
+    measured = measure(settings, [sys.executable, "-m", "rederive", *words, "--json"], ahead)
     return measured, orjson.loads(measured.output.splitlines()[-1])
 
 

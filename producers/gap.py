@@ -1,12 +1,13 @@
 """What is missing, and what to ask of which source to have it: the contract between a domain and `rederive gaps`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
 from producers.source import Request, Services
 from schemas.domain import Domain
+from schemas.table import Mode
 from store.cursors import Position
 
 MISSING, NULL, FAILED, EARLY, DUE = "missing", "null", "failed", "early", "due"
@@ -66,11 +67,30 @@ class Gap:
         return {**said, "by_plan": self.fill is not None, "mend": self.mend}
 
 
+def again(request: Request, columns: Sequence[str]) -> tuple[Mode, tuple[str, ...]]:
+    """How rows of older formulas are computed anew, and which columns: of those outdated (none: all) those asked for.
+
+    Where some are outdated and none of them is asked for, it is none.
+    """
+    mode = request.mode if request.mode in (Mode.SHADOW, Mode.INSERT) else Mode.SUPERSEDE
+    wanted = tuple(name for name in columns if not request.columns or name in request.columns)
+    return mode, wanted if columns else request.columns
+
+
+def said_columns(columns: Sequence[str], of: int) -> str:
+    """Which columns are outdated, in words; empty where all are."""
+    if not columns or len(columns) == of:
+        return ""
+    named = ", ".join(columns[:6]) + (" and more" if len(columns) > 6 else "")
+    return f"{len(columns)} of {of} columns: {named}"
+
+
 @dataclass(frozen=True, slots=True)
 class Looking:
     """What a person wants to know of a domain: the range, the parts; with `outdated` also rows of older versions.
 
-    The services are dry: looking changes nothing. `cursors` say how far live was, by name, where that matters.
+    With `nothing_else` only these: what else is missing need not be looked for. The services are dry: looking changes
+    nothing. `cursors` say how far live was, by name, where that matters.
     """
 
     domain: Domain
@@ -78,3 +98,4 @@ class Looking:
     request: Request
     outdated: bool = False
     cursors: Mapping[str, Position] = field(default_factory=dict)
+    nothing_else: bool = False

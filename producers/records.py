@@ -1,16 +1,18 @@
 """Records of one topic, read by partition and offset: nothing is subscribed, nothing is committed."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from producers.topics import held, partitions_of, unreachable
+from producers.topics import held, partitions_of, topic_id, unreachable
 from schemas.errors import Away
 from schemas.wire import MAX_BATCH_BYTES
 
 _SECONDS = 10.0
 _READ_SECONDS = 30.0
+_AT_ONCE = 500
 
 
 class Records:
@@ -22,7 +24,10 @@ class Records:
     def __init__(self, kafka: Mapping[str, str], topic: str, *, ahead: bool = True) -> None:
         self.topic = topic
         self._kafka = kafka
-        self._next: TopicPartition | None = None
+        self._next: tuple[int, int] | None = None
+        # Taken of the client's queue and not asked for yet: a call for each costs more than a small record does.
+        self._taken: deque[Message] = deque()
+        self._at_once = _AT_ONCE if ahead else 1
         self._consumer = Consumer(
             {
                 **kafka,
@@ -46,6 +51,10 @@ class Records:
     def partitions(self) -> list[int]:
         """The topic's partitions; empty when there is no such topic. Away when the broker doesn't answer."""
         return partitions_of(self._kafka, self.topic)
+
+    def topic_id(self) -> str | None:
+        """Kafka's id of the topic, None when there is no such topic. Away when the broker doesn't answer."""
+        return topic_id(self._kafka, self.topic)
 
     def watermarks(self, partition: int) -> tuple[int, int]:
         """(first offset kept, one past the last)."""
@@ -74,10 +83,10 @@ class Records:
 
     def first(self, partition: int, offset: int) -> Message | None:
         """The first record at a place or behind it, None when there is none. Away when the broker doesn't answer."""
-        place = TopicPartition(self.topic, partition, offset)
-        if self._next is None or (self._next.partition, self._next.offset) != (partition, offset):
-            self._consumer.assign([place])
-        message = self._consumer.poll(_READ_SECONDS)
+        if self._next != (partition, offset):
+            self._taken.clear()
+            self._consumer.assign([TopicPartition(self.topic, partition, offset)])
+        message = self._take()
         error = message.error() if message is not None else None
         self._next = None
         if error is not None and error.code() in (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET):
@@ -90,10 +99,37 @@ class Records:
                 why=f"no answer in {_READ_SECONDS:.0f} s",
                 mend="see that the broker is up, then resume the capture",
             )
-        self._next = TopicPartition(self.topic, partition, (message.offset() or 0) + 1)
+        self._next = partition, (message.offset() or 0) + 1
         return message
+
+    def _take(self) -> Message | None:
+        """The next message of the client's, an error too; None when there is no answer."""
+        if not self._taken:
+            self._taken.extend(self._consumer.consume(self._at_once, 0))
+        return self._taken.popleft() if self._taken else self._consumer.poll(_READ_SECONDS)
+
+    def between(self, partition: int, first: int, last: int) -> Iterator[Message]:
+        """The records at offsets [first, last), in order, whatever gaps there are. Away when the broker doesn't answer.
+
+        What retention drops meanwhile is passed over.
+        """
+        at = first
+        while at < last:
+            message = self.first(partition, at)
+            if message is None:
+                low, _ = self.watermarks(partition)
+                if low <= at:
+                    return
+                at = low
+                continue
+            offset = message.offset() or 0
+            if offset >= last:
+                return
+            yield message
+            at = offset + 1
 
     def rest(self) -> None:
         """Fetch nothing until the next record is asked for."""
         self._next = None
+        self._taken.clear()
         self._consumer.unassign()

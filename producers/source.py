@@ -33,6 +33,27 @@ class Stretch(NamedTuple):
     last: int
 
 
+class Begin(NamedTuple):
+    """Where a partition of a log begins at the earliest."""
+
+    log: LaneName
+    partition: int
+    offset: int
+
+
+class Dated(NamedTuple):
+    """A range [start, end) of the payloads' own times, aware; None is open."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def span(self) -> str:
+        """The range in words."""
+        start, end = (moment.isoformat() if moment else None for moment in self)
+        return f"payloads of {start or 'the beginning'} to {end or 'now'} (end excluded)"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a person asked to replay.
@@ -42,8 +63,12 @@ class Request:
     Without `all_rows` only rows with a NULL among `columns` are picked. `limit` is a number of rows. `kinds` are the
     answers wanted of an API; what has been kept is asked for again with `refetch`, and left out with `only_missing`.
     FINRA's `keys` are tiers, its `kinds` stages and calculations; `options` are a domain's own words, JSON values.
-    Of a log `places` are all that is read, whenever it was sent. With `clear` what is computed as NULL replaces what is
-    stored, too.
+    With `clear` what is computed as NULL replaces what is stored, too.
+
+    Of a log `places` are all that is read, whenever it was sent. `logs` are the raw topics that are read, by lane
+    (none: all that the domain keeps), `partitions` those of them (none: all), `begins` where a partition begins at the
+    earliest, `dated` the range of the payloads' own times. `rate` is how many rows, of a log records, are sent a second
+    at most; `apart` each record is a unit of its own.
     """
 
     domain: str
@@ -60,6 +85,12 @@ class Request:
     options: Mapping[str, object] = field(default_factory=dict)
     places: tuple[Stretch, ...] = ()
     clear: bool = False
+    logs: tuple[LaneName, ...] = ()
+    partitions: tuple[int, ...] = ()
+    begins: tuple[Begin, ...] = ()
+    dated: Dated | None = None
+    rate: int | None = None
+    apart: bool = False
 
     @property
     def span(self) -> str:
@@ -67,7 +98,8 @@ class Request:
         if self.places:
             return f"of {sum(place.last - place.first for place in self.places):,} places of the log"
         start, end = (moment.isoformat() if moment else None for moment in (self.start, self.end))
-        return f"from {start or 'the beginning'} to {end or 'now'} (end excluded)"
+        said = f"from {start or 'the beginning'} to {end or 'now'} (end excluded)"
+        return f"{said}, {self.dated.span}" if self.dated else said
 
     def days(self, otherwise: str) -> str:
         """The range as days, both included; `otherwise` when it is open."""
@@ -85,6 +117,16 @@ class Request:
             asked["places"] = [list(place) for place in self.places]
         if self.clear:
             asked["clear"] = True
+        if self.partitions:
+            asked["partitions"] = list(self.partitions)
+        if self.begins:
+            asked["begins"] = [list(begin) for begin in self.begins]
+        if self.dated:
+            asked["dated"] = [moment.isoformat() if moment else None for moment in self.dated]
+        if self.rate:
+            asked["rate"] = self.rate
+        if self.apart:
+            asked["apart"] = True
         if self.options:
             return asked | {"kinds": list(self.kinds), **self.options}
         if self.kinds:
@@ -183,6 +225,10 @@ class Source(ABC, Generic[L]):
     def notes(self, request: Request, found: int) -> tuple[str, ...]:  # noqa: ARG002
         """What a person should know of a plan that found so many rows."""
         return () if found else ("nothing to do",)
+
+    def counted(self, unit: PlannedUnit[L]) -> int:
+        """How many of what a plan counts, rows or records, a planned unit is."""
+        return 1 if unit.rows is None else unit.rows
 
     def stale(self, plan: Plan[L]) -> str | None:  # noqa: ARG002
         """Why the plan no longer fits what is stored, or None."""
@@ -314,8 +360,7 @@ class DraftOfSource:
                         mend="mend the source: numbers of units count from 0, over all pages",
                     )
                 self._digest.add(unit)
-                # Of a log every unit is one record found.
-                found += 1 if unit.rows is None else unit.rows
+                found += self._source.counted(unit)
             count += len(page.units)
             nulls.update(page.nulls)
             yield page.units
@@ -334,10 +379,10 @@ def make_plan(source: Source[L], request: Request, *others: Request) -> Plan[L]:
     draft = DraftOfSource(source, request)
     units = tuple(unit for page in draft for unit in page)
     made = Plan(**draft.head.model_dump(), units=units).sealed()
-    return _joined([made, *(make_plan(source, other) for other in others)]) if others else made
+    return _joined(source, [made, *(make_plan(source, other) for other in others)]) if others else made
 
 
-def _joined(plans: Sequence[Plan[L]]) -> Plan[L]:
+def _joined(source: Source[L], plans: Sequence[Plan[L]]) -> Plan[L]:
     """Plans of one source as one. A unit that several have stands in it once."""
     units: list[PlannedUnit[L]] = []
     nulls: Counter[str] = Counter(dict.fromkeys(plans[0].nulls, 0))
@@ -353,7 +398,7 @@ def _joined(plans: Sequence[Plan[L]]) -> Plan[L]:
     starts, ends = [one["start"] for one in asked], [one["end"] for one in asked]
     notes = dict.fromkeys(note for plan in plans if plan.units for note in plan.notes)
     said = {
-        "found": sum(1 if unit.rows is None else unit.rows for unit in units),
+        "found": sum(map(source.counted, units)),
         "unit_count": len(units),
         "nulls": dict(nulls),
         "notes": tuple(notes) or plans[0].notes,

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from producers.gap import Gap as Gap
     from producers.gap import Looking as Looking
     from producers.log import LogSource as LogSource
-    from producers.log import Place as Place
+    from producers.places import Pack as Pack
+    from producers.places import Place as Place
+    from producers.source import Begin as Begin
+    from producers.source import Dated as Dated
     from producers.source import Page as Page
     from producers.source import Refusal as Refusal
     from producers.source import Request as Request
@@ -55,8 +58,9 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "producers.gap": ("Fill", "Gap", "Looking"),
-    "producers.log": ("LogSource", "Place"),
-    "producers.source": ("Page", "Refusal", "Request", "Services", "Source", "Split"),
+    "producers.log": ("LogSource",),
+    "producers.places": ("Pack", "Place"),
+    "producers.source": ("Begin", "Dated", "Page", "Refusal", "Request", "Services", "Source", "Split"),
     "rederive.api": ("KnownUnit", "apply", "plan", "replay", "replay_topic", "units_of"),
     "rederive.replayer": ("Report",),
     "rederive.settings": ("Settings",),

@@ -67,7 +67,8 @@ def replay_topic(
 ) -> Report:
     """Replay what a domain's log holds of a range of send times, after a bug fix.
 
-    Stored values are superseded unless `mode` says other.
+    Stored values are superseded unless `mode` says other. Of a Request's fields a log knows, besides those of `replay`,
+    `logs`, `partitions`, `begins`, `dated`, `rate` and `apart`.
     """
     chosen = mode or (Mode.INSERT if domains.find(domain).inserts else Mode.SUPERSEDE)
     return replay(domain, start=since, end=until, source=LOG, mode=chosen, **words)

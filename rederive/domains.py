@@ -143,6 +143,7 @@ def _faults(domain: Domain) -> Iterator[str]:
     named = {"process": domain.process, "compute": domain.compute, "reads": domain.reads, "notes": domain.notes}
     named |= {"checks": domain.checks, "journal": domain.journal, "show_plan": domain.show_plan, "gaps": domain.gaps}
     named |= {"provenance": domain.provenance, "routes": domain.routes, "demo": domain.demo}
+    named |= {"within": domain.within}
     for kind, parts in (("source", domain.sources), ("report", domain.reports)):
         named |= {f"{kind} {name}": part for name, part in parts.items()}
     for what, part in named.items():
@@ -152,9 +153,23 @@ def _faults(domain: Domain) -> Iterator[str]:
         yield "it has sources, and no tables or no process"
     if "all" not in domain.scopes:
         yield "its scopes lack 'all'"
+    if domain.changes:
+        yield from _changes_faults(domain)
     for stage, written in domain.stages.items():
         if unknown := set(written) - tables:
             yield f"its stage {stage} writes {', '.join(sorted(unknown))}, which is none of its tables"
+
+
+def _changes_faults(domain: Domain) -> Iterator[str]:
+    known = {*domain.scopes, *(table.name for table in domain.tables)}
+    for table in domain.tables:
+        known |= {name for one in table.values for name in (one.name, f"{table.name}.{one.name}")}
+    for version, changed in domain.changes.items():
+        if type(version) is not int or not 1 < version <= domain.derivation_version:
+            yield f"changes says version {version!r}, which is none of 2 to {domain.derivation_version}"
+        elif not isinstance(changed, tuple) or (unknown := set(changed) - known):
+            said = ", ".join(sorted(map(str, unknown))) if isinstance(changed, tuple) else repr(changed)
+            yield f"changes of version {version} names {said}: a tuple of columns, tables or scopes is wanted"
 
 
 _POLICIES = (Mode.FILL, Mode.SUPERSEDE, Mode.INSERT)

@@ -1,12 +1,12 @@
 """What is missing of a domain, and the plans that close just this."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from producers.gap import OUTDATED, Fill, Gap, Looking
+from producers.gap import OUTDATED, Fill, Gap, Looking, again, said_columns
 from producers.source import Request, end_of, is_within, start_of
 from rederive.holes import holes
 from rederive.replayer import Replayer
@@ -47,15 +47,20 @@ def fill_command(domain: str, kind: str, words: Sequence[str]) -> str:
     return f"{shlex.join(['rederive', 'gaps', domain, *words, '--only', kind, '--fill'])} | rederive apply -"
 
 
-def gaps(replayer: Replayer, domain: Domain, request: Request, *, outdated: bool) -> list[Gap]:
-    """What is missing in the request's range, by day; with `outdated` also rows of older derivation versions.
+def gaps(
+    replayer: Replayer, domain: Domain, request: Request, *, outdated: bool, only: Collection[str] = ()
+) -> list[Gap]:
+    """What is missing in the request's range, by day; with `outdated` also rows of older formulas.
 
-    Nothing is changed by looking. UsageError for words that mean nothing to the domain.
+    Of `only` these kinds, where any are said. Nothing is changed by looking. UsageError for words that mean nothing to
+    the domain.
     """
     with replayer.connected("list of gaps") as connection:
-        looking = Looking(domain, replayer.services(connection, dry=True), request, outdated)
+        services = replayer.services(connection, dry=True)
+        looking = Looking(domain, services, request, outdated, nothing_else=set(only) == {OUTDATED})
         found = list(load(domain.gaps)(looking) if domain.gaps else _of_any_domain(looking))
-        found += holes(looking)
+        found += [] if looking.nothing_else else holes(looking)
+        found = [gap for gap in found if not only or gap.kind in only]
     return sorted(found, key=lambda gap: (gap.day is None, gap.day or 0, gap.kind, gap.part))
 
 
@@ -64,21 +69,25 @@ def _of_any_domain(looking: Looking) -> Iterator[Gap]:
     if not looking.outdated:
         return
     for table in looking.domain.tables:
-        for day, part, rows in policy_of(table).outdated(looking.services.connection, looking.domain, table):
+        for day, part, rows, columns in policy_of(table).outdated(looking.services.connection, looking.domain, table):
+            mode, wanted = again(looking.request, columns)
+            if columns and not wanted:
+                continue
             if day is None or is_within(day, looking.request):
-                fill = _again(looking, table, day)
+                fill = _again(looking, table, day, mode, wanted)
                 yield Gap(
                     kind=OUTDATED,
                     day=day,
                     part=f"{table.name} {part}".strip(),
                     count=rows,
+                    why=said_columns(columns, len(table.values)),
                     fill=fill,
                     mend="" if fill else f"rederive replay {looking.domain.name}",
                 )
 
 
-def _again(looking: Looking, table: Table, day: date | None) -> Fill | None:
-    """The rows of the day, or else all, of the domain's first source.
+def _again(looking: Looking, table: Table, day: date | None, mode: Mode, columns: tuple[str, ...]) -> Fill | None:
+    """The columns of the day's rows, or else of all, of the domain's first source.
 
     The day of a row is that of its payload where the table has it as a column; otherwise only the domain knows.
     """
@@ -88,20 +97,21 @@ def _again(looking: Looking, table: Table, day: date | None) -> Fill | None:
     if day is not None and table.observed in [column.name for column in (*table.key, *table.columns)]:
         start, end = start_of(day), end_of(day)
     source = next(iter(looking.domain.sources))
-    return Fill(source, replace(looking.request, start=start, end=end, mode=Mode.SUPERSEDE, all_rows=True))
+    asked = replace(looking.request, start=start, end=end, mode=mode, all_rows=True)
+    return Fill(source, replace(asked, columns=columns))
 
 
 def plans(replayer: Replayer, found: Iterable[Gap]) -> Iterator[Plan[Any]]:
     """The plans that close these gaps, in the order in which they are to be applied: one fits after the others.
 
-    A plan a source and kind of request, all its ranges in it. What the log holds comes last: whatever the others have
-    filled, its plans fit.
+    A plan a source and kind of request, all its ranges in it. What computes rows anew comes behind what fills them, and
+    what the log holds comes last: whatever the others have filled, their plans fit.
     """
     groups: dict[tuple[str, str], list[Request]] = {}
     for source, request in (gap.fill for gap in found if gap.fill):
         alike = repr(replace(request, **_NO_RANGE))
         groups.setdefault((source, alike), []).append(request)
-    for (source, _), requests in sorted(groups.items(), key=lambda group: group[0][0] == LOG):
+    for (source, _), requests in sorted(groups.items(), key=lambda one: (one[0][0] == LOG, one[1][0].all_rows)):
         merged = _merged(requests)
         made = replayer.plan(merged[0], source, *merged[1:])
         if made.units:

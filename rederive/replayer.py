@@ -117,7 +117,7 @@ class Replayer:
             raise Failed("the plan can't be applied", why="its digest doesn't fit: it was altered", mend=mend)
         domain = domains.find(plan.domain)
         version = domain.derivation_version
-        strange = [name for name in plan.columns if name not in domain.scopes["all"]]
+        strange = [name for name in plan.columns if name not in domain.in_scope(domain.scopes["all"])]
         if strange:
             raise Failed("the plan can't be applied", why=f"{domain.name} has no column {strange[0]}", mend=mend)
         if plan.mode is not Mode.SHADOW and (plan.mode is Mode.INSERT) != domain.inserts:

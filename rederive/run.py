@@ -19,6 +19,7 @@ from rederive.database import failure, first_line, session
 from rederive.giving_way import Window
 from rederive.lanes import Lanes
 from rederive.memory import Memory
+from rederive.pace import Pace
 from rederive.settings import Settings
 from rederive.spares import Spares
 from schemas.capture import Capture, CaptureState, Progress
@@ -36,6 +37,7 @@ OpenSource = Callable[[psycopg.Connection], AbstractContextManager[Source[Any]]]
 
 _SEND_AT_ONCE = 32
 _SEND_SECONDS = 0.2
+_PACE_SECONDS = 0.02
 _DELIVERY_SECONDS = 10.0
 _PROGRESS_SECONDS = 0.25
 # Of the last units the end is waited for; looking for it costs little as they are few.
@@ -157,6 +159,7 @@ class _Steps:
         self._looked = 0.0
         self._memory = Memory()
         self._window = Window()
+        self._pace = Pace(capture.request.get("rate"))
 
     def begin(self, connection: psycopg.Connection, source: Source[Any]) -> None:
         """Begin, or go on with a new connection."""
@@ -178,7 +181,8 @@ class _Steps:
     def advance(self) -> bool:
         """Send some, count sometimes; whether something has moved.
 
-        That is a unit sent, an outcome since the last count, or a source that has promised a unit and looks after it.
+        That is a unit sent, an outcome since the last count, or a unit that is to come: a source has promised it and
+        looks after it, or the run's pace has it wait.
         """
         assert self._connection is not None
         self._awaited = False
@@ -223,6 +227,10 @@ class _Steps:
 
     def _send(self, connection: psycopg.Connection) -> int:
         assert self._source is not None
+        if self._pace.waits():
+            self._awaited = True
+            time.sleep(_PACE_SECONDS)
+            return 0
         most = max(1, min(_SEND_AT_ONCE, self._left()))
         planned = units.planned(connection, self.capture.capture_id, self._after, most, self._source.located)
         started = time.monotonic()
@@ -245,12 +253,13 @@ class _Steps:
             else:
                 self.lanes.send(unit, read)
                 self._sent += 1
+                self._pace.take(self._source.counted(unit))
                 if unit.lane is not LaneName.REPLAY:
                     # What arrives for the first time was costly: a run that dies asks for no more than the last again.
                     self._pending += self.lanes.flush(_DELIVERY_SECONDS)
                     self._mark(connection)
             self._after = unit.unit
-            if time.monotonic() - started > _SEND_SECONDS:
+            if self._pace.waits() or time.monotonic() - started > _SEND_SECONDS:
                 break
         self._all_sent = not planned
         return len(planned)

@@ -63,8 +63,10 @@ class Command(NamedTuple):
 class Domain:
     """A domain.
 
-    name, derivation_version
-        The version grows by one whenever a formula changes what it computes.
+    name, derivation_version, changes
+        The version grows by one whenever a formula changes what it computes. `changes` says which value columns a
+        version changed, those that follow from them too: columns, "table.column", tables or scopes. Of a version that
+        isn't there all are taken to have changed.
     tables
         In the order in which they are written.
     process
@@ -87,6 +89,12 @@ class Domain:
         capture has stored and counts the checks by status.
     quality
         A function of a connection that counts by status what checks have stored, for `/metrics`.
+    within, joins
+        What of a raw record's value lies in a range of payload times: a function of the value, a start and an end
+        (aware, None is open, the end excluded) that gives the value cut down to that, None where nothing of it does;
+        it is pure, and raises ValueError for what says no time. Without it a log is replayed by send times only. With
+        `joins` values of raw records may be joined by a newline: each line is computed as if it stood alone, and
+        nothing that is UTF-8 text makes a unit dead.
     kept, log_retention
         The lanes whose raw topic is a log of what arrived, and for how long it keeps that; None is without limit.
     stages, reads, notes
@@ -131,6 +139,7 @@ class Domain:
     name: str
     derivation_version: int
     tables: tuple[Table, ...]
+    changes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     process: Part = ""
     compute: Part = ""
     sources: Mapping[str, Part] = field(default_factory=dict)
@@ -138,6 +147,8 @@ class Domain:
     follows: tuple[str, ...] = ()
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"all": ()})
     steps: tuple[Step, ...] = ()
+    within: Part = ""
+    joins: bool = False
     kept: tuple[LaneName, ...] = (LaneName.LOG,)
     log_retention: timedelta | None = None
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -163,7 +174,7 @@ class Domain:
         """All its parts, each by its name."""
         own = (
             self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.quality, self.journal,
-            self.show_plan, self.gaps, self.provenance, self.routes, self.pages, self.demo,
+            self.show_plan, self.gaps, self.provenance, self.routes, self.pages, self.demo, self.within,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)
@@ -176,6 +187,29 @@ class Domain:
     def in_scope(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The value columns of a scope: those named, or where none is all of its tables'."""
         return tuple(columns) or tuple(dict.fromkeys(column.name for table in self.tables for column in table.values))
+
+    def formulas(self, table: Table) -> Mapping[int, tuple[str, ...]]:
+        """A table's value columns by the derivation version that last changed them; groups are taken whole.
+
+        A table without value columns has the version of the domain.
+        """
+        version = {column.name: self._changed(table, column.name) for column in table.values}
+        for group in table.groups:
+            newest = max((version[name] for name in group if name in version), default=0)
+            version |= {name: newest for name in group if name in version}
+        found: dict[int, tuple[str, ...]] = {}
+        for name, last in version.items():
+            found[last] = (*found.get(last, ()), name)
+        return found or {self.derivation_version: ()}
+
+    def _changed(self, table: Table, column: str) -> int:
+        for version in range(self.derivation_version, 1, -1):
+            said = self.changes.get(version)
+            if said is None or not {column, table.name, f"{table.name}.{column}"}.isdisjoint(said):
+                return version
+            if any(column in self.scopes[word] or not self.scopes[word] for word in said if word in self.scopes):
+                return version
+        return 1
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError when the domain has none."""

@@ -113,6 +113,12 @@ def decode_raw(headers: Given, default_kind: str) -> RawHeaders:
     )
 
 
+def planned_rows(headers: Given) -> int | None:
+    """How many source rows a raw record says were planned, None where it doesn't; nothing else of it is read."""
+    said = [value for name, value in headers or () if name == "rederive-rows"]
+    return _number({"rederive-rows": _bytes_of(said[-1]).decode()}, "rederive-rows", MAX_PLANNED_ROWS) if said else None
+
+
 @dataclass(frozen=True, slots=True)
 class DerivedHeaders:
     """What a derived record answers: the raw record at `origin`, with that one's capture and unit, and which attempt.

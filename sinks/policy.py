@@ -92,11 +92,15 @@ class Promoted:
 
 
 class Outdated(NamedTuple):
-    """How many rows of a UTC day, where they have one, and of a part, are of an older derivation version."""
+    """How many rows of a UTC day, where they have one, and of a part, are of older formulas, in which columns.
+
+    No columns mean all.
+    """
 
     day: date | None
     part: str
     rows: int
+    columns: tuple[str, ...] = ()
 
 
 class Fault(NamedTuple):

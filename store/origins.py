@@ -114,11 +114,14 @@ def read_again(connection: Connection, domain: str, log: LaneName, partition: in
     """The offsets of a partition of a domain's log that units of replays have read, and have an outcome."""
     return values(
         connection,
-        """SELECT DISTINCT (u.locator ->> 'offset')::int8
+        # Of a record of which only some payloads were asked for, the others are as they were.
+        """SELECT DISTINCT generate_series(
+               coalesce(u.locator ->> 'offset', u.locator ->> 'first')::int8,
+               coalesce((u.locator ->> 'offset')::int8, (u.locator ->> 'last')::int8 - 1))
            FROM rederive.captures c JOIN rederive.units u USING (capture_id)
            WHERE c.domain = %s AND NOT c.dry_run AND u.state IN ('applied', 'dead', 'removed')
-             AND u.locator ? 'offset' AND coalesce(u.locator ->> 'log', %s) = %s
-             AND (u.locator ->> 'partition')::int4 = %s""",
+             AND u.locator ?| ARRAY['offset', 'first'] AND NOT u.locator ?| ARRAY['start', 'end']
+             AND coalesce(u.locator ->> 'log', %s) = %s AND (u.locator ->> 'partition')::int4 = %s""",
         [domain, LaneName.LOG, log, partition],
     )
 

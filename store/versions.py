@@ -30,6 +30,27 @@ def of_some_columns(connection: Connection, domain: str, version: int, columns: 
     )
 
 
+def of_none_of(connection: Connection, domain: str, version: int, columns: Sequence[str]) -> list[str]:
+    """The captures before a version that have computed none of these columns."""
+    return values(
+        connection,
+        """SELECT capture_id FROM rederive.captures
+           WHERE domain = %s AND NOT dry_run AND derivation_version < %s AND columns <> '{}'
+             AND NOT columns && %s::text[]""",
+        [domain, version, list(columns)],
+    )
+
+
+def filling(connection: Connection, domain: str, version: int) -> list[str]:
+    """The captures since a version that only fill: what was computed before stays above theirs."""
+    return values(
+        connection,
+        """SELECT capture_id FROM rederive.captures
+           WHERE domain = %s AND NOT dry_run AND derivation_version >= %s AND mode = 'fill'""",
+        [domain, version],
+    )
+
+
 def written_before(connection: Connection, domain: str, version: int) -> list[str]:
     """What stands in `capture_id` of rows that runs of versions before this one have inserted and that are there."""
     return values(

@@ -84,7 +84,7 @@ def test_a_poison_record_is_kept_whole_quarantined_and_applied_after_the_fix(
     fill(settings, [(line(key), theirs, None) for key in (1, 2, 3, 4)])
 
     version.poisoned("betfair", b'"snapshot_id":2,')
-    found = replay(settings, "replay-topic", "betfair", code=1)
+    found = replay(settings, "replay-topic", "betfair", "--apart", code=1)
     assert (found["dead_units"], *counts(found)) == (1, 3, 0, 1)
     assert sorted(rows(connection)) == [1, 3, 4], "the rest goes on"
     capture = str(found["capture_id"])
@@ -148,7 +148,7 @@ def test_a_killed_requeue_goes_on_and_sends_nothing_twice(
     snapshots(connection, 4)
     fill(settings, [(line(key), [], None) for key in (1, 2, 3, 4)])
     version.poisoned("betfair", b'"snapshot_id":1,', b'"snapshot_id":2,', b'"snapshot_id":3,')
-    found = replay(settings, "replay-topic", "betfair", code=1)
+    found = replay(settings, "replay-topic", "betfair", "--apart", code=1)
     capture = str(found["capture_id"])
 
     for number in (0, 2, 1):
@@ -186,7 +186,7 @@ def test_two_at_once_send_nothing_twice(
     snapshots(connection, 2)
     fill(settings, [(line(key), [], None) for key in (1, 2)])
     version.poisoned("betfair", b'"snapshot_id":1,', b'"snapshot_id":2,')
-    replay(settings, "replay-topic", "betfair", code=1)
+    replay(settings, "replay-topic", "betfair", "--apart", code=1)
     version()
 
     right = stored.lock
@@ -221,7 +221,7 @@ def test_what_postgres_refused_comes_again_by_its_raw_record(
         derived(connection, key)
     fill(settings, [(line(key), [], None) for key in (1, 2)])
     connection.execute("ALTER TABLE market_derived_metrics ADD CONSTRAINT odd CHECK (home_risk IS NULL)")
-    capture = str(replay(settings, "replay-topic", "betfair", code=1)["capture_id"])
+    capture = str(replay(settings, "replay-topic", "betfair", "--apart", code=1)["capture_id"])
 
     first, second = letters(settings)
     assert (first["stage"], first["error"], first["version"]) == ("sink", "CheckViolation", 1)
@@ -250,7 +250,7 @@ def test_what_is_dropped_is_no_longer_open(
     snapshots(connection, 2)
     fill(settings, [(line(key), [], None) for key in (1, 2)])
     version.poisoned("betfair", b'"snapshot_id":1,', b'"snapshot_id":2,')
-    replay(settings, "replay-topic", "betfair", code=1)
+    replay(settings, "replay-topic", "betfair", "--apart", code=1)
     version()
     first, second = letters(settings)
     rederive(settings, "dlq", "drop", "betfair", "--why", "tests", code=2)

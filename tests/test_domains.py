@@ -192,6 +192,9 @@ _MADE_DOMAIN = Domain(
         ({"sources": {"table": "made.Table"}}, "source table is 'made.Table', not 'module:attribute'"),
         ({"scopes": {"some": ("kwh",)}}, "its scopes lack 'all'"),
         ({"stages": {"file": ("mode",)}}, "its stage file writes mode, which is none of its tables"),
+        ({"changes": {2: ("kwh",)}}, "changes says version 2, which is none of 2 to 1"),
+        ({"derivation_version": 2, "changes": {2: ("volts",)}}, "changes of version 2 names volts: a tuple of"),
+        ({"derivation_version": 2, "changes": {2: "kwh"}}, "changes of version 2 names 'kwh': a tuple of"),
         (
             {"tables": (replace(_TABLE, policy=cast("Mode", "insert")),)},
             "table made: its policy is 'insert', none of Mode.FILL, ",
@@ -247,6 +250,18 @@ def test_a_domain_with_a_table_of_another_one_can_not_be_used(monkeypatch: pytes
 
 
 _OFFERED = SimpleNamespace()
+
+
+def test_formulas_are_of_the_version_that_changed_their_columns_last() -> None:
+    columns = tuple(Column(name, "float8") for name in ("kwh", "cost", "volts", "amps"))
+    table = replace(_TABLE, values=columns, groups=(("volts", "amps"),))
+    made = replace(_MADE_DOMAIN, tables=(table,), derivation_version=4, scopes={"all": (), "money": ("cost",)})
+    assert made.formulas(table) == {4: ("kwh", "cost", "volts", "amps")}
+    changes = {2: ("kwh", "money"), 3: ("made.amps",), 4: ("cost",)}
+    assert replace(made, changes=changes).formulas(table) == {2: ("kwh",), 4: ("cost",), 3: ("volts", "amps")}
+    assert replace(made, changes={4: ("money",)}).formulas(table) == {3: ("kwh", "volts", "amps"), 4: ("cost",)}
+    assert set(replace(made, changes={4: ("all",)}).formulas(table)) == {4}
+    assert replace(made, changes={4: ("cost",)}).formulas(replace(table, values=())) == {4: ()}
 
 
 def test_shipped_domains_have_no_faults() -> None:

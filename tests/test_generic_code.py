@@ -28,6 +28,7 @@ HISTORY = "schemas/migrations/"
 JOINS = {
     "sinks/merge/statements.py": "the place of a history's entry is its capture's number and mode, row by row",
     "sinks/merge/folding.py": "the same, for the fold over all entries of a key",
+    "rederive/betfair/outdated.py": "the same, for those that newer formulas have looked at",
     "producers/betfair/computed.py": "millions of snapshots are joined with the captures and units that read them",
 }
 """Modules outside store/ whose statements join the engine's own tables, each with the reason."""

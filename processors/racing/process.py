@@ -1,6 +1,7 @@
 """Racing: a unit of API answers in, rows of thirteen tables out (racing spec, sections 2, 4, 5 and 6)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC
 
 import orjson
@@ -28,11 +29,11 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
 
     A line is {"kind", "date", "observed", "payload"}. Rows of one table, key and source are folded into one, whose
     observation is the latest. A field that its column can't hold is None and an error of its row, which is written all
-    the same. `read` is the number of rows, skips and errors. ValueError when a line is no such answer, or when single
-    columns are asked for.
+    the same. `read` is the number of rows, skips and errors. Of single `columns` there are the rows of tables that have
+    any of them. ValueError when a line is no such answer, or for columns that no table has.
     """
-    if columns:
-        raise ValueError(f"racing derives all its columns, never single ones: {', '.join(map(repr, columns))}")
+    if unknown := sorted(set(columns).difference(RACING.in_scope(()))):
+        raise ValueError(f"racing derives no column {', '.join(map(repr, unknown))}")
     unit = Unit()
     for number, text in enumerate(value.split(b"\n"), start=1):
         if text and not text.isspace():
@@ -40,7 +41,21 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:
                 unit.add(text)
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
-    return unit.outcome()
+    return _only(unit.outcome(), columns) if columns else unit.outcome()
+
+
+def _only(outcome: Outcome, columns: Sequence[str]) -> Outcome:
+    """An outcome's rows with the named value columns; tables that have none of them are left out."""
+    tables = []
+    for rows in outcome.tables:
+        table = RACING.table(rows.table)
+        values = {column.name for column in table.values}
+        if not values.isdisjoint(columns):
+            left = [name for name in rows.columns if name not in values or name in columns]
+            tables.append(replace(rows, batch=rows.batch.select(left)))
+    outcome.read += sum(map(len, tables)) - sum(map(len, outcome.tables))
+    outcome.tables = tables
+    return outcome
 
 
 class Unit:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, model_validator
 
-from producers.log import Place
+from producers.places import Place
 from schemas.plan import Locator
 
 

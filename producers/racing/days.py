@@ -8,19 +8,20 @@ from typing import Any, ClassVar
 
 from psycopg import Connection
 
-from producers.log import LogSource, Place
+from producers.log import LogSource
+from producers.places import Place
 from producers.racing.api import DayFailed
 from producers.racing.fetch import Fetched, Fetcher
 from producers.racing.index import RacingIndex
 from producers.racing.locators import Ask
-from producers.source import Page, Refusal, Request, Services, Source
+from producers.source import Page, Refusal, Request, Services, Source, Split
 from schemas.capture import Capture
 from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.lane import LaneName
 from schemas.plan import Plan, PlannedUnit
 from schemas.racing.tables import Kind
-from schemas.table import Table
+from schemas.table import Mode, Table
 from schemas.unit import Delivered, Unit
 from schemas.words import counted, verb
 from store import units
@@ -127,7 +128,9 @@ class RacingDays(Source[Ask | Place]):
         places = set(self._index.observed(observed)) if observed else set()
         return sorted(units, key=lambda unit: _place(unit) not in places)
 
-    def read(self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Ask | Place]) -> Unit | Refusal | None:
+    def read(
+        self, capture_id: str, columns: tuple[str, ...], unit: PlannedUnit[Ask | Place]
+    ) -> Unit | Refusal | Split | None:
         """A kept record, or the API's answer: fetched ahead while the one before is on its way."""
         if isinstance(unit.locator, Place):
             return self._log.read(capture_id, columns, unit)
@@ -226,18 +229,21 @@ class RacingLog(LogSource):
         super().__init__(domain, services)
         self._index = RacingIndex(services.connection, services.prefix, services.kafka, dry=services.dry)
 
+    def source_words(self, request: Request) -> list[str]:
+        """Days that aren't kept are asked for."""
+        return [] if request.mode is Mode.SUPERSEDE else ["--mode", request.mode.value]
+
     def pages(self, request: Request) -> Iterator[Page[Any]]:
-        """A unit per record sent in [start, end), then one per later fetch of the same days."""
+        """A unit per record of the ranges, then one per later fetch of the same days."""
         number = 0
         for page in super().pages(request):
             number += len(page.units)
             yield page
-        if request.limit is not None or request.places:
+        ranges = {one.partition: (one.first, one.last) for one in self.ranges(request) if one.log is LaneName.LOG}
+        if request.limit is not None or request.places or request.dated or not ranges:
             return
         self._index.index()
-        kept = self._logs[LaneName.LOG]
-        ranges = {partition: self._range(kept, partition, request)[1:] for partition in kept.partitions()}
-        places = self._index.later({partition: (first, last) for partition, (first, last) in ranges.items()})
+        places = self._index.later(ranges)
         yield Page([self.again(number + at, one) for at, one in enumerate(places)])
 
 

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 
-from producers.log import Place
+from producers.places import Place
 from producers.racing.index import Day, RacingIndex
 from producers.racing.locators import Ask
 from producers.racing.programme import Programme

@@ -14,7 +14,7 @@ from itertools import product
 import orjson
 from psycopg import Connection
 
-from producers.log import Place
+from producers.places import Place
 from producers.records import Records
 from producers.topics import topic_id
 from schemas.lane import Lane, LaneName

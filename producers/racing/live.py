@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import psycopg
 
 from producers.live import Arriving, Live
-from producers.log import Place
+from producers.places import Place
 from producers.racing.api import DayFailed, utc_now
 from producers.racing.due import CAUGHT_UP_DAYS, Due
 from producers.racing.fetch import Fetched, Fetcher, payloads

@@ -1,6 +1,5 @@
 """`rederive replay betfair` and `plan betfair`: the metrics of stored market book snapshots."""
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,12 +14,14 @@ from rederive.cli.running import (
     DryRun,
     From,
     Json,
+    Outdated,
     Reason,
     To,
     Yes,
     check_clear,
     plan_and_run,
-    say_plan,
+    print_outdated,
+    print_plan,
     span,
 )
 
@@ -97,14 +98,13 @@ def replay_betfair(
     return plan_and_run((asked or Asked()).request(), "table", dry_run, reason, batch_size, crew, json, yes=yes)
 
 
-def plan_betfair(*, asked: Asked | None = None) -> None:
+def plan_betfair(*, asked: Asked | None = None, outdated: Outdated = False) -> None:
     """The plan of `rederive replay betfair` with the same options.
 
     Example: rederive plan betfair --columns l1 > plan.json && rederive apply plan.json
     """
-    from rederive.replayer import Replayer
-    from rederive.settings import Settings
-
-    made = Replayer.of(Settings()).plan((asked or Asked()).request(), "table")
-    say_plan(made)
-    sys.stdout.write(made.model_dump_json() + "\n")
+    request = (asked or Asked()).request()
+    if outdated:
+        print_outdated(request)
+    else:
+        print_plan(request, "table")

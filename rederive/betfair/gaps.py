@@ -10,47 +10,56 @@ from typing import Any
 import numpy as np
 
 from processors.betfair.process import process
-from producers.betfair.computed import outdated
 from producers.betfair.live import CURSOR, SNAPSHOTS, to_take_up
-from producers.gap import MISSING, NULL, OUTDATED, Fill, Gap, Looking
+from producers.gap import MISSING, NULL, OUTDATED, Fill, Gap, Looking, again, said_columns
 from producers.source import Refusal, Request, Source, Split, end_of, is_within, open_source, start_of
+from rederive.betfair.outdated import outdated
 from schemas.betfair.tables import METRICS
 from schemas.domain import TABLE
 from schemas.errors import UsageError
 from schemas.plan import PlannedUnit
-from schemas.table import Mode
 from store.cursors import Position
 
 
 def gaps(looking: Looking) -> Iterator[Gap]:
     """By UTC day of the snapshots: what a replay would pick, and of that what its formulas give a value for.
 
-    The formulas are run on what is picked and nothing is written. Days of which rows are outdated are filled whole.
+    The formulas are run on what is picked and nothing is written. Days of which rows are outdated in all columns are
+    filled whole.
     """
     request = looking.request
     if request.kinds:
         raise UsageError("--kind means nothing to betfair", mend="leave it out; --key names a market")
-    old = [(day, rows) for day, rows in _outdated(looking) if is_within(day, request)]
-    again = {day for day, _ in old}
-    missing, null, waiting = _fillable(looking)
-    for kind, found in ((MISSING, missing), (NULL, null)):
-        for day, rows in sorted(found.items()):
-            fill = _fill(request, day, whole=day in again)
-            yield Gap(kind=kind, day=day, count=rows, fill=fill, waiting=waiting[day] if kind == MISSING else 0)
-    for day, rows in old:
-        yield Gap(kind=OUTDATED, day=day, count=rows, fill=_fill(request, day, whole=True))
+    old = [one for one in _outdated(looking) if is_within(one[0], request)]
+    anew = {day for day, _, columns in old if not columns}
+    if not looking.nothing_else:
+        missing, null, waiting = _fillable(looking)
+        for kind, found in ((MISSING, missing), (NULL, null)):
+            for day, rows in sorted(found.items()):
+                fill = _fill_anew(request, day) if day in anew else _fill(request, day)
+                yield Gap(kind=kind, day=day, count=rows, fill=fill, waiting=waiting[day] if kind == MISSING else 0)
+    for day, rows, columns in old:
+        if not columns or again(request, columns)[1]:
+            why = said_columns(columns, len(METRICS))
+            yield Gap(kind=OUTDATED, day=day, count=rows, why=why, fill=_fill_anew(request, day, columns))
 
 
-def _outdated(looking: Looking) -> list[tuple[date, int]]:
+def _outdated(looking: Looking) -> list[tuple[date, int, tuple[str, ...]]]:
     return outdated(looking.services.connection, looking.request.keys) if looking.outdated else []
 
 
-def _fill(request: Request, day: date, *, whole: bool) -> Fill:
-    """The day, as far as it lies in what was asked for; with `whole` all its rows are computed anew."""
+def _fill(request: Request, day: date) -> Fill:
+    """The day, as far as it lies in what was asked for."""
     starts, ends = start_of(day), end_of(day)
     start, end = max(starts, request.start or starts), min(ends, request.end or ends)
-    asked = replace(request, start=start, end=end)
-    return Fill(TABLE, replace(asked, mode=Mode.SUPERSEDE, all_rows=True) if whole else asked)
+    return Fill(TABLE, replace(request, start=start, end=end))
+
+
+def _fill_anew(request: Request, day: date, columns: tuple[str, ...] = ()) -> Fill:
+    """All rows of the day are computed anew, in these columns, or all that were asked for."""
+    mode, wanted = again(request, columns)
+    source, asked = _fill(request, day)
+    return Fill(source, replace(asked, mode=mode, columns=wanted, all_rows=True))
 
 
 def _fillable(looking: Looking) -> tuple[Counter[date], Counter[date], Counter[date]]:

@@ -8,7 +8,7 @@ from schemas.capture import CaptureState
 from schemas.live import LIVE
 
 _OUTCOMES = ("updated", "unchanged", "skipped", "errors")
-_SAID_ELSEWHERE = ("start", "end")
+_SAID_ELSEWHERE = ("start", "end", "dated", "begins", "logs")
 
 
 def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -57,6 +57,12 @@ def asked(request: Mapping[str, Any]) -> str:
     """What a capture was asked for: `from … to … (end excluded), all rows, limit 200`."""
     span = f"from {request['start'] or 'the beginning'} to {request['end'] or 'the end'}"
     parts = [span + (" (end excluded)" if request["end"] else "")]
+    if dated := request.get("dated"):
+        start, end = dated
+        parts.append(
+            f"payloads of {start or 'the beginning'} to {end or 'the end'}" + (" (end excluded)" if end else "")
+        )
+    parts += [f"{log}[{partition}] from {offset}" for log, partition, offset in request.get("begins", ())]
     for name, value in request.items():
         if value and name not in _SAID_ELSEWHERE:
             word = name.replace("_", " ")

@@ -1,15 +1,14 @@
 """`rederive gaps`: what is missing of a domain, and the plans that close it."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from rederive.cli.running import DomainName, From, Json, say_plan, span
+from rederive.cli.running import DomainName, From, Json, print_plans, span
 
 if TYPE_CHECKING:
     from producers.gap import Gap
@@ -91,34 +90,18 @@ def gaps(
     given, of = asked or Asked(), domains.find(domain)
     request = given.request(of)
     replayer = Replayer.of(Settings())
-    found = look(replayer, of, request, outdated=given.outdated)
-    if unknown := sorted({*given.only} - {*KINDS, *(gap.kind for gap in found)}):
+    found = look(replayer, of, request, outdated=given.outdated, only=given.only)
+    # A domain may have kinds of its own.
+    if not found and (unknown := sorted({*given.only} - {*KINDS})):
         raise UsageError(f"--only {unknown[0]} is no kind of gap", mend=f"kinds are {', '.join(KINDS)}")
-    found = [gap for gap in found if not given.only or gap.kind in given.only]
     if fill:
-        _print_plans(replayer, of, request, found)
+        print_plans(replayer, of, request, found)
         return 0
     if json:
         print_json([gap.describe() for gap in found])
     else:
         _show(given, request, domain, found)
     return int(bool(found))
-
-
-def _print_plans(replayer: Any, domain: "Domain", request: "Request", found: "Sequence[Gap]") -> None:  # noqa: ANN401
-    import logging
-
-    from rederive.gaps import no_plan, plans
-    from schemas.words import counted
-
-    made = list(plans(replayer, found)) or [no_plan(domain, request)]
-    for plan in made:
-        say_plan(plan)
-        sys.stdout.write(plan.model_dump_json() + "\n")
-    left = [gap for gap in found if gap.fill is None]
-    for mend in dict.fromkeys(gap.mend for gap in left):
-        count = sum(gap.mend == mend for gap in left)
-        logging.getLogger("rederive.gaps").warning("no plan closes %s: %s", counted(count, "gap"), mend)
 
 
 def _show(asked: Asked, request: "Request", domain: str, found: "Sequence[Gap]") -> None:

@@ -1,6 +1,5 @@
 """Commands of a domain that brings none of its own: `replay`, `plan`, and the reports that it names."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,12 +17,14 @@ from rederive.cli.running import (
     DryRun,
     From,
     Json,
+    Outdated,
     Reason,
     To,
     Yes,
     check_clear,
     plan_and_run,
-    say_plan,
+    print_outdated,
+    print_plan,
     span,
 )
 from schemas.domain import Domain, load
@@ -134,14 +135,12 @@ def _replay(domain: Domain) -> Callable[..., int]:
 
 
 def _plan(domain: Domain) -> Callable[..., None]:
-    def command(*, selection: Selection | None = None) -> None:
-        from rederive.replayer import Replayer
-        from rederive.settings import Settings
-
+    def command(*, selection: Selection | None = None, outdated: Outdated = False) -> None:
         chosen = selection or Selection()
-        made = Replayer.of(Settings()).plan(chosen.request(domain), chosen.source_of(domain))
-        say_plan(made)
-        sys.stdout.write(made.model_dump_json() + "\n")
+        if outdated:
+            print_outdated(chosen.request(domain))
+        else:
+            print_plan(chosen.request(domain), chosen.source_of(domain))
 
     command.__doc__ = f"The plan of `rederive replay {domain.name}` with the same options."
     return command

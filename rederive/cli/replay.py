@@ -1,6 +1,7 @@
 """`rederive replay`, `replay-topic`, `plan` and `apply`: what to recompute, and recomputing it."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,12 +22,14 @@ from rederive.cli.running import (
     check_clear,
     may_clear,
     plan_and_run,
+    print_plan,
     run,
     shown,
     span,
 )
 
 if TYPE_CHECKING:
+    from producers.source import Request
     from rederive.replayer import Replayer
     from schemas.domain import Domain
     from schemas.plan import Plan
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 replay = cyclopts.App(name="replay", help="Read stored payloads again, recompute their rows, merge them.")
 plan = cyclopts.App(name="plan", help="Print a replay as a plan (JSON on stdout) and do nothing; `apply` runs it.")
 
-Limit = Annotated[int | None, Parameter(validator=SOME, help="At most so many records.")]
 TopicMode = Annotated[
     Literal["fill", "supersede", "shadow"] | None,
     Parameter(
@@ -45,14 +47,69 @@ TopicMode = Annotated[
 ]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which records of which topic, and how their rows meet what is stored."""
+
+    since: Annotated[str | None, Parameter(help="First UTC day or time of sending, included.")] = None
+    until: Annotated[str | None, Parameter(help="Last UTC day of sending, included; a time is not.")] = None
+    from_: Annotated[str | None, Parameter(name="--from", help="First UTC day, or a time, of the payloads.")] = None
+    to: Annotated[str | None, Parameter(name="--to", help="Last UTC day of the payloads, included; a time is not.")] = (
+        None
+    )
+    topic: Annotated[
+        str | None, Parameter(help="log, detail or replay, or a topic's whole name. Default: what the domain keeps.")
+    ] = None
+    partitions: Annotated[str | None, Parameter(help="Only these partitions, such as 0,2,5-7.")] = None
+    from_offsets: Annotated[
+        Path | None, Parameter(help="Begin at the offsets in a file, as `offsets reset` writes one.")
+    ] = None
+    mode: TopicMode = None
+    clear: Clear = False
+    limit: Annotated[int | None, Parameter(validator=SOME, help="At most so many records.")] = None
+    rate: Annotated[int | None, Parameter(validator=SOME, help="At most so many records a second.")] = None
+
+    apart: Annotated[
+        bool,
+        Parameter(negative="", help="Each record is a unit of its own: what a bug makes dead is that record alone."),
+    ] = False
+
+    def request(self, domain: "Domain") -> "Request":
+        """As a request. UsageError for a range, a topic, partitions or a file that can't be."""
+        from producers.source import Dated, Request
+        from rederive.settings import Settings
+        from rederive.topics import begins, logs, numbers
+
+        start, end = span(self.since, self.until, ("--since", "--until"), until_today=False)
+        dated = Dated(*span(self.from_, self.to, until_today=False))
+        meeting = _meeting(self.mode, domain)
+        prefix = Settings().topic_prefix
+        chosen = logs(domain, prefix, self.topic)
+        return Request(
+            domain=domain.name,
+            mode=meeting,
+            columns=domain.scopes["all"],
+            start=start,
+            end=end,
+            limit=self.limit,
+            clear=check_clear(meeting, clear=self.clear),
+            logs=chosen,
+            partitions=numbers(self.partitions),
+            begins=begins(domain, prefix, chosen, self.from_offsets),
+            dated=dated if any(dated) else None,
+            rate=self.rate,
+            apart=self.apart,
+        )
+
+
 def replay_topic(
     domain: DomainName,
     *,
-    since: Annotated[str | None, Parameter(help="First UTC day or time of sending, included.")] = None,
-    until: Annotated[str | None, Parameter(help="Last UTC day of sending, included; a time is not.")] = None,
-    mode: TopicMode = None,
-    clear: Clear = False,
-    limit: Limit = None,
+    asked: Asked | None = None,
+    plan: Annotated[
+        bool, Parameter(negative="", help="Print the plan (JSON on stdout) and do nothing; `apply` runs it.")
+    ] = False,
     batch_size: BatchSize = 500,
     dry_run: DryRun = False,
     crew: Crew = USUAL,
@@ -66,15 +123,14 @@ def replay_topic(
 
     Example: rederive replay-topic betfair --since 2026-02-06 --mode supersede --reason "lay odds were swapped"
     """
-    from producers.source import Request
     from rederive import domains
+    from schemas.domain import LOG
 
-    start, end = span(since, until, ("--since", "--until"), until_today=False)
-    meeting = _meeting(mode, domains.find(domain))
-    columns = domains.find(domain).scopes["all"]
-    clears = check_clear(meeting, clear=clear)
-    request = Request(domain=domain, mode=meeting, columns=columns, start=start, end=end, limit=limit, clear=clears)
-    return plan_and_run(request, "log", dry_run, reason, batch_size, crew, json, yes=yes)
+    request = (asked or Asked()).request(domains.find(domain))
+    if plan:
+        print_plan(request, LOG)
+        return 0
+    return plan_and_run(request, LOG, dry_run, reason, batch_size, crew, json, yes=yes)
 
 
 def _meeting(mode: str | None, domain: "Domain") -> "Mode":

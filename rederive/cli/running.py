@@ -11,14 +11,18 @@ if TYPE_CHECKING:
 
     from cyclopts import Token
 
+    from producers.gap import Gap
     from producers.source import Request
     from rederive.replayer import Replayer
     from rederive.spares import Spares
     from schemas.capture import Capture
+    from schemas.domain import Domain
     from schemas.plan import Plan, PlanHead
     from schemas.table import Mode
 
 _MOST = 2**63 - 1  # What Postgres counts to.
+_PARTITIONS = 8
+"""Of how many partitions a plan's offsets are said."""
 SOME = validators.Number(gte=1, lte=_MOST)
 ANY_NUMBER = validators.Number(gte=0, lte=_MOST)
 
@@ -78,6 +82,14 @@ Clear = Annotated[
     ),
 ]
 Yes = Annotated[bool, Parameter(negative="", help="Don't ask, where --clear would.")]
+Outdated = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Plan just the ranges and columns whose formulas are newer than what computed them; several plans may be "
+        "printed, a line each.",
+    ),
+]
 Reason = Annotated[str, Parameter(help="Why, for the record.")]
 
 
@@ -158,8 +170,20 @@ def say_plan(made: "PlanHead") -> None:
         most = sorted(nulls.items(), key=lambda item: -item[1])[:6]
         more = f" and {len(nulls) - len(most)} more" if len(nulls) > len(most) else ""
         log.info("NULLs among them: %s%s", ", ".join(f"{name} {count}" for name, count in most), more)
+    for frozen in made.request.get("logs", ()):
+        log.info("%s, offsets by partition: %s", frozen["topic"], _offsets(frozen["partitions"]))
     for note in made.notes:
         log.log(logging.INFO if made.source == API else logging.WARNING, "%s", note)
+
+
+def _offsets(partitions: "Sequence[Sequence[int]]") -> str:
+    """What a plan freezes of a topic's partitions, the first of them."""
+    from schemas.words import counted
+
+    wanted = [(partition, first, last) for partition, _, first, last in partitions if first < last]
+    said = [f"{partition}: {first:,} to {last - 1:,}" for partition, first, last in wanted[:_PARTITIONS]]
+    more = [f"and {counted(len(wanted) - _PARTITIONS, 'more partition')}"] if len(wanted) > _PARTITIONS else []
+    return ", ".join([*said, *more]) or "none"
 
 
 def shown(made: "Plan[Any]", *, json: bool) -> int | None:
@@ -222,6 +246,47 @@ def check_clear(mode: "Mode", *, clear: bool) -> bool:
             mend = "leave it out here, and say it when promoting: `rederive captures promote ID --clear`"
         raise UsageError("--clear is of no use here", why=f"the mode is {mode}", mend=mend)
     return clear
+
+
+def print_outdated(request: "Request") -> None:
+    """Print the plans that compute anew what of a request's range older formulas have computed, a line each."""
+    from producers.gap import OUTDATED
+    from rederive import domains
+    from rederive.gaps import gaps
+    from rederive.replayer import Replayer
+    from rederive.settings import Settings
+
+    replayer, domain = Replayer.of(Settings()), domains.find(request.domain)
+    print_plans(replayer, domain, request, gaps(replayer, domain, request, outdated=True, only=(OUTDATED,)))
+
+
+def print_plans(replayer: "Replayer", domain: "Domain", request: "Request", found: "Sequence[Gap]") -> None:
+    """Print the plans that close gaps, a line each; what no plan closes is said on stderr."""
+    import logging
+    import sys
+
+    from rederive.gaps import no_plan, plans
+    from schemas.words import counted
+
+    for made in list(plans(replayer, found)) or [no_plan(domain, request)]:
+        say_plan(made)
+        sys.stdout.write(made.model_dump_json() + "\n")
+    left = [gap for gap in found if gap.fill is None]
+    for mend in dict.fromkeys(gap.mend for gap in left):
+        count = sum(gap.mend == mend for gap in left)
+        logging.getLogger("rederive.gaps").warning("no plan closes %s: %s", counted(count, "gap"), mend)
+
+
+def print_plan(request: "Request", source: str) -> None:
+    """Print what a request means now as a plan, as JSON on stdout; what it will do on stderr."""
+    import sys
+
+    from rederive.replayer import Replayer
+    from rederive.settings import Settings
+
+    made = Replayer.of(Settings()).plan(request, source)
+    say_plan(made)
+    sys.stdout.write(made.model_dump_json() + "\n")
 
 
 def plan_and_run(

@@ -1,14 +1,24 @@
 """`rederive replay finra` and `plan finra`: weekly files, or what is stored of them, through the stages."""
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from rederive.cli.running import USUAL, Crew, Json, Reason, plan_and_run, say_plan, span
+from rederive.cli.running import (
+    USUAL,
+    Crew,
+    Json,
+    Outdated,
+    Reason,
+    plan_and_run,
+    print_outdated,
+    print_plan,
+    say_plan,
+    span,
+)
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -213,15 +223,16 @@ def replay_finra(
     return plan_and_run(request, given.source_name, False, reason, 10_000, crew, json)
 
 
-def plan_finra(*, asked: Asked | None = None) -> None:
+def plan_finra(*, asked: Asked | None = None, outdated: Outdated = False) -> None:
     """The plan of `rederive replay finra` with the same options.
 
     Example: rederive plan finra --from 2025-01-01 --calc venue_share --calc-version v2 > plan.json
     """
     given = asked or Asked()
-    made = _plan(given.request(), given.source_name)
-    say_plan(made)
-    sys.stdout.write(made.model_dump_json() + "\n")
+    if outdated:
+        print_outdated(replace(given.request(), kinds=()))
+    else:
+        print_plan(given.request(), given.source_name)
 
 
 def _plan(request: "Request", source: str) -> "Plan[Any]":

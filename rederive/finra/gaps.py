@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 
 from producers.finra.locators import StageWork
@@ -15,11 +16,27 @@ from rederive.finra.completeness import published, weeks_held
 from schemas.domain import TABLE
 from schemas.errors import UsageError
 from schemas.finra.partition import TIERS, fridays, tier_code
-from schemas.finra.tables import FINRA, ROLLING, SNAPSHOT, SYMBOL_SUMMARY, TIER_VOLUME_SHARE
+from schemas.finra.tables import (
+    CONCENTRATION,
+    FINRA,
+    ROLLING,
+    SNAPSHOT,
+    SYMBOL_SUMMARY,
+    SYMBOL_VENUE_SHARE,
+    SYMBOL_VENUE_VOLUME,
+    TIER_VOLUME_SHARE,
+    VENUE_SHARE,
+    VENUE_VOLUME,
+)
+from schemas.finra.versions import CALCS, Stage
 from store.versions import written_before
 
 _FILES = "files"
-_COMPUTED = (SYMBOL_SUMMARY, TIER_VOLUME_SHARE, ROLLING, SNAPSHOT)
+_OF_VOLUMES = (SYMBOL_SUMMARY, VENUE_SHARE, SYMBOL_VENUE_SHARE, CONCENTRATION)
+_COMPUTED = (*_OF_VOLUMES, TIER_VOLUME_SHARE, ROLLING, SNAPSHOT)
+# Everything follows from what these have, and is computed with the summaries.
+_SAYS = {SYMBOL_SUMMARY: (VENUE_VOLUME, SYMBOL_VENUE_VOLUME)}
+_STAGE_OF = {table.name: "aggregate" if table in _OF_VOLUMES else table.name for table in _COMPUTED}
 
 
 def gaps(looking: Looking) -> Iterator[Gap]:
@@ -33,9 +50,10 @@ def gaps(looking: Looking) -> Iterator[Gap]:
         return
     first, last = days(request)
     stored = fridays(max(held[0], first or held[0]), min(held[1], last or held[1]))
-    yield from _due(looking, request, stored)
-    weeks = published(first or held[0], last or date.max, datetime.now(UTC).date())
-    yield from _missing(looking, request, weeks)
+    if not looking.nothing_else:
+        yield from _due(looking, request, stored)
+        weeks = published(first or held[0], last or date.max, datetime.now(UTC).date())
+        yield from _missing(looking, request, weeks)
     if looking.outdated:
         yield from _outdated(looking, request, stored)
 
@@ -96,15 +114,31 @@ def _tiers(looking: Looking) -> list[str]:
 
 
 def _outdated(looking: Looking, request: Request, weeks: Sequence[date]) -> Iterator[Gap]:
-    """Weeks and tiers of which the newest capture of a stage is a run's of an older version: all stages anew."""
-    before = set(written_before(looking.services.connection, FINRA.name, FINRA.derivation_version))
-    found: dict[tuple[date, str], int] = {}
-    for table in _COMPUTED if before else ():
-        captures = captures_of(looking.services.connection, table, weeks, request.keys or TIERS)
+    """Weeks and tiers of which the newest capture of a table is a run's of older formulas: what follows, anew.
+
+    All of it where what everything follows from is old, else the calculations that are, and the snapshots.
+    """
+    before = cache(lambda version: frozenset(written_before(looking.services.connection, FINRA.name, version)))
+    old: dict[tuple[date, str], list[str]] = {}
+    for table in _COMPUTED:
+        version = max(max(FINRA.formulas(of)) for of in (table, *_SAYS.get(table, ())))
+        captures = (
+            captures_of(looking.services.connection, table, weeks, request.keys or TIERS) if before(version) else {}
+        )
         for partition, (newest, *_) in captures.items():
-            found[partition] = found.get(partition, 0) + (newest.capture_id in before)
-    for (week, tier), stages in sorted(found.items()):
-        if stages:
-            options = {**request.options, "source": None, "force": True}
-            asked = replace(request, start=start_of(week), end=end_of(week), keys=(tier,), options=options)
-            yield Gap(kind=OUTDATED, day=week, days=7, part=tier, count=stages, of="stage", fill=Fill(TABLE, asked))
+            if newest.capture_id in before(version):
+                old.setdefault(partition, []).append(table.name)
+    for (week, tier), tables in sorted(old.items()):
+        options = {**request.options, "source": None, "force": True}
+        asked = replace(request, start=start_of(week), end=end_of(week), keys=(tier,), options=options)
+        fill = Fill(TABLE, replace(asked, kinds=_follow(tables)))
+        of = len({_STAGE_OF[name] for name in tables})
+        yield Gap(kind=OUTDATED, day=week, days=7, part=tier, count=of, of="stage", fill=fill)
+
+
+def _follow(tables: Sequence[str]) -> tuple[str, ...]:
+    """What computes these tables, and what follows from them; none is everything."""
+    if SYMBOL_SUMMARY.name in tables:
+        return ()
+    named = {calc.name for calc in CALCS.values() if calc.stage and calc.table in tables}
+    return (*sorted(named), *([str(Stage.SNAPSHOT)] if {ROLLING.name, SNAPSHOT.name} & set(tables) else []))

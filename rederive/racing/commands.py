@@ -1,14 +1,13 @@
 """`rederive replay racing` and `plan racing`: race days from the API, or from what is kept of them."""
 
 import re
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rederive.cli.running import USUAL, Crew, Json, Reason, run, say_plan, span
+from rederive.cli.running import USUAL, Crew, Json, Outdated, Reason, print_outdated, print_plan, run, say_plan, span
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -156,14 +155,17 @@ def replay_racing(
     return _run(request, reason, crew, json=json)
 
 
-def plan_racing(*, asked: Asked | None = None) -> None:
+def plan_racing(*, asked: Asked | None = None, outdated: Outdated = False) -> None:
     """The plan of `rederive replay racing` with the same options.
 
     Example: rederive plan racing --from 2024-05-01 --to 2024-05-31 > plan.json && rederive apply plan.json
     """
-    made = _plan((asked or Asked()).request())
-    say_plan(made)
-    sys.stdout.write(made.model_dump_json() + "\n")
+    request = (asked or Asked()).request()
+    if outdated:
+        kinds = tuple(kind for kind in request.kinds if kind in ("racecards", "results"))
+        print_outdated(replace(request, kinds=kinds))
+    else:
+        print_plan(request, "api")
 
 
 def _replayer() -> "Replayer":

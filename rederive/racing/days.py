@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from producers.log import Place
+from producers.places import Place
 from producers.racing.days import DAY_KINDS, last_day
 from producers.racing.index import Day, RacingIndex
 from producers.racing.locators import Ask

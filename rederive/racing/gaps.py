@@ -1,11 +1,11 @@
 """Gaps of racing: race days that are missing, have failed or were fetched too early, rows of older versions."""
 
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from producers.gap import EARLY, FAILED, MISSING, OUTDATED, Fill, Gap, Looking
+from producers.gap import EARLY, FAILED, MISSING, OUTDATED, Fill, Gap, Looking, again, said_columns
 from producers.racing.days import DAY_KINDS, last_day
 from producers.racing.index import Day, RacingIndex
 from producers.source import Request, Stretch, end_of, start_of
@@ -16,7 +16,7 @@ from schemas.errors import UsageError
 from schemas.lane import LaneName
 from schemas.racing.tables import CARD, HORSES, RACES, RACING, REFERENCE, RUNNERS, Kind
 from schemas.table import Table
-from sinks.merge.outdated import outdated_keys, parameters
+from sinks.merge.outdated import Old, old
 from store import units
 
 _KIND_OF: dict[int, Kind] = {CARD: "racecards"}
@@ -36,7 +36,7 @@ def gaps(looking: Looking) -> Iterator[Gap]:
     assert request.start is not None
     assert request.end is not None
     days = list(index.days(request.start.date(), last_day(request.end), _kinds(request), request.keys))
-    missing = [day for day in days if _is_gap(day)]
+    missing = [day for day in days if _is_gap(day) and not looking.nothing_else]
     if missing:
         # One request for all: within its range just these are asked for.
         starts, ends = start_of(min(day.day for day in missing)), end_of(max(day.day for day in missing))
@@ -83,34 +83,62 @@ def _outdated(
 ) -> Iterator[Gap]:
     """Rows of older versions, by the race day whose answer is read again. A day that is missing is fetched anyway."""
     rows: Counter[tuple[date, Kind]] = Counter()
+    columns: dict[tuple[date, Kind] | None, set[str]] = defaultdict(set)
     references, horses = 0, list[str]()
     for table in RACING.tables:
-        needed = parameters(looking.services.connection, RACING, table)
-        if needed is None:
-            return
-        for day, source, key in looking.services.connection.execute(_days_of(table), needed):
-            if source != REFERENCE:
-                rows[day, _KIND_OF.get(source, "results")] += 1
+        found = old(looking.services.connection, RACING, table)
+        if found is None:
+            continue
+        for day, source, key, *flags in looking.services.connection.execute(_days_of(table, found), found.parameters):
+            place = None if source == REFERENCE else (day, _KIND_OF.get(source, "results"))
+            columns[place].update(found.columns(flags) or (column.name for column in table.values))
+            if place is not None:
+                rows[place] += 1
                 continue
             references += 1
             if table is HORSES:
                 horses.append(key)
-    for (day, kind), count in sorted(rows.items()):
-        if (day, kind) in settled:
-            again = replace(request, start=start_of(day), end=end_of(day), kinds=(kind,))
-            yield Gap(kind=OUTDATED, day=day, part=kind, count=count, fill=Fill(API, again))
-    if references:
+    for place, count in sorted(rows.items()):
+        day, kind = place
+        mode, wanted = again(request, _in_order(columns[place]))
+        if place in settled and wanted:
+            anew = replace(
+                request, start=start_of(day), end=end_of(day), kinds=(kind,), mode=mode, columns=_all(wanted)
+            )
+            yield Gap(kind=OUTDATED, day=day, part=kind, count=count, why=_of(wanted), fill=Fill(API, anew))
+    mode, wanted = again(request, _in_order(columns[None]))
+    if references and wanted:
         places = tuple(Stretch(one.log, one.partition, one.offset, one.offset + 1) for one in index.references(horses))
-        fill = Fill(LOG, replace(looking.request, start=None, end=None, keys=(), kinds=(), places=places))
-        yield Gap(kind=OUTDATED, part="masters and horse details", count=references, fill=fill if places else None,
-                  mend="" if places else "rederive replay racing --only-masters")  # fmt: skip
+        anew = replace(looking.request, start=None, end=None, keys=(), kinds=(), places=places, mode=mode)
+        fill = Fill(LOG, replace(anew, columns=_all(wanted)))
+        yield Gap(
+            kind=OUTDATED,
+            part="masters and horse details",
+            count=references,
+            why=_of(wanted),
+            fill=fill if places else None,
+            mend="" if places else "rederive replay racing --only-masters",
+        )
 
 
-def _days_of(table: Table) -> str:
-    """Race days, sources and keys of outdated rows. Of masters the observation is the race date already."""
-    key = table.key[0].name
+def _in_order(columns: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in RACING.in_scope(()) if name in columns)
+
+
+def _all(columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns to compute: none where no version says which it changed, and so all are outdated."""
+    return tuple(columns) if RACING.changes else ()
+
+
+def _of(columns: Sequence[str]) -> str:
+    return said_columns(_all(columns), len(RACING.in_scope(())))
+
+
+def _days_of(table: Table, found: Old) -> str:
+    """Race days, sources, keys and parts of outdated rows. Of masters the observation is the race date already."""
+    key, flags = table.key[0].name, ", ".join(f"k.{flag}" for flag in found.flags)
     race = {RACES.name: "id", RUNNERS.name: "race_id"}.get(table.name)
     if race is None:
-        return f"SELECT (observed AT TIME ZONE 'UTC')::date, source, {key} FROM ({outdated_keys(table)}) k"
-    return f"""SELECT r.date, k.source, k.{key} FROM ({outdated_keys(table)}) k
+        return f"SELECT (k.observed AT TIME ZONE 'UTC')::date, k.source, k.{key}, {flags} FROM ({found.keys}) k"
+    return f"""SELECT r.date, k.source, k.{key}, {flags} FROM ({found.keys}) k
         JOIN {RACES.name} r ON r.id = k.{race} WHERE r.date IS NOT NULL"""

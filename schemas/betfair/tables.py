@@ -99,6 +99,8 @@ BETFAIR = Domain(
     scopes=SCOPES,
     log_retention=timedelta(days=30),
     gaps="rederive.betfair.gaps:gaps",
+    within="producers.betfair.dated:within",
+    joins=True,
     provenance="processors.betfair.explain:trace",
     routes="rederive.betfair.routes:router",
     pages="rederive.betfair.pages:pages",

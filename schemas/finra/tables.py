@@ -307,6 +307,7 @@ FINRA = Domain(
     reads="schemas.finra.tables:read",
     notes="schemas.finra.tables:noted",
     gaps="rederive.finra.gaps:gaps",
+    within="producers.finra.log:within",
     provenance="processors.finra.explain:trace",
     routes="rederive.finra.routes:router",
     pages="rederive.finra.pages:pages",

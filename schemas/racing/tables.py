@@ -242,6 +242,8 @@ def _link(parents: str) -> Step:
 RACING = Domain(
     name="racing",
     derivation_version=2,
+    # Of an empty list of runners there are 0, and no longer NULL.
+    changes={2: ("ra_races.field_size",)},
     tables=(
         BOOKMAKERS_TABLE,
         REGIONS_TABLE,
@@ -267,6 +269,7 @@ RACING = Domain(
     show_plan="rederive.racing.commands:show_plan",
     journal="rederive.racing.journal:journal",
     gaps="rederive.racing.gaps:gaps",
+    within="producers.racing.dated:within",
     provenance="processors.racing.explain:trace",
     routes="rederive.racing.routes:router",
     pages="rederive.racing.pages:pages",

@@ -104,8 +104,8 @@ class Insert(Policy["Inserted"]):
         return held(connection, table, captures)
 
     def outdated(self, connection: Connection, domain: Domain, table: Table) -> list[Outdated]:
-        """Partitions whose newest capture is of an older version; without partitions, rows of such captures."""
-        before = written_before(connection, domain.name, domain.derivation_version)
+        """Partitions whose newest capture is of older formulas; without partitions, rows of such captures."""
+        before = written_before(connection, domain.name, max(domain.formulas(table)))
         if table.audit or not before:
             return []
         types = {column.name: column.type for column in table.key}

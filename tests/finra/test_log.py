@@ -21,6 +21,8 @@ from schemas.lane import Lane, LaneName
 from schemas.table import Mode
 from schemas.unit import Unit
 from schemas.wire import RawHeaders
+from tests import another
+from tests.another import Version, newer
 from tests.finra.runs import FIRST, Walk, counted, weeks, write
 from tests.program import last_object, rederive
 
@@ -71,6 +73,41 @@ def test_files_of_one_partition_get_captures_in_the_order_in_which_they_were_sen
 def everything(connection: psycopg.Connection, table: str) -> list[dict[str, object]]:
     with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
         return cursor.execute(f"SELECT * FROM {table}_latest").fetchall()
+
+
+def test_one_week_of_the_log_is_derived_in_shadow_and_a_table_s_new_formulas_from_what_is_stored(
+    settings: Settings, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first, second = weeks(2)
+    write(tmp_path / "weekly", (first, second))
+    rederive(settings, "replay", "finra", "--source", str(tmp_path / "weekly"))
+    newest = f"SELECT week_ending, min(capture_id) FROM {PREFIX}symbol_summary_latest GROUP BY 1 ORDER BY 1"
+    served = connection.execute(newest).fetchall()
+    words = ("--mode", "shadow", "--from", str(second), "--to", str(second))
+    shadow = last_object(rederive(settings, "replay-topic", "finra", *words, "--json").stdout)
+    # A file, and what follows from it.
+    assert (shadow["mode"], shadow["units"], shadow["dead_units"]) == ("shadow", 4, 0)
+    assert connection.execute(newest).fetchall() == served
+    rederive(settings, "captures", "promote", str(shadow["capture_id"]), "--yes")
+    promoted = connection.execute(newest).fetchall()
+    assert (promoted[0], promoted[1] == served[1]) == (served[0], False)
+
+    # Of the queue, files are taken: what holds stored rows is made again by what follows from them.
+    queue = rederive(settings, "replay-topic", "finra", "--topic", "replay", "--plan")
+    assert [unit["stage"] for unit in orjson.loads(queue.stdout)["units"]] == ["file"]
+    assert "hold stored rows: stages that follow from the files compute them again" in queue.stderr
+
+    code = newer("schemas.finra.tables", "FINRA", {FINRA.derivation_version + 1: (f"{PREFIX}venue_share",)})
+    Version(monkeypatch, tmp_path / "newer")(code)
+    range_ = ("--from", str(first), "--to", str(second))
+    plan = orjson.loads(another.rederive(settings, "plan", "finra", *range_, "--outdated").stdout)
+    # Of each week what computes that table, and nothing else.
+    work = [(unit["stage"], unit["locator"]["week"], unit["locator"]["work"]) for unit in plan["units"]]
+    assert work == [("venue_volume", str(week), ["venue_share"]) for week in (first, second)]
+    (tmp_path / "plan.json").write_text(orjson.dumps(plan).decode())
+    another.rederive(settings, "apply", str(tmp_path / "plan.json"))
+    left = another.rederive(settings, "gaps", "finra", *range_, "--outdated", "--only", "outdated").stdout
+    assert left == "No gaps of finra\n"
 
 
 def test_the_program_takes_a_folder_and_then_its_own_log(

@@ -153,6 +153,11 @@ def test_files_make_totals_of_days_and_what_follows_from_them(
     assert (again["updated"], again["errors"]) == (0, 1)
     rederive(settings, "captures", "rollback", str(again["capture_id"]), "--yes")
     assert everything(database) == shown
+    # Of the readings' own times as the domain says them: one of the first file's, the other file whole.
+    part = ("--mode", "fill", "--from", "2026-02-01T09:00", "--to", "2026-02-02")
+    cut = last_object(rederive(settings, "replay-topic", "meters", *part, "--json").stdout)
+    assert (cut["processed"], cut["errors"]) == (1 + 1 + 1, 0)
+    rederive(settings, "captures", "rollback", str(cut["capture_id"]), "--yes")
 
     # One day's totals go, and the month that was added up from them; the readings are the run's, and stay.
     (day,) = {row[3] for row in shown["meter_totals"] if row[0] == "day" and str(row[1]) == "2026-02-01"}

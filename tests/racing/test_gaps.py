@@ -1,6 +1,7 @@
 """Gaps of racing: each kind made, listed, closed by what `--fill` prints, and none left."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,7 +11,9 @@ import pytest
 from rederive.settings import Settings
 from samples.racing.api import StandIn
 from schemas.racing.tables import RACING
-from tests.program import rederive
+from tests import another
+from tests.another import Version, newer
+from tests.program import last_object, rederive
 from tests.racing.rows import everything
 
 FIRST = date(2024, 5, 17)
@@ -69,9 +72,9 @@ def test_rows_of_an_older_version_are_derived_again_from_what_is_kept(
     rederive(settings, "replay", "racing", *RANGE)
     before = everything(database)
     assert gaps(settings, *RANGE, "--outdated", code=0) == []
-    database.execute("UPDATE rederive.captures SET derivation_version = 1")
+    database.execute("UPDATE rederive.captures SET derivation_version = 0")
     for table in RACING.tables:
-        database.execute(f"UPDATE rederive.{table.name}_history SET derivation_version = 1")
+        database.execute(f"UPDATE rederive.{table.name}_history SET derivation_version = 0")
     found = gaps(settings, *RANGE, "--outdated")
     days = [str(FIRST + timedelta(days=n)) for n in range(3)]
     assert found == [
@@ -83,6 +86,42 @@ def test_rows_of_an_older_version_are_derived_again_from_what_is_kept(
     assert len(api.requests) == asked
     assert gaps(settings, *RANGE, "--outdated", code=0) == []
     assert everything(database) == before
+
+
+def test_a_version_that_changes_columns_of_results_concerns_no_card(
+    settings: Settings,
+    database: psycopg.Connection,
+    api: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    day = ("--from", str(FIRST), "--to", str(FIRST))
+    rederive(settings, "replay", "racing", *day)
+    before, asked = everything(database), len(api.requests)
+    newest = RACING.derivation_version + 1
+    changes = {**RACING.changes, newest: ("ra_runners.position", "jockey_name")}
+    Version(monkeypatch, tmp_path / "newer")(newer("schemas.racing.tables", "RACING", changes))
+    (gap,) = orjson.loads(another.rederive(settings, "gaps", "racing", *day, "--outdated", "--json", code=1).stdout)
+    assert (gap["kind"], gap["day"], gap["part"]) == ("outdated", str(FIRST), "results")
+    plan = orjson.loads(another.rederive(settings, "plan", "racing", *day, "--outdated").stdout)
+    # A group is taken whole.
+    columns = {"jockey_name", "position", "position_str", "prize_won"}
+    assert (set(plan["columns"]), [unit["key_range"] for unit in plan["units"]]) == (columns, [f"{FIRST}/results"])
+    file = tmp_path / "plan.json"
+    file.write_text(orjson.dumps(plan).decode())
+    done = last_object(another.rederive(settings, "apply", str(file), "--json").stdout)
+    assert (done["updated"], done["errors"], len(api.requests)) == (0, 0, asked)
+    computed = "SELECT count(*) FROM rederive.{}_history WHERE capture_id = %s"
+    for table, some in (("ra_runners", True), ("ra_races", False), ("ra_mst_jockeys", False)):
+        (count,) = database.execute(computed.format(table), [done["capture_id"]]).fetchone() or (0,)
+        assert bool(count) is some, table
+    another.rederive(settings, "gaps", "racing", *day, "--outdated")
+    assert everything(database) == before
+
+    # By race days the log is read without what has none.
+    again = rederive(settings, "replay-topic", "racing", *day, "--json")
+    assert (last_object(again.stdout)["units"], last_object(again.stdout)["updated"]) == (2, 0)
+    assert "1 record says no time of a payload" in again.stderr
 
 
 def test_a_record_that_nobody_has_noted_is_a_hole(settings: Settings, database: psycopg.Connection) -> None:

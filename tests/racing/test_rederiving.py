@@ -9,6 +9,8 @@ import pytest
 
 from rederive.settings import Settings
 from samples.racing.api import StandIn
+from tests import another
+from tests.another import Version
 from tests.program import last_object, rederive
 from tests.racing.rows import TODAY, everything, served, stored
 from tests.wait import until
@@ -22,18 +24,10 @@ _RUNNER = """SELECT position, position_str, prize_won, jockey_name FROM ra_runne
              WHERE (race_id, horse_id) = (%s, %s)"""
 
 
-def replaced(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
-    """Every Python process of the test runs `code` first: another version of the program."""
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(code)
-    monkeypatch.setenv("TEST_PYTHONPATH", str(folder))
-
-
 NEWER = """
 import dataclasses
-import schemas.racing.tables
-racing = schemas.racing.RACING
-schemas.racing.RACING = dataclasses.replace(racing, derivation_version=racing.derivation_version + 1)
+import schemas.racing.tables as tables
+tables.RACING = dataclasses.replace(tables.RACING, derivation_version=tables.RACING.derivation_version + 1)
 """
 
 SWAPPED = """
@@ -68,9 +62,9 @@ def test_an_amended_result_stands_against_earlier_fetches_and_newer_versions(
     rederive(settings, "replay", "racing", *ONE_DAY, "--refetch", "--no-results", "--skip-masters")
     assert everything(database) == amended, "a poorer card changes something"
 
-    replaced(monkeypatch, tmp_path / "newer", NEWER)
+    Version(monkeypatch, tmp_path / "newer")(NEWER)
     until_first = first_fetch_ended.isoformat()
-    done = last_object(rederive(settings, "replay-topic", "racing", "--until", until_first, "--json").stdout)
+    done = last_object(another.rederive(settings, "replay-topic", "racing", "--until", until_first, "--json").stdout)
     assert done["errors"] == 0
     assert everything(database) == amended, "an earlier fetch under a newer version takes something back"
 
@@ -78,7 +72,7 @@ def test_an_amended_result_stands_against_earlier_fetches_and_newer_versions(
 def test_a_mended_mapping_is_repaired_without_the_api(
     settings: Settings, database: psycopg.Connection, api: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    replaced(monkeypatch, tmp_path / "swapped", SWAPPED)
+    Version(monkeypatch, tmp_path / "swapped")(SWAPPED)
     rederive(settings, "replay", "racing", *ONE_DAY)
     names = {name for (name,) in database.execute("SELECT name FROM ra_mst_jockeys WHERE name IS NOT NULL")}
     served_names = {
@@ -89,11 +83,11 @@ def test_a_mended_mapping_is_repaired_without_the_api(
     assert names
     assert not names & served_names, "the bug isn't there"
 
-    replaced(monkeypatch, tmp_path / "mended", NEWER)
+    Version(monkeypatch, tmp_path / "mended")(NEWER)
     asked = len(api.requests)
     monkeypatch.setenv("RACING_API_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.delenv("RACING_API_PASSWORD")
-    done = last_object(rederive(settings, "replay-topic", "racing", "--reason", "names", "--json").stdout)
+    done = last_object(another.rederive(settings, "replay-topic", "racing", "--reason", "names", "--json").stdout)
     assert done["errors"] == 0
     assert len(api.requests) == asked
     names = {name for (name,) in database.execute("SELECT name FROM ra_mst_jockeys WHERE name IS NOT NULL")}

@@ -39,6 +39,7 @@ METERS = Domain(
     tables=(READINGS, TOTALS),
     process="meters.formulas:process",
     sources={"table": "meters.sources:ReadingTable", "files": "meters.sources:ReadingFiles"},
+    within="meters.formulas:within",
     stages={"file": (TOTALS.name,), "month": (TOTALS.name,)},
     reports={"meter-months": "meters.reports:months"},
     counts={"table": ("reading", "to derive"), "files": ("file", "to derive")},

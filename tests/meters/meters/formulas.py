@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -26,6 +27,19 @@ def process(value: bytes, columns: Sequence[str]) -> Outcome:  # noqa: ARG001 - 
         raise ValueError("the first line says no kind of unit")
     rows = [(number, line) for number, line in enumerate(lines, start=2) if line.strip()]
     return _month(said, rows) if said["kind"] == "month" else _readings(said, rows)
+
+
+def within(value: bytes, start: datetime | None, end: datetime | None) -> bytes | None:
+    """The readings of [start, end) behind the first line."""
+    head, *lines = value.splitlines() or [b""]
+    wanted = [
+        line
+        for line in lines
+        if line.startswith(b"{")
+        and (start is None or datetime.fromisoformat(orjson.loads(line)["at"]) >= start)
+        and (end is None or datetime.fromisoformat(orjson.loads(line)["at"]) < end)
+    ]
+    return b"\n".join([head, *wanted]) if wanted else None
 
 
 def _readings(said: dict[str, Any], lines: list[tuple[int, bytes]]) -> Outcome:
