@@ -12,11 +12,12 @@ from psycopg import Connection
 
 from schemas.table import Table
 from sinks import planner
+from sinks.merge.comparison import pieces
 from sinks.merge.merging import draw_arrivals, folding, lock, statements, write_staged
+from sinks.merge.promised import promised
 from sinks.policy import Promoted, Writer
 
 BATCH_KEYS = 5_000
-PREVIEW_KEYS = 2_000
 
 
 def promote(connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
@@ -90,46 +91,28 @@ def _stage(
 def preview(connection: Connection, table: Table, capture: Writer) -> Promoted:
     """What a promotion would change of the values that are served now; attributes, which describe a row, don't count.
 
-    Reads only, by batches, each with a snapshot of its own.
+    Reads only, by pieces, each with a snapshot of its own.
     """
-    planner.by_index(connection)
+    planner.by_pieces(connection)
     sql = folding(table)
     columns = [column.name for column in table.values]
-    said = sql.arriving(clears=bool(capture.clear))
     differs = {name: f"s.{name} IS DISTINCT FROM f.{name}" for name in columns}
     cleared = [f"(s.{name} IS NOT NULL AND f.{name} IS NULL)::int" for name in columns if name in capture.clear]
-    last = ", ".join(f"{name}::text" for name in sql.key)
-    own = f"h.capture_id = %(capture)s AND h.arrival IS NULL AND {said}"
-    done = Promoted()
-    after: Sequence[str] = ()
-    while True:
-        begun = ", ".join(f"%(after{n})s::text::{column.type}" for n, column in enumerate(table.key))
-        where = f"AND ({sql.keys}) > ({begun})" if after else ""
-        row = connection.execute(
-            f"""WITH page AS MATERIALIZED (
-                    SELECT {sql.keys}, count(*) AS entries FROM {sql.history} h WHERE {own} {where}
-                    GROUP BY {sql.keys} ORDER BY {sql.keys} LIMIT {PREVIEW_KEYS})
-                SELECT (SELECT sum(entries)::int8 FROM page), (SELECT count(*) FROM page),
-                       (SELECT ARRAY[{last}] FROM page ORDER BY ({sql.keys}) DESC LIMIT 1),
+    query = f"""SELECT coalesce(sum(f.entries), 0)::int8, count(*),
                        count(*) FILTER (WHERE s.{sql.key[0]} IS NULL OR {" OR ".join(differs.values())}),
                        coalesce(sum({" + ".join(cleared) or "0"}), 0)::int8,
                        {", ".join(f"count(*) FILTER (WHERE {one})" for one in differs.values())}
-                FROM ({sql.fold("page", promoted=said)}) f
-                LEFT JOIN {sql.lookup(sql.serving, "s", "f")} ON true""",
-            {
-                "capture": capture.capture_id,
-                "number": capture.number,
-                "clear": list(capture.clear) or None,
-                **_named(after),
-            },
-        ).fetchone()
+                FROM ({promised(sql, clears=bool(capture.clear))}) f
+                LEFT JOIN {sql.lookup(sql.serving, "s", "f")} ON true"""
+    parameters = {"capture": capture.capture_id, "number": capture.number, "clear": list(capture.clear) or None}
+    done = Promoted()
+    for piece in pieces(connection, table, [capture.capture_id]):
+        row = connection.execute(query, {**parameters, **piece}).fetchone()
         assert row is not None
-        entries, keys, place, changed, gone, *of_columns = row
-        if not keys:
-            return done
+        entries, keys, changed, gone, *of_columns = row
         counts = {name: count for name, count in zip(columns, of_columns, strict=True) if count}
         done += Promoted(entries=entries, rows=keys, changed=changed, cleared=gone, columns=counts)
-        after = place
+    return done
 
 
 def _named(after: Sequence[str]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from schemas.table import Mode
 from sinks.merge.companions import Companions
 
 # Of an entry h: its capture's number, whether precedence decides about it.
-_NUMBER = "(SELECT c.number FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
-_DECIDES = "(SELECT c.mode <> 'fill' FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
+NUMBER = "(SELECT c.number FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
+DECIDES = "(SELECT c.mode <> 'fill' FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
 
 _CLEARS = "(SELECT c.clear IS NOT NULL FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
 
@@ -22,10 +22,10 @@ ARRIVALS = """
 """Two arrivals, and whether there is any capture that clears: without one no statement asks for it."""
 
 
-def _newer(number: str) -> str:
-    """That an entry h is above a staged row x of a source that counts as much."""
+def newer(number: str, version: str = "%(version)s") -> str:
+    """That an entry h is above a staged row x, of that version, of a source that counts as much. number."""
     entry = {"observed": "h.observed", "version": "h.derivation_version", "number": number, "source": "h.source"}
-    staged = {"observed": "x.observed", "version": "%(version)s", "number": "%(number)s", "source": "x.source"}
+    staged = {"observed": "x.observed", "version": version, "number": "%(number)s", "source": "x.source"}
     return above(entry, staged)
 
 
@@ -206,11 +206,11 @@ class Statements(Companions):
         if mode is Mode.SUPERSEDE:
             above = f"""{entries} AND h.arrival IS NOT NULL AND h.source >= 0
                 AND (h.source <> x.source OR h.observed >= x.observed)"""
-            outranked = f"""EXISTS (SELECT {above} AND h.arrival <> %(arrival)s AND {_DECIDES}
-                AND (h.source <> x.source OR {_newer(_NUMBER)}) OFFSET 0)"""
+            outranked = f"""EXISTS (SELECT {above} AND h.arrival <> %(arrival)s AND {DECIDES}
+                AND (h.source <> x.source OR {newer(NUMBER)}) OFFSET 0)"""
             own = f"{above} AND h.capture_id = %(capture)s"
             covered = f"""(EXISTS (SELECT {own} AND {self._decides_against("h", "x", "%(number)s")} OFFSET 0)
-                OR EXISTS (SELECT {above} AND {self._decides_against("h", "x", _NUMBER)} AND {_DECIDES} OFFSET 0))"""
+                OR EXISTS (SELECT {above} AND {self._decides_against("h", "x", NUMBER)} AND {DECIDES} OFFSET 0))"""
         elif clears:
             outranked = f"EXISTS (SELECT {entries} AND h.arrival IS NOT NULL AND {_CLEARS} OFFSET 0)"
         return f"""
@@ -230,12 +230,12 @@ class Statements(Companions):
     def _decides_against(self, entry: str, staged: str, number: str) -> str:
         """That an entry has a value above the staged row's wherever that would change the stored one."""
         parts = []
-        newer = _newer(number)
+        is_newer = newer(number)
         for part, owners in self.parts.items():
-            above = newer
+            above = is_newer
             if len(owners) < len(self.table.sources):
                 own = ", ".join(map(str, owners))
-                above = f"({entry}.source IN ({own}), {newer}) > ({staged}.source IN ({own}), false)"
+                above = f"({entry}.source IN ({own}), {is_newer}) > ({staged}.source IN ({own}), false)"
             changes = self.part_changes(Mode.SUPERSEDE, part, staged)
             parts.append(f"(NOT {changes} OR ({self.said(entry, part)} AND {above}))")
         return " AND ".join(parts)

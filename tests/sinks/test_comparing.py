@@ -37,7 +37,7 @@ def held(connection: psycopg.Connection, one: Mapping[int, Row], other: Mapping[
         parameters[f"{name}_k"] = list(rows)
         parameters[f"{name}_a"] = [row[0] for row in rows.values()]
         parameters[f"{name}_b"] = [row[1] for row in rows.values()]
-    sides = Sides((Column("k", "int4"),), relation("o"), relation("t"), parameters)
+    sides = Sides((Column("k", "int4"),), relation("o"), relation("t"), parameters, lambda _: iter([{}]))
     return compare(connection, ONE_SOURCE, sides, COLUMNS, 10)
 
 
