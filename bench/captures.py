@@ -2,10 +2,10 @@
 
     python -m bench.captures [--rows 1000000] [--back 100000] [--statements]
 
-Betfair's rows in an embedded Postgres, without Kafka: one capture is served, another one, of a newer version, is kept in
-shadow. Its rows differ in `home_risk`, a tenth of them in `total_volume`, and one in a hundred lacks `home_best_back_size_l1`.
-Rows are made in SQL of 5,000 computed ones. Processor seconds are of this process and of its server process; `--statements`
-says what each statement took.
+Betfair's rows in an embedded Postgres, without Kafka: one capture is served, another one, of a newer version, is kept
+in shadow. Its rows differ in `home_risk`, a tenth of them in `total_volume`, and one in a hundred lacks
+`home_best_back_size_l1`. Rows are made in SQL of 5,000 computed ones. Processor seconds are of this process and of its
+server process; `--statements` says what each statement took.
 """
 
 import argparse
@@ -19,7 +19,16 @@ import psutil
 import psycopg
 
 from bench.running import running
-from bench.statements import BATCH_ROWS, PROFILE, ProfiledConnection, ProfiledCursor, Rows, Writing, capture, fill_tables
+from bench.statements import (
+    BATCH_ROWS,
+    PROFILE,
+    ProfiledConnection,
+    ProfiledCursor,
+    Rows,
+    Writing,
+    capture,
+    fill_tables,
+)
 from rederive import captures, local, promotion
 from rederive.comparison import Comparison
 from rederive.database import connect, connection_string
@@ -156,9 +165,7 @@ def measure(url: str, rows: int, back: int, *, statements: bool) -> None:
 
 
 @contextmanager
-def _counted(
-    url: str, name: str, rows: int, *, statements: bool
-) -> Iterator[tuple[psycopg.Connection, list[str]]]:
+def _counted(url: str, name: str, rows: int, *, statements: bool) -> Iterator[tuple[psycopg.Connection, list[str]]]:
     kind = ProfiledConnection if statements else psycopg.Connection
     with kind.connect(connection_string(url, "bench"), autocommit=True) as connection:
         if statements:
@@ -171,14 +178,16 @@ def _counted(
         took, own, used = time.perf_counter() - began, time.process_time() - own, sum(server.cpu_times()[:2]) - used
         wal = int(value(connection, "SELECT (pg_current_wal_lsn() - %s::pg_lsn)::int8", [log]))
         memory = server.memory_info()
+        held = psutil.Process().memory_info().rss / 1e6, (memory.rss - memory.shared) / 1e6
         print(
-            f"{name:38}{rows:10,} rows {took:7.2f} s, {took / rows * 1e6:6.1f} s a million; processor: server "
-            f"{used:6.2f} s, here {own:6.2f} s; {wal / rows:5.0f} B of log a row; holds {psutil.Process().memory_info().rss / 1e6:.0f} MB "
-            f"here, {(memory.rss - memory.shared) / 1e6:.0f} there; {', '.join(said)}",
+            f"{name:38}{rows:10,} rows {took:7.2f} s, {took / rows * 1e6:6.1f} s a million; processor: "
+            f"server {used:6.2f} s, here {own:6.2f} s, {(used + own) / rows * 1e6:5.1f} s a million; "
+            f"{wal / rows:5.0f} B of log a row; holds {held[0]:.0f} MB here, {held[1]:.0f} there; {', '.join(said)}",
             flush=True,
         )
     for statement, spent in PROFILE.spent.items() if statements else ():
-        print(f"    {statement:60.60}{len(spent.used):6} calls {sum(spent.times):8.2f} s {sum(spent.used):8.2f} s of processor")
+        calls, took, used = len(spent.used), sum(spent.times), sum(spent.used)
+        print(f"    {statement:60.60}{calls:6} calls {took:8.2f} s, {used:8.2f} s of processor")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What one side says of the rows of a table, and what another one says: counted by column and by day. Reads only.
 
 A policy says what the rows of a side are (`Policy.sides`), and how their keys are cut into pieces. Piece after piece is
-joined in Postgres, and what differs is read as CSV: so memory and snapshots last no longer than a piece, whatever writes
+joined in Postgres, and what differs is read as CSV: memory and snapshots last no longer than a piece, whatever writes
 beside it.
 """
 
@@ -155,12 +155,10 @@ class _Counting:
         for at in np.flatnonzero(apart)[: self._examples - len(found.examples)]:
             found.examples.append(self._example(rows, int(at)))
 
-    def _add_column(
-        self, rows: pa.RecordBatch, column: Column, both: Flags, one: pa.Array, other: pa.Array
-    ) -> Flags:
+    def _add_column(self, rows: pa.RecordBatch, column: Column, both: Flags, one: pa.Array, other: pa.Array) -> Flags:
         """Take in a column of a piece; the rows of both sides in which it differs."""
         has_one, has_other = (np.asarray(side.is_valid().to_numpy(zero_copy_only=False)) for side in (one, other))
-        differ = (has_one | has_other) & both
+        differ: Flags = (has_one | has_other) & both
         if not differ.any():
             return differ
         numbers = np.flatnonzero(has_one & has_other & both)
@@ -198,7 +196,9 @@ class _Counting:
             if name in self._distances:
                 distances = self._distances[name]
                 one.absolute, one.relative = distances.largest("absolute"), distances.largest("relative")
-                ordered = sorted(distances.spread.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1]))
+                ordered = sorted(
+                    distances.spread.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1])
+                )
                 one.spread = [(sign, power, rows) for (sign, power), rows in ordered]
                 one.absolute_quantiles = distances.sizes.quantiles()
                 one.relative_quantiles = distances.shares.quantiles()

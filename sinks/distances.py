@@ -1,17 +1,16 @@
 """How far numbers of two sides are apart, column by column, in constant memory.
 
-Numbers come as Postgres writes them, as text. They are subtracted as doubles, all of a piece at once; where what is asked
-for hangs on less than these are sure of (a power of ten, the largest, a tolerance), the decimals are: a difference of
-doubles may be off by more than itself, or overflow.
+Numbers come as Postgres writes them, as text. They are subtracted as doubles, all of a piece at once; where what is
+asked for hangs on less than these are sure of (a power of ten, the largest, a tolerance), the decimals are: a
+difference of doubles may be off by more than itself, or overflow.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -87,10 +86,15 @@ class Pairs:
         self.share_off[whole & (self.share == 1)] = 0
         self.odd: Flags = ~np.isfinite(self.off)
 
-    def exact(self, at: int) -> tuple[Decimal, Decimal]:
-        """The difference of a pair and the larger one's size, as decimals; NaN, and what is endless, as Postgres has it."""
-        one, other = (Decimal(side[at].as_py()) for side in self._texts)
-        return _EXACT.subtract(one, other), max(abs(one), abs(other), key=_order)
+    def exact(self, which: Flags) -> Iterator[tuple[int, Decimal, Decimal]]:
+        """Of some pairs: the place, the difference, the larger one's size, as decimals; NaN counts as the larger."""
+        places = np.flatnonzero(which)
+        one, other = (side.take(pa.array(places)).to_pylist() for side in self._texts)
+        for at, here, there in zip(places.tolist(), map(Decimal, one), map(Decimal, other), strict=True):
+            size, less = here.copy_abs(), there.copy_abs()
+            if not here.is_nan() and (there.is_nan() or less > size):
+                size = less
+            yield at, _EXACT.subtract(here, there), size
 
     def within(self, tolerance: Tolerance) -> Flags:
         """Which pairs are no further apart than that."""
@@ -98,20 +102,14 @@ class Pairs:
         with np.errstate(all="ignore"):
             far, limit = np.abs(self.apart), relative * self.size
             slack = self.off + np.spacing(absolute)
-            found = (far + slack < absolute) | (self.share + self.share_off < relative * (1 - 1e-15))
+            found: Flags = (far + slack < absolute) | (self.share + self.share_off < relative * (1 - 1e-15))
             sure = found | ((far - slack > absolute) & (far - self.off > limit * (1 + 1e-15)))
-        for at in np.flatnonzero(~sure | self.odd):
-            apart, size = self.exact(int(at))
+        for at, apart, size in self.exact(~sure | self.odd):
             far_exact = abs(apart)
             found[at] = apart.is_finite() and (
                 far_exact <= tolerance.absolute or far_exact <= _EXACT.multiply(tolerance.relative, size)
             )
         return found
-
-
-def _order(number: Decimal) -> tuple[bool, Decimal]:
-    """By size, NaN above all, as Postgres orders numbers."""
-    return number.is_nan(), Decimal(0) if number.is_nan() else number
 
 
 @dataclass(slots=True)
@@ -138,8 +136,7 @@ class Distances:
         kinds, counts = np.unique(np.column_stack([signs, low[sure].astype(np.int64)]), axis=0, return_counts=True)
         for (sign, power), count in zip(kinds.tolist(), counts.tolist(), strict=True):
             self.spread[sign, power] += count
-        for at in np.flatnonzero(~sure):
-            apart, _ = pairs.exact(int(at))
+        for _, apart, _ in pairs.exact(~sure):
             if apart.is_nan():
                 self.spread[0, None] += 1
             else:
@@ -164,15 +161,14 @@ class Distances:
         if known:
             # One that is sure to be as large, and no larger, comes later.
             may &= ~((off == 0) & (sizes == float(self._farthest[what][0])))
-        for at in np.flatnonzero(may | pairs.odd):
-            apart, size = pairs.exact(int(at))
-            found = abs(apart)
+        for at, apart, size in pairs.exact(may | pairs.odd):
+            found = apart.copy_abs()
             if what == "relative":
                 if not size.is_finite() or not size:
                     continue
                 found = _SHARE.divide(found, size)
             if not found.is_nan() and (what not in self._farthest or found > self._farthest[what][0]):
-                self._farthest[what] = found, key(int(at))
+                self._farthest[what] = found, key(at)
 
     def largest(self, what: str) -> Largest | None:
         """The largest difference, "absolute" or "relative" to the larger of both; None where no numbers differ.

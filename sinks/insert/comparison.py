@@ -47,7 +47,7 @@ def _rows(table: Table, side: Compares) -> str:
 
 
 def _cut(table: Table) -> list[Column]:
-    """The columns that a comparison goes by, a value of them at a time: the first of the key, where a partition has them."""
+    """The columns of which a piece is a value: the first of the key, as far as a partition has them."""
     return list(takewhile(lambda column: column.name in table.partition, table.key))
 
 
@@ -65,7 +65,9 @@ def _pieces(
         return
     names = ", ".join(column.name for column in cut)
     sides = [side for side in (one, other) if side]
-    held = " UNION ".join(f"SELECT DISTINCT {names} FROM {_rows(table, side)} WHERE {CAPTURE} = ANY(%s)" for side in sides)
+    held = " UNION ".join(
+        f"SELECT DISTINCT {names} FROM {_rows(table, side)} WHERE {CAPTURE} = ANY(%s)" for side in sides
+    )
     texts = ", ".join(f"{column.name}::text" for column in cut)
     found = connection.execute(
         f"SELECT {texts} FROM ({held}) h ORDER BY {', '.join(f'h.{column.name}' for column in cut)}",

@@ -117,9 +117,7 @@ class Companions:
     @staticmethod
     def range(after: Sequence[str | None], upto: Sequence[str | None]) -> dict[str, str | None]:
         """The parameters of `within`: keys as text, or NULLs where a side is open."""
-        return {
-            f"{name}{n}": part for name, key in (("after", after), ("upto", upto)) for n, part in enumerate(key)
-        }
+        return {f"{name}{n}": part for name, key in (("after", after), ("upto", upto)) for n, part in enumerate(key)}
 
     def ours(self, alias: str, xmin: str = "xmin") -> str:
         """That a stored row was last written by a merge, or is as a capture first met it; never NULL."""

@@ -1,6 +1,5 @@
 """The sides of a comparison of a merged table: what a capture says by itself, what is served, what would be served."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from psycopg import Connection
@@ -9,11 +8,9 @@ from schemas.table import Table
 from sinks.comparing import Sides
 from sinks.merge.merging import folding
 from sinks.merge.promised import promised
+from sinks.merge.ranges import pieces
 from sinks.policy import NEWEST, Compares
 from store.rows import value
-
-PIECE = 20_000
-"""Entries of a side in a piece."""
 
 
 def sides(connection: Connection, table: Table, one: Compares, other: Compares | None) -> Sides:
@@ -54,26 +51,3 @@ def _alone(connection: Connection, table: Table, run: str, parameter: str, withi
         [run],
     )
     return sql.alone(parameter, within, repeated=bool(repeated))
-
-
-def pieces(connection: Connection, table: Table, runs: Sequence[str]) -> Iterator[Mapping[str, object]]:
-    """Ranges of keys in their order, of so many entries of a side at most."""
-    sql = folding(table)
-    ends = " UNION ALL ".join(
-        f"""(SELECT {sql.keys} FROM {sql.history} h WHERE capture_id = %(run{n})s AND {sql.within("h")}
-             ORDER BY {sql.keys} OFFSET {PIECE - 1} LIMIT 1)"""
-        for n in range(len(runs))
-    )
-    texts = ", ".join(f"{name}::text" for name in sql.key)
-    after: Sequence[str | None] = [None] * len(sql.key)
-    named = {f"run{n}": run for n, run in enumerate(runs)}
-    while True:
-        parameters = {**named, **sql.range(after, [None] * len(sql.key))}
-        end = connection.execute(
-            f"SELECT {texts} FROM ({ends}) e ORDER BY {sql.of('e', sql.key)} LIMIT 1", parameters
-        ).fetchone()
-        upto = end or [None] * len(sql.key)
-        yield sql.range(after, upto)
-        if end is None:
-            return
-        after = end

@@ -22,7 +22,8 @@ def promised(sql: Folding, *, clears: bool) -> str:
     of = {name: part for part in sql.parts for name in part}
     says = {part: sql.says("x", part, "%(clear)s::text[]") if clears else sql.said("x", part) for part in sql.parts}
     laid = ", ".join(f"CASE WHEN {says[of[name]]} THEN x.{name} ELSE s.{name} END AS {name}" for name in sql.columns)
-    slow_keys = f"(SELECT {sql.keys}, max(r_observed) AS r_observed, max(entries) AS entries FROM judged WHERE slow GROUP BY {sql.keys}) w"
+    slow_keys = f"""(SELECT {sql.keys}, max(r_observed) AS r_observed, max(entries) AS entries
+        FROM judged WHERE slow GROUP BY {sql.keys}) w"""
     folded = sql.fold(slow_keys, promoted=sql.arriving(clears=clears))
     return f"""
         WITH judged AS MATERIALIZED (

@@ -4,18 +4,18 @@ A batch of keys is a transaction, and what has no arrival yet is what is left to
 beside whatever else writes. The keys are locked as a merge locks them, and merged by its statements.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import psycopg
 from psycopg import Connection
 
 from schemas.table import Table
 from sinks import planner
-from sinks.merge.comparison import pieces
-from sinks.merge.merging import draw_arrivals, folding, lock, statements, write_staged
+from sinks.merge.merging import draw_arrivals, folding, statements, write_staged
 from sinks.merge.promised import promised
+from sinks.merge.ranges import next_end, open_end, pieces
 from sinks.policy import Promoted, Writer
+from store.rows import value
 
 BATCH_KEYS = 5_000
 
@@ -23,69 +23,64 @@ BATCH_KEYS = 5_000
 def promote(connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
     """Merge the capture's entries that haven't arrived, by batches in the order of keys.
 
-    A row whose parents are gone is dropped: it is found by halving its batch.
+    A row whose parents are gone is dropped: it is found by cutting its batch.
     """
     planner.by_index(connection)
     sql = statements(table)
     connection.execute(sql.make_temporary)
-    after: Sequence[str] = ()
+    bare = table.bare or bool(capture.clear)
+    after = open_end(table)
     limit = BATCH_KEYS
     while True:
+        upto = next_end(connection, table, [capture.capture_id], after, limit)
+        within = sql.range(after, upto or open_end(table))
         try:
             with connection.transaction():
-                done, after = _batch(connection, table, capture, after, limit)
+                done = _batch(connection, table, capture, within, bare=bare)
         except psycopg.errors.ForeignKeyViolation:
             if limit > 1:
                 limit = max(1, limit // 8)
                 continue
             with connection.transaction():
-                done, after = _drop(connection, table, capture, after)
-        if not done.rows:
-            # What says nothing is left: a promotion that clears nothing doesn't stage it.
-            connection.execute(sql.drop_silent, {"capture": capture.capture_id})
-            return
-        yield done
+                done = _drop(connection, table, capture, within, bare=bare)
+        if done.rows:
+            yield done
+        if upto is None:
+            break
+        after = upto
         limit = min(BATCH_KEYS, limit * 2)
+    # What says nothing is left: a promotion that clears nothing doesn't stage it.
+    connection.execute(sql.drop_silent, {"capture": capture.capture_id})
 
 
 def _batch(
-    connection: Connection, table: Table, capture: Writer, after: Sequence[str], limit: int
-) -> tuple[Promoted, Sequence[str]]:
-    """Merge the next keys; what was done, and the last key as text."""
+    connection: Connection, table: Table, capture: Writer, within: Mapping[str, str | None], *, bare: bool
+) -> Promoted:
+    """Merge the keys of a range."""
     sql = statements(table)
-    entries, keys, shared, last = _stage(connection, table, capture, after, limit)
-    if not keys:
-        return Promoted(), after
-    made = lock(connection, sql, sql.stage)
+    of = {"capture": capture.capture_id, **within}
+    made = connection.execute(sql.lock_shadow(bare=bare), of).rowcount
+    arrived = draw_arrivals(connection)
+    entries = connection.execute(sql.arrive(bare=bare), {**arrived.of(capture), **of}).rowcount
+    if not entries:
+        return Promoted()
+    keys, shared = connection.execute(sql.count_staged).fetchone() or (0, False)
     if made:
         connection.execute(sql.keep_baseline)
-    arrived = draw_arrivals(connection)
-    connection.execute(sql.arrive, arrived.of(capture))
-    changed = write_staged(connection, table, capture, arrived, keys=keys, untouched=made == keys, shared=shared)
-    return Promoted(entries=entries, rows=keys, changed=len(changed)), last
+    newest = not value(connection, "SELECT EXISTS (SELECT FROM rederive.captures WHERE number > %s)", [capture.number])
+    changed = write_staged(
+        connection, table, capture, arrived, keys=keys, untouched=made == keys, shared=shared, newest=newest
+    )
+    return Promoted(entries=entries, rows=keys, changed=len(changed))
 
 
 def _drop(
-    connection: Connection, table: Table, capture: Writer, after: Sequence[str]
-) -> tuple[Promoted, Sequence[str]]:
-    """Drop what the capture says of the next key."""
-    sql = statements(table)
-    entries, keys, _, last = _stage(connection, table, capture, after, 1)
-    dropping = f"""DELETE FROM {sql.history} h USING {sql.stage} x
-        WHERE {sql.on("h", "x")} AND h.capture_id = %(capture)s AND h.arrival IS NULL"""
-    connection.execute(dropping, {"capture": capture.capture_id})
-    return Promoted(entries=entries, rows=keys, gone=keys), last
-
-
-def _stage(
-    connection: Connection, table: Table, capture: Writer, after: Sequence[str], limit: int
-) -> tuple[int, int, bool, Sequence[str]]:
-    sql = statements(table)
-    statement = sql.stage_shadow(begun=bool(after), bare=table.bare or bool(capture.clear))
-    parameters = {"capture": capture.capture_id, "limit": limit, **_named(after)}
-    entries = connection.execute(statement, parameters).rowcount
-    keys, shared, last = connection.execute(sql.count_staged).fetchone() or (0, False, None)
-    return entries, keys, bool(shared), last or after
+    connection: Connection, table: Table, capture: Writer, within: Mapping[str, str | None], *, bare: bool
+) -> Promoted:
+    """Drop what the capture says of the one key of a range."""
+    dropping = statements(table).drop_shadow(bare=bare)
+    entries = connection.execute(dropping, {"capture": capture.capture_id, **within}).rowcount
+    return Promoted(entries=entries, rows=min(1, entries), gone=min(1, entries))
 
 
 def preview(connection: Connection, table: Table, capture: Writer) -> Promoted:
@@ -113,7 +108,3 @@ def preview(connection: Connection, table: Table, capture: Writer) -> Promoted:
         counts = {name: count for name, count in zip(columns, of_columns, strict=True) if count}
         done += Promoted(entries=entries, rows=keys, changed=changed, cleared=gone, columns=counts)
     return done
-
-
-def _named(after: Sequence[str]) -> dict[str, Any]:
-    return {f"after{n}": part for n, part in enumerate(after)}
