@@ -25,6 +25,9 @@ class Gates:
     max_changed: float | None = None
     only_columns: tuple[str, ...] = ()
 
+    def __bool__(self) -> bool:
+        return self.max_changed is not None or bool(self.only_columns)
+
     def refusals(self, expected: Mapping[str, Promoted]) -> list[str]:
         """Which of them don't let a promotion pass that would do this, by table; each with its numbers."""
         whole = sum(expected.values(), Promoted())

@@ -105,7 +105,7 @@ class Pairs:
             found: Flags = (far + slack < absolute) | (self.share + self.share_off < relative * (1 - 1e-15))
             sure = found | ((far - slack > absolute) & (far - self.off > limit * (1 + 1e-15)))
         for at, apart, size in self.exact(~sure | self.odd):
-            far_exact = abs(apart)
+            far_exact = apart.copy_abs()
             found[at] = apart.is_finite() and (
                 far_exact <= tolerance.absolute or far_exact <= _EXACT.multiply(tolerance.relative, size)
             )
