@@ -1,16 +1,20 @@
 """Serve what a capture has kept in shadow: entries get their arrival and are merged as if they had come now.
 
-A batch of keys is a transaction, and what has no arrival yet is what is left to do: it goes on wherever it was stopped,
+A range of keys is a transaction, and what has no arrival yet is what is left to do: it goes on wherever it was stopped,
 beside whatever else writes. The keys are locked as a merge locks them, and merged by its statements.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 import psycopg
 from psycopg import Connection
 
 from schemas.table import Table
 from sinks import planner
+from sinks.merge.companions import Companions
 from sinks.merge.merging import draw_arrivals, folding, statements, write_staged
 from sinks.merge.promised import promised
 from sinks.merge.ranges import next_end, open_end, pieces
@@ -19,38 +23,90 @@ from store.rows import value
 
 BATCH_KEYS = 5_000
 
+Key = Sequence[str | None]
+"""A key as text, or where a range is open."""
 
-def promote(connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
-    """Merge the capture's entries that haven't arrived, by batches in the order of keys.
 
-    A row whose parents are gone is dropped: it is found by cutting its batch.
+def promote(
+    connection: Connection, table: Table, capture: Writer, crew: Sequence[Connection] = ()
+) -> Iterator[Promoted]:
+    """Merge the capture's entries that haven't arrived, a batch a transaction, in the order of keys.
+
+    With a crew each of its connections has a batch under way at a time: no key is in two of them.
     """
-    planner.by_index(connection)
-    sql = statements(table)
-    connection.execute(sql.make_temporary)
+    for one in (connection, *crew):
+        planner.by_index(one)
+        one.execute(statements(table).make_temporary)
+    if crew:
+        yield from _together(connection, table, capture, crew)
+    else:
+        for after, upto in _ranges(connection, table, capture.capture_id):
+            yield from _merge(connection, table, capture, after, upto)
+    # What says nothing is left: a promotion that clears nothing doesn't stage it.
+    connection.execute(statements(table).drop_silent, {"capture": capture.capture_id})
+
+
+def _ranges(connection: Connection, table: Table, run: str) -> Iterator[tuple[Key, Key]]:
+    after = none = open_end(table)
+    while (upto := next_end(connection, table, [run], after, BATCH_KEYS)) is not None:
+        yield after, upto
+        after = upto
+    yield after, none
+
+
+def _together(connection: Connection, table: Table, capture: Writer, crew: Sequence[Connection]) -> Iterator[Promoted]:
+    idle: SimpleQueue[Connection] = SimpleQueue()
+    for one in crew:
+        idle.put(one)
+
+    def work(after: Key, upto: Key) -> list[Promoted]:
+        own = idle.get()
+        try:
+            return list(_merge(own, table, capture, after, upto))
+        finally:
+            idle.put(own)
+
+    waiting: deque[Future[list[Promoted]]] = deque()
+    with ThreadPoolExecutor(len(crew), "promotion") as pool:
+        try:
+            for after, upto in _ranges(connection, table, capture.capture_id):
+                waiting.append(pool.submit(work, after, upto))
+                if len(waiting) > len(crew):
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            # One that waits for a lock would keep who has stopped this waiting.
+            for one in crew:
+                one.cancel_safe()
+            raise
+
+
+def _merge(connection: Connection, table: Table, capture: Writer, after: Key, upto: Key) -> Iterator[Promoted]:
+    """Merge a range. A row whose parents are gone is dropped: it is found by cutting the range."""
     bare = table.bare or bool(capture.clear)
-    after = open_end(table)
-    limit = BATCH_KEYS
+    limit = None
     while True:
-        upto = next_end(connection, table, [capture.capture_id], after, limit)
-        within = sql.range(after, upto or open_end(table))
+        end = upto
+        if limit is not None:
+            end = next_end(connection, table, [capture.capture_id], after, limit, upto) or upto
+        within = Companions.range(after, end)
         try:
             with connection.transaction():
                 done = _batch(connection, table, capture, within, bare=bare)
         except psycopg.errors.ForeignKeyViolation:
-            if limit > 1:
-                limit = max(1, limit // 8)
+            if limit != 1:
+                limit = max(1, (limit or BATCH_KEYS) // 8)
                 continue
             with connection.transaction():
                 done = _drop(connection, table, capture, within, bare=bare)
         if done.rows:
             yield done
-        if upto is None:
-            break
-        after = upto
-        limit = min(BATCH_KEYS, limit * 2)
-    # What says nothing is left: a promotion that clears nothing doesn't stage it.
-    connection.execute(sql.drop_silent, {"capture": capture.capture_id})
+        if end == upto:
+            return
+        after = end
+        limit = min(BATCH_KEYS, limit * 2) if limit else None
 
 
 def _batch(

@@ -26,9 +26,17 @@ def open_end(table: Table) -> Sequence[str | None]:
 
 
 def next_end(
-    connection: Connection, table: Table, runs: Sequence[str], after: Sequence[str | None], entries: int
+    connection: Connection,
+    table: Table,
+    runs: Sequence[str],
+    after: Sequence[str | None],
+    entries: int,
+    upto: Sequence[str | None] | None = None,
 ) -> Sequence[str] | None:
-    """The key, as text, up to which a run has so many entries behind a key, and no other more; None where none has."""
+    """The key, as text, up to which a run has so many entries behind a key, and no other more; None where none has.
+
+    With `upto` it is looked for up to there.
+    """
     sql = Companions(table)
     ends = " UNION ALL ".join(
         f"""(SELECT {sql.keys} FROM {sql.history} h WHERE capture_id = %(run{n})s AND {sql.within("h")}
@@ -39,5 +47,5 @@ def next_end(
     named = {f"run{n}": run for n, run in enumerate(runs)}
     return connection.execute(
         f"SELECT {texts} FROM ({ends}) e ORDER BY {sql.of('e', sql.key)} LIMIT 1",
-        {**named, **sql.range(after, open_end(table))},
+        {**named, **sql.range(after, upto or open_end(table))},
     ).fetchone()

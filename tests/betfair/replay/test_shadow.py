@@ -52,8 +52,8 @@ def test_a_fix_is_served_when_it_is_promoted(settings: Settings, wrong: psycopg.
     assert of_table["columns"]["total_volume"]["absolute"] == {"difference": 10432.7, "key": ["1"]}
     assert "home_risk" in compared["left_out"]  # type: ignore[operator]
     assert of_table["columns"]["total_volume"]["absolute_quantiles"]["p50"] == pytest.approx(10432.7, rel=0.01)
-    words = ("--columns", "total_volume", "--tolerance", "100%")
-    few = last_object(rederive(settings, "captures", "compare", capture, *words, "--json", code=1).stdout)
+    within = ("--columns", "total_volume", "--tolerance", "100%")
+    few = last_object(rederive(settings, "captures", "compare", capture, *within, "--json", code=1).stdout)
     of_few = few["tables"]["market_derived_metrics"]  # type: ignore[index]
     assert (few["left_out"], of_few["differing"], of_few["only_one"]) == ([], 0, 1)
     (called,) = compare(capture, columns=["total_volume"], settings=settings)
