@@ -148,10 +148,9 @@ class _Counting:
         found.only_one += int((here & ~there).sum())
         found.only_other += int((there & ~here).sum())
         apart = differ | ~both
-        days = np.asarray(rows.column(0).fill_null("").to_numpy(zero_copy_only=False))
-        for counted, of in zip(self._days, (days, days[apart]), strict=True):
-            names, counts = np.unique(of.astype(str), return_counts=True)
-            counted.update(dict(zip(names.tolist(), counts.tolist(), strict=True)))
+        days = rows.column(0).fill_null("")
+        for counted, of in zip(self._days, (days, days.filter(pa.array(apart))), strict=True):
+            counted.update({one["values"]: one["counts"] for one in of.value_counts().to_pylist()})
         for at in np.flatnonzero(apart)[: self._examples - len(found.examples)]:
             found.examples.append(self._example(rows, int(at)))
 

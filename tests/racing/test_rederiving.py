@@ -113,7 +113,7 @@ def test_a_mended_mapping_is_repaired_without_the_api(
     assert stored(database) == served(api, [DAY])
 
     before = everything(database)
-    replaced(monkeypatch, tmp_path / "silent", NEWER + SILENT)
+    replaced(monkeypatch, tmp_path / "silent", SILENT)
     words = ("replay", "racing", *ONE_DAY, "--skip-masters", "--clear")
     refused = rederive(settings, *words, code=2).stderr
     assert re.search(r"at most [\d,]+ stored values of \d+ columns \(.* of ra_runners", refused)

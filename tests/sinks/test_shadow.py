@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from rederive.database import session_beside
 from schemas.outcome import TableRows
 from schemas.table import Mode
 from sinks.merge import promotion
@@ -182,7 +181,7 @@ def test_one_that_clears_says_how_many_values_go(connection: psycopg.Connection)
 
 @pytest.mark.parametrize("crew", [0, 2])
 def test_rows_whose_parents_are_gone_are_dropped_from_a_promotion(
-    connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, crew: int
+    connection: psycopg.Connection, migrated: str, monkeypatch: pytest.MonkeyPatch, crew: int
 ) -> None:
     connection.execute("CREATE TABLE made_parent (k int8 PRIMARY KEY)")
     connection.execute("INSERT INTO made_parent SELECT generate_series(1, 20)")
@@ -191,7 +190,7 @@ def test_rows_whose_parents_are_gone_are_dropped_from_a_promotion(
     connection.execute("DELETE FROM made_parent WHERE k IN (7, 20)")
     monkeypatch.setattr(promotion, "BATCH_KEYS", 8)
     with ExitStack() as held:
-        beside = [held.enter_context(session_beside(connection)) for _ in range(crew)]
+        beside = [held.enter_context(psycopg.connect(migrated, autocommit=True)) for _ in range(crew)]
         found = Merge().promote(connection, ONE_SOURCE, promoting(connection, 1, 2), beside)
         assert sum(found, Promoted()) == Promoted(entries=20, rows=20, changed=18, gone=2)
     assert sorted(served(connection)) == [key for key in range(1, 20) if key != 7]
