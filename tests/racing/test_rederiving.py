@@ -32,9 +32,8 @@ def replaced(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
 
 NEWER = """
 import dataclasses
-import schemas.racing.tables
-racing = schemas.racing.RACING
-schemas.racing.RACING = dataclasses.replace(racing, derivation_version=racing.derivation_version + 1)
+import schemas.racing.tables as tables
+tables.RACING = dataclasses.replace(tables.RACING, derivation_version=tables.RACING.derivation_version + 1)
 """
 
 SILENT = """

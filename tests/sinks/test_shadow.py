@@ -205,10 +205,11 @@ from sinks.merge.merging import prepare
 from sinks.policy import Writer
 from tests.sinks.made_tables import ONE_SOURCE
 promotion.BATCH_KEYS = rollback.BATCH_KEYS = 4
-with psycopg.connect(sys.argv[1], autocommit=True, application_name="working") as connection:
+sessions = [psycopg.connect(sys.argv[1], autocommit=True, application_name="working") for _ in range(3)]
+with sessions[0] as connection:
     prepare(connection, (ONE_SOURCE,))
     if sys.argv[2] == "promote":
-        work = promotion.promote(connection, ONE_SOURCE, Writer("c2", 9, Mode.SUPERSEDE, 1))
+        work = promotion.promote(connection, ONE_SOURCE, Writer("c2", 9, Mode.SUPERSEDE, 1), sessions[1:])
     else:
         work = rollback.roll_back(connection, ONE_SOURCE, "c2")
     for done in work:
@@ -251,7 +252,7 @@ def test_what_is_killed_midway_goes_on_to_the_same_end(connection: psycopg.Conne
     promoting(connection, 2, 9)
     killed(connection, migrated, "promote")
     half = served(connection)
-    assert 0 < sum(row[0] == 2 for row in half.values()) < 14
+    assert 0 < sum(row[0] == 2 for row in half.values()) <= 26, "the batch of key 14 is lost"
     # Others write meanwhile, on both sides of where it stopped.
     write(connection, 10, {1: (5, None, None), 25: (5, None, None)})
     left = promote(connection, 2, 9)
