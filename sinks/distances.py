@@ -156,7 +156,8 @@ class Distances:
         finite = ~pairs.odd
         if finite.any():
             least = max(least, float(np.max((sizes - off)[finite])))
-        reach = sizes + off
+        with np.errstate(all="ignore"):
+            reach = sizes + off
         may = reach >= least * (1 - 1e-15) if off.any() else reach >= least
         if known:
             # One that is sure to be as large, and no larger, comes later.
