@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from producers.source import Split as Split
     from rederive.api import KnownUnit as KnownUnit
     from rederive.api import apply as apply
+    from rederive.api import compare as compare
     from rederive.api import plan as plan
     from rederive.api import replay as replay
     from rederive.api import replay_topic as replay_topic
@@ -55,13 +56,15 @@ if TYPE_CHECKING:
     from schemas.table import Step as Step
     from schemas.table import Table as Table
     from schemas.unit import Unit as Unit
+    from sinks.comparing import Compared as Compared
+    from sinks.distances import Tolerance as Tolerance
 
 _PLACES = {
     "producers.gap": ("Fill", "Gap", "Looking"),
     "producers.log": ("LogSource",),
     "producers.places": ("Pack", "Place"),
     "producers.source": ("Begin", "Dated", "Page", "Refusal", "Request", "Services", "Source", "Split"),
-    "rederive.api": ("KnownUnit", "apply", "plan", "replay", "replay_topic", "units_of"),
+    "rederive.api": ("KnownUnit", "apply", "compare", "plan", "replay", "replay_topic", "units_of"),
     "rederive.replayer": ("Report",),
     "rederive.settings": ("Settings",),
     "schemas.capture": ("Capture", "Progress"),
@@ -73,6 +76,8 @@ _PLACES = {
     "schemas.plan": ("Locator", "Plan", "PlanHead", "PlannedUnit"),
     "schemas.table": ("Column", "Mode", "Step", "Table"),
     "schemas.unit": ("Unit",),
+    "sinks.comparing": ("Compared",),
+    "sinks.distances": ("Tolerance",),
 }
 _HOMES = {name: module for module, names in _PLACES.items() for name in names}
 

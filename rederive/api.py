@@ -6,6 +6,7 @@ from typing import Any
 
 from producers.source import Request, end_of, start_of
 from rederive import domains
+from rederive.comparison import Comparison
 from rederive.replayer import Replayer, Report
 from rederive.settings import Settings
 from schemas.capture import Progress
@@ -13,6 +14,8 @@ from schemas.domain import LOG
 from schemas.errors import UsageError
 from schemas.plan import Plan
 from schemas.table import Mode
+from sinks.comparing import Compared
+from sinks.distances import Tolerance
 from store import units
 
 KnownUnit = units.Known
@@ -102,6 +105,25 @@ def apply(
     replayer.check(plan)
     capture, _ = replayer.mint(plan, dry_run=dry_run, reason=reason)
     return replayer.run(capture, progress, workers, sinks)
+
+
+def compare(
+    capture: str,
+    other: str | None = None,
+    *,
+    tables: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    tolerance: Tolerance | None = None,
+    examples: int = 5,
+    settings: Settings | None = None,
+) -> list[Compared]:
+    """What a capture says that another one doesn't, or without one what isn't served; a value a table. Reads only.
+
+    Ids are as in `captures compare`, `latest` too; `columns` are scopes or names. `examples` are at most so many rows
+    that differ, a table. UsageError when they can't be compared, Failed for an id that no capture has.
+    """
+    with Replayer.of(settings or Settings()).connected("comparison") as connection:
+        return list(Comparison.of(connection, capture, other, tables, columns, tolerance).run(connection, examples))
 
 
 def first_source(domain: str) -> str:

@@ -166,6 +166,8 @@ def shown(connection: Connection, capture_id: str) -> dict[str, Any]:
         "number": capture.number,
         "source": capture.source,
         "derivation_version": capture.derivation_version,
+        "promoted_at": capture.promoted_at,
+        "clear": list(capture.clear),
         "columns": list(capture.columns),
         "request": capture.request,
         "digest": stored.digest(connection, capture_id),

@@ -1,7 +1,10 @@
 """What a capture says that another one doesn't, or that isn't served: rows, columns, days, examples; reads only."""
 
+import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from psycopg import Connection
 
@@ -12,6 +15,7 @@ from schemas.domain import Domain
 from schemas.errors import Failed, UsageError
 from schemas.table import Column, Mode, Table
 from sinks.comparing import Compared, compare
+from sinks.distances import Tolerance
 from sinks.policies import policy_of
 from sinks.policy import Compares
 from store import lineage
@@ -33,6 +37,7 @@ class Comparison:
     columns: tuple[str, ...]
     left_out: tuple[str, ...]
     tables: tuple[Table, ...]
+    tolerance: Tolerance | None = None
     undone: bool = False
 
     @classmethod
@@ -42,8 +47,19 @@ class Comparison:
         return found if found.one.shadow else replace(found, undone=True)
 
     @classmethod
-    def of(cls, connection: Connection, one: str, other: str | None = None, tables: Sequence[str] = ()) -> "Comparison":
-        """Of captures by their ids, runs' or partitions'. UsageError when they can't be compared, Failed as `find`."""
+    def of(
+        cls,
+        connection: Connection,
+        one: str,
+        other: str | None = None,
+        tables: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        tolerance: Tolerance | None = None,
+    ) -> "Comparison":
+        """Of captures by their ids, runs' or partitions'. UsageError when they can't be compared, Failed as `find`.
+
+        With `columns`, scopes or names, only these are, of the tables that have any.
+        """
         first, side = _side(connection, one)
         domain = domains.of_capture(first.domain)
         every = {column.name for table in domain.tables for column in table.values}
@@ -68,7 +84,14 @@ class Comparison:
         chosen = [known[name] for name in tables or known]
         if not tables:
             chosen = [table for table in chosen if not (table.audit or table.shows)]
-        names = [column.name for table in chosen for column in table.values]
+        if columns:
+            wanted = _named(domain, columns)
+            chosen = [table for table in chosen if any(column.name in wanted for column in table.own_values)]
+            if lacking := [name for name in columns if name in wanted - scope]:
+                raise UsageError(f"{lacking[0]} can't be compared", why="not both have computed it")
+            scope &= wanted
+            every = wanted
+        names = [column.name for table in chosen for column in table.values if column.name in every]
         return cls(
             domain,
             side,
@@ -76,6 +99,7 @@ class Comparison:
             tuple(dict.fromkeys(name for name in names if name in scope)),
             tuple(dict.fromkeys(name for name in names if name not in scope)),
             tuple(chosen),
+            tolerance,
         )
 
     def run(self, connection: Connection, examples: int = EXAMPLES) -> Iterator[Compared]:
@@ -87,10 +111,36 @@ class Comparison:
                 if self.undone
                 else policy.sides(connection, table, self.one, self.other)
             )
-            yield compare(connection, table, sides, self._compared(table), examples)
+            yield compare(connection, table, sides, self._compared(table), examples, self.tolerance)
 
     def _compared(self, table: Table) -> list[Column]:
         return [column for column in table.own_values if column.name in self.columns]
+
+
+def tolerance_of(words: Sequence[str]) -> Tolerance | None:
+    """What `0.001` (absolute) and `0.1%` (relative) mean together; None of no words. UsageError of others."""
+    said = {"absolute": Decimal(0), "relative": Decimal(0)}
+    for word in words:
+        if not re.fullmatch(r"\d+(\.\d+)?(e-?\d+)?%?", word, re.ASCII | re.IGNORECASE):
+            raise UsageError(
+                f"{word!r} is no tolerance",
+                mend="write an absolute one as 0.001, or one relative to the larger as 0.1%",
+            )
+        number = Decimal(word.removesuffix("%"))
+        said.update({"relative": number / 100} if word.endswith("%") else {"absolute": number})
+    return Tolerance(**said) if words else None
+
+
+def _named(domain: Domain, words: Sequence[str]) -> set[str]:
+    """The value columns that scopes and names mean. UsageError for an unknown one."""
+    known = {column.name for table in domain.tables for column in table.own_values}
+    chosen: set[str] = set()
+    for word in words:
+        if word not in domain.scopes and word not in known:
+            near = difflib.get_close_matches(word, [*domain.scopes, *known], 3) or sorted(domain.scopes)
+            raise UsageError(f"{domain.name} has no column {word!r}", mend=f"say {', '.join(near)}")
+        chosen.update(domain.scopes.get(word, (word,)))
+    return chosen
 
 
 def _side(connection: Connection, named: str) -> tuple[Capture, Compares]:

@@ -124,6 +124,13 @@ def session(url: str, application: str) -> psycopg.Connection:
     return connection
 
 
+def session_beside(connection: psycopg.Connection) -> psycopg.Connection:
+    """Another session like an open one's, for what is done beside it. Raises psycopg.Error."""
+    info = connection.info
+    given = make_conninfo("", **{**info.get_parameters(), "password": info.password or None})
+    return session(given, info.get_parameters().get("application_name", "rederive"))
+
+
 def agree(connection: psycopg.Connection) -> None:
     """Put an open connection on the terms of `session`. Raises psycopg.Error."""
     connection.execute(_TERMS)

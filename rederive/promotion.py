@@ -1,12 +1,14 @@
 """Promotion: what a capture has kept in shadow is served, unless a gate refuses what that would change."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from psycopg import Connection
 
 from rederive import captures as ledger
 from rederive import domains
+from rederive.database import session_beside
 from schemas.capture import Capture, CaptureState
 from schemas.errors import Failed
 from schemas.table import Mode
@@ -17,6 +19,9 @@ from sinks.steps import run_steps
 from store import captures as stored
 from store import sessions
 
+CREW = 2
+"""Batches of a promotion that are under way at a time: a server that is idle otherwise has a processor for each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gates:
@@ -24,6 +29,9 @@ class Gates:
 
     max_changed: float | None = None
     only_columns: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.max_changed is not None or bool(self.only_columns)
 
     def refusals(self, expected: Mapping[str, Promoted]) -> list[str]:
         """Which of them don't let a promotion pass that would do this, by table; each with its numbers."""
@@ -95,10 +103,12 @@ def promote(connection: Connection, capture_id: str, clear: Sequence[str] = ()) 
         if nothing_to_promote(connection, capture_id):
             return
         capture = stored.begin_promotion(connection, capture_id, clear) or ledger.find(connection, capture_id)
-        # In the order of the domain: rows refer to those of tables before theirs.
-        for table in domain.tables:
-            for done in policy_of(table).promote(connection, table, _writer(capture)):
-                yield table.name, done
+        with ExitStack() as held:
+            crew = [held.enter_context(session_beside(connection)) for _ in range(CREW)]
+            # In the order of the domain: rows refer to those of tables before theirs.
+            for table in domain.tables:
+                for done in policy_of(table).promote(connection, table, _writer(capture), crew):
+                    yield table.name, done
         run_steps(connection, domain)
         stored.set_state(connection, capture_id, CaptureState.COMPLETE, CaptureState.PROMOTING)
 

@@ -12,7 +12,7 @@ import stamina
 
 from producers.source import DraftOfPlan, DraftOfSource, Request, Services, Source, make_plan, open_source
 from producers.topics import check_reachable, ensure_topics
-from rederive import captures, domains
+from rederive import captures, clearing, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
 from rederive.logs import also_to, no_longer_to, run_log
@@ -108,7 +108,13 @@ class Replayer:
             self.connected("plan") as connection,
             closing(self._source(connection, request.domain, source, dry=dry)) as opened,
         ):
-            return make_plan(opened, request, *others)
+            made = make_plan(opened, request, *others)
+            return made.model_copy(update={"notes": _notes(connection, made)}).sealed() if request.clear else made
+
+    def clears(self, asked: PlanHead) -> str:
+        """How many values a replay that clears may take out, in a sentence; reads only."""
+        with self.connected("plan") as connection:
+            return clearing.note(connection, asked)
 
     def check(self, plan: Plan[Any]) -> None:
         """Failed when the plan was made by other formulas or was altered; whether it still fits, `mint` says."""
@@ -186,7 +192,8 @@ class Replayer:
             named = asked.source if isinstance(asked, Plan) else source
             with closing(self._source(connection, asked.domain, named, dry=dry_run)) as opened:
                 if not isinstance(asked, Plan):
-                    return mint(DraftOfSource(opened, asked))
+                    capture, head = mint(DraftOfSource(opened, asked))
+                    return capture, head.model_copy(update={"notes": _notes(connection, head)})
                 with connection.transaction():
                     # What it reads must not be taken back between looking at it and its being frozen.
                     stored.hold(connection, asked.domain)
@@ -303,6 +310,11 @@ class Replayer:
 
         with explained("the replay"):
             Run(self.settings, self.database_url, capture, opened, listener, agents, sinks, spares, measures)()
+
+
+def _notes(connection: psycopg.Connection, head: PlanHead) -> tuple[str, ...]:
+    """What a person should read of a plan: with what the source says how much it may clear."""
+    return (*head.notes, *([clearing.note(connection, head)] if head.request.get("clear") else []))
 
 
 def _check_fits(source: Source[Any], plan: Plan[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -41,7 +42,7 @@ class Capture:
     "log", "api", "files"). `columns` are the value columns in scope, none for all. `topic_ids` are Kafka's ids of the
     raw topics that the units stand on, by lane. `request` is what was asked for (`Request.describe`). `becomes` is the
     mode that a capture made as a shadow has from its promotion on. `clear` are the columns in which a NULL that it
-    computed counts as said.
+    computed counts as said. `promoted_at` is when a shadow's promotion began.
     """
 
     capture_id: str
@@ -57,6 +58,7 @@ class Capture:
     request: Mapping[str, Any] = field(default_factory=dict)
     becomes: Mode | None = None
     clear: tuple[str, ...] = ()
+    promoted_at: datetime | None = None
 
     @property
     def inserts(self) -> bool:

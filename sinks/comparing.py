@@ -1,39 +1,38 @@
 """What one side says of the rows of a table, and what another one says: counted by column and by day. Reads only.
 
-A policy says what the rows of a side are (`Policy.sides`). They are joined once, and the rows that differ are kept in a
-temporary table, of which everything else is counted.
+A policy says what the rows of a side are (`Policy.sides`), and how their keys are cut into pieces. Piece after piece is
+joined in Postgres, and what differs is read as CSV: memory and snapshots last no longer than a piece, whatever writes
+beside it.
 """
 
-from collections.abc import Mapping, Sequence
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
 from psycopg import Connection
 
 from schemas.table import Column, Table
-
-_NUMBERS = ("float4", "float8", "numeric", "int2", "int4", "int8")
-_KEPT = "pg_temp.compared"
-_MEMORY = "128MB"
+from sinks import planner
+from sinks.distances import NUMBERS, Distances, Flags, Largest, Pairs, Tolerance
 
 
 class Sides(NamedTuple):
     """The two sides as SQL queries: the key's columns, `r_day` (the UTC day of the observation) and the value columns.
 
-    `key` are the columns by which rows are the same.
+    `key` are the columns by which rows are the same. `pieces` gives, piece by piece in the order of keys, what else the
+    queries need to be about this piece only.
     """
 
     key: tuple[Column, ...]
     one: str
     other: str
     parameters: Mapping[str, object]
-
-
-class Largest(NamedTuple):
-    """The largest difference of a column, and the row that has it, its key as text."""
-
-    difference: float
-    key: tuple[str, ...]
+    pieces: Callable[[Connection], Iterator[Mapping[str, object]]]
 
 
 @dataclass(slots=True)
@@ -41,15 +40,18 @@ class Differing:
     """How a column differs: rows in all, those where only the other side or only this one has a value.
 
     Of numbers also how far: `spread` counts rows by the sign of one less the other and the power of ten of its size,
-    such as (-1, -3) for one that is lower by 0.001 to 0.01; None where that is no number.
+    such as (-1, -3) for one that is lower by 0.001 to 0.01; None where that is no number. `absolute_quantiles` and
+    `relative_quantiles` are, by names such as p50, those of the sizes, to within 1 %.
     """
 
-    rows: int
-    appears: int
-    vanishes: int
+    rows: int = 0
+    appears: int = 0
+    vanishes: int = 0
     absolute: Largest | None = None
     relative: Largest | None = None
     spread: list[tuple[int, int | None, int]] = field(default_factory=list)
+    absolute_quantiles: dict[str, float] = field(default_factory=dict)
+    relative_quantiles: dict[str, float] = field(default_factory=dict)
 
 
 class Example(NamedTuple):
@@ -82,131 +84,144 @@ class Compared:
         return not (self.differing or self.only_one or self.only_other)
 
 
-def compare(connection: Connection, table: Table, sides: Sides, columns: Sequence[Column], examples: int) -> Compared:
-    """Hold the sides against each other in these value columns; NULL and NaN equal themselves, 0.0 equals -0.0."""
-    key = [column.name for column in sides.key]
-    found = Compared(table.name, tuple(key))
-    with connection.transaction():
-        connection.execute(f"SET LOCAL work_mem = '{_MEMORY}'")
-        connection.execute(f"DROP TABLE IF EXISTS {_KEPT}")
-        connection.execute(_keep(sides, key, columns), sides.parameters)
-        rows = connection.execute(
-            f"SELECT coalesce(r_day::text, ''), r_rows FROM {_KEPT} WHERE r_equal ORDER BY 1"
-        ).fetchall()
-        found.days = [(day, count, 0) for day, count in rows]
-        found.both = sum(count for _, count in rows)
-        _count(connection, found, columns)
-        for column in columns:
-            if column.name in found.columns and column.type in _NUMBERS:
-                _measure(connection, found.columns[column.name], column.name, key)
-        found.examples = _examples(connection, key, columns, examples) if examples else []
-        connection.execute(f"DROP TABLE {_KEPT}")
-    return found
+def compare(
+    connection: Connection,
+    table: Table,
+    sides: Sides,
+    columns: Sequence[Column],
+    examples: int,
+    tolerance: Tolerance | None = None,
+) -> Compared:
+    """Hold the sides against each other in these value columns; NULL and NaN equal themselves, 0.0 equals -0.0.
+
+    Numbers within the tolerance are equal, too.
+    """
+    planner.by_pieces(connection)
+    counting = _Counting(table.name, sides.key, columns, examples, tolerance)
+    query = _differing(sides, columns)
+    for piece in sides.pieces(connection):
+        with connection.cursor() as cursor, cursor.copy(query, {**sides.parameters, **piece}) as copied:
+            data = b"".join(copied)
+        if data:
+            counting.add(data)
+    return counting.found()
 
 
-def _keep(sides: Sides, key: Sequence[str], columns: Sequence[Column]) -> str:
-    """SQL for the rows that differ, and of those that are equal how many there are by day."""
-    names = [column.name for column in columns]
-    differ = " OR ".join(f"o.{name} IS DISTINCT FROM t.{name}" for name in names) or "false"
-    values = "".join(f", o.{name} AS o_{name}, t.{name} AS t_{name}" for name in names)
-    none = "".join(f", NULL::{column.type}, NULL::{column.type}" for column in columns)
-    keys = "".join(f", {name}" for name in key)
-    no_key = "".join(f", NULL::{column.type}" for column in sides.key)
-    joined = f"""SELECT coalesce(o.r_day, t.r_day) AS r_day, o.r_here IS NOT NULL AS r_one,
-                   t.r_here IS NOT NULL AS r_other, {differ} AS r_differ{keys}{values}
-            FROM (SELECT true AS r_here, * FROM ({sides.one}) o) o
-            FULL JOIN (SELECT true AS r_here, * FROM ({sides.other}) t) t USING ({", ".join(key)})"""
-    kept = "".join(f", o_{name}, t_{name}" for name in names)
-    return f"""
-        CREATE TEMP TABLE compared ON COMMIT DROP AS
-        WITH joined AS ({joined}),
-        counted AS (
-            SELECT r_day, count(*) AS r_rows FROM joined WHERE r_one AND r_other AND NOT r_differ GROUP BY r_day)
-        SELECT false AS r_equal, r_day, 1::int8 AS r_rows, r_one, r_other{keys}{kept}
-        FROM joined WHERE r_differ OR NOT r_one OR NOT r_other
-        UNION ALL SELECT true, r_day, r_rows, true, true{no_key}{none} FROM counted"""
+def _differing(sides: Sides, columns: Sequence[Column]) -> str:
+    """SQL for a row per key of a piece: its day, which sides have it, the key, and both values where they differ."""
+    keys = ", ".join(column.name for column in sides.key)
+    first = sides.key[0].name
+    pairs = []
+    for column in columns:
+        name, text = column.name, "" if column.type in NUMBERS else "::text"
+        differ = f"o.{name} IS DISTINCT FROM t.{name}"
+        pairs += [f"CASE WHEN {differ} THEN {side}.{name}{text} END" for side in "ot"]
+    return f"""COPY (
+        SELECT coalesce(o.r_day, t.r_day), o.{first} IS NOT NULL, t.{first} IS NOT NULL, {", ".join([keys, *pairs])}
+        FROM ({sides.one}) o FULL JOIN ({sides.other}) t USING ({keys}) ORDER BY {keys}) TO STDOUT (FORMAT csv)"""
 
 
-def _count(connection: Connection, found: Compared, columns: Sequence[Column]) -> None:
-    counts = []
-    for name in (column.name for column in columns):
-        both = "r_one AND r_other"
-        counts += [
-            f"count(*) FILTER (WHERE {both} AND o_{name} IS DISTINCT FROM t_{name})",
-            f"count(*) FILTER (WHERE {both} AND o_{name} IS NOT NULL AND t_{name} IS NULL)",
-            f"count(*) FILTER (WHERE {both} AND o_{name} IS NULL AND t_{name} IS NOT NULL)",
-        ]
-    row = connection.execute(
-        f"""SELECT {
-            ", ".join(
-                [
-                    "count(*) FILTER (WHERE r_one AND r_other)",
-                    "count(*) FILTER (WHERE NOT r_other)",
-                    "count(*) FILTER (WHERE NOT r_one)",
-                    *counts,
-                ]
-            )
-        }
-            FROM {_KEPT} WHERE NOT r_equal"""
-    ).fetchone()
-    assert row is not None
-    found.differing, found.only_one, found.only_other, *rest = row
-    found.both += found.differing
-    for place, column in enumerate(columns):
-        rows, appears, vanishes = rest[3 * place : 3 * place + 3]
-        if rows:
-            found.columns[column.name] = Differing(rows, appears, vanishes)
-    days = {day: [rows, 0] for day, rows, _ in found.days}
-    for day, rows in connection.execute(
-        f"SELECT coalesce(r_day::text, ''), count(*) FROM {_KEPT} WHERE NOT r_equal GROUP BY 1"
-    ):
-        of_day = days.setdefault(day, [0, 0])
-        of_day[0] += rows
-        of_day[1] += rows
-    found.days = [(day, whole, differing) for day, (whole, differing) in sorted(days.items())]
+class _Counting:
+    """Pieces that have been read, counted."""
+
+    def __init__(
+        self, table: str, key: Sequence[Column], columns: Sequence[Column], examples: int, tolerance: Tolerance | None
+    ) -> None:
+        self._found = Compared(table, tuple(column.name for column in key))
+        self._columns, self._examples, self._tolerance = columns, examples, tolerance
+        self._differing = {column.name: Differing() for column in columns}
+        self._distances = {column.name: Distances() for column in columns if column.type in NUMBERS}
+        self._days: tuple[Counter[str], Counter[str]] = Counter(), Counter()
+        self._keys = range(3, 3 + len(key))
+
+    def add(self, data: bytes) -> None:
+        """Take in a piece."""
+        rows = _read(data, self._keys.stop + 2 * len(self._columns))
+        here, there = (_flags(rows.column(place), "t") for place in (1, 2))
+        both, differ = here & there, np.zeros(len(here), np.bool_)
+        for place, column in enumerate(self._columns):
+            pair = (rows.column(self._keys.stop + 2 * place + side) for side in (0, 1))
+            differ |= self._add_column(rows, column, both, *pair)
+        found = self._found
+        found.both += int(both.sum())
+        found.differing += int(differ.sum())
+        found.only_one += int((here & ~there).sum())
+        found.only_other += int((there & ~here).sum())
+        apart = differ | ~both
+        days = rows.column(0).fill_null("")
+        for counted, of in zip(self._days, (days, days.filter(pa.array(apart))), strict=True):
+            counted.update({one["values"]: one["counts"] for one in of.value_counts().to_pylist()})
+        for at in np.flatnonzero(apart)[: self._examples - len(found.examples)]:
+            found.examples.append(self._example(rows, int(at)))
+
+    def _add_column(self, rows: pa.RecordBatch, column: Column, both: Flags, one: pa.Array, other: pa.Array) -> Flags:
+        """Take in a column of a piece; the rows of both sides in which it differs."""
+        has_one, has_other = (np.asarray(side.is_valid().to_numpy(zero_copy_only=False)) for side in (one, other))
+        differ: Flags = (has_one | has_other) & both
+        if not differ.any():
+            return differ
+        numbers = np.flatnonzero(has_one & has_other & both)
+        if column.name in self._distances and len(numbers):
+            pairs = Pairs(*(side.take(pa.array(numbers)) for side in (one, other)))
+            if self._tolerance is not None:
+                far = ~pairs.within(self._tolerance)
+                differ[numbers[~far]] = False
+                numbers = numbers[far]
+                pairs = Pairs(*(side.take(pa.array(numbers)) for side in (one, other)))
+            if len(numbers):
+                self._distances[column.name].add(pairs, lambda at: self._key(rows, int(numbers[at])))
+        of_column = self._differing[column.name]
+        of_column.rows += int(differ.sum())
+        of_column.appears += int((differ & ~has_other).sum())
+        of_column.vanishes += int((differ & ~has_one).sum())
+        return differ
+
+    def _key(self, rows: pa.RecordBatch, at: int) -> tuple[str, ...]:
+        return tuple(rows.column(place)[at].as_py() for place in self._keys)
+
+    def _example(self, rows: pa.RecordBatch, at: int) -> Example:
+        values = {}
+        for place, column in enumerate(self._columns):
+            one, other = (rows.column(self._keys.stop + 2 * place + side)[at].as_py() for side in (0, 1))
+            if one is not None or other is not None:
+                values[column.name] = one, other
+        return Example(self._key(rows, at), values)
+
+    def found(self) -> Compared:
+        """All that was counted."""
+        found = self._found
+        found.columns = {name: one for name, one in self._differing.items() if one.rows}
+        for name, one in found.columns.items():
+            if name in self._distances:
+                distances = self._distances[name]
+                one.absolute, one.relative = distances.largest("absolute"), distances.largest("relative")
+                ordered = sorted(
+                    distances.spread.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1])
+                )
+                one.spread = [(sign, power, rows) for (sign, power), rows in ordered]
+                one.absolute_quantiles = distances.sizes.quantiles()
+                one.relative_quantiles = distances.shares.quantiles()
+        every, apart = self._days
+        found.days = [(day, rows, apart[day]) for day, rows in sorted(every.items())]
+        return found
 
 
-def _measure(connection: Connection, column: Differing, name: str, key: Sequence[str]) -> None:
-    """How far the numbers of a column are apart. As decimals: a difference of doubles may overflow."""
-    one, other = (f"{side}_{name}::text::numeric" for side in ("o", "t"))
-    apart = f"""SELECT {", ".join(f"{part}::text AS k_{part}" for part in key)}, {one} - {other} AS apart,
-                       greatest(abs({one}), abs({other})) AS size
-                FROM {_KEPT} WHERE r_one AND r_other AND o_{name} IS DISTINCT FROM t_{name}
-                  AND o_{name} IS NOT NULL AND t_{name} IS NOT NULL"""
-    keys = ", ".join(f"k_{part}" for part in key)
-    spread = connection.execute(
-        f"""SELECT sign(apart)::int, CASE WHEN abs(apart) <> 'Infinity' AND apart <> 0
-                                          THEN floor(log(abs(apart)))::int END AS power, count(*)
-            FROM ({apart}) a WHERE apart <> 'NaN' GROUP BY 1, 2
-            UNION ALL SELECT 0, NULL, count(*) FROM ({apart}) a WHERE apart = 'NaN' HAVING count(*) > 0 ORDER BY 1, 2"""
+def _read(data: bytes, width: int) -> pa.RecordBatch:
+    """Rows as texts; what is empty and not quoted is NULL."""
+    names = [str(place) for place in range(width)]
+    table = csv.read_csv(
+        io.BytesIO(data),
+        read_options=csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
     )
-    column.spread = [(sign, power, rows) for sign, power, rows in spread]
-
-    def largest(size: str) -> Largest | None:
-        row = connection.execute(
-            f"""SELECT {size}, ARRAY[{keys}] FROM ({apart}) a WHERE apart <> 'NaN' AND {size} IS NOT NULL
-                ORDER BY 1 DESC, {keys} LIMIT 1"""
-        ).fetchone()
-        return None if row is None else Largest(float(row[0]), tuple(row[1]))
-
-    column.absolute = largest("abs(apart)")
-    column.relative = largest("CASE WHEN size NOT IN (0, 'Infinity') THEN abs(apart) / size END")
+    return table.combine_chunks().to_batches()[0]
 
 
-def _examples(connection: Connection, key: Sequence[str], columns: Sequence[Column], limit: int) -> list[Example]:
-    keys = ", ".join(f"{name}::text" for name in key)
-    pairs = ", ".join(
-        f"CASE WHEN o_{c.name} IS DISTINCT FROM t_{c.name} THEN ARRAY[o_{c.name}::text, t_{c.name}::text] END"
-        for c in columns
-    )
-    rows: list[tuple[Any, ...]] = connection.execute(
-        f"""SELECT ARRAY[{keys}], ARRAY(SELECT 1 WHERE false){"," if pairs else ""} {pairs} FROM {_KEPT}
-            WHERE NOT r_equal ORDER BY {", ".join(key)} LIMIT %s""",
-        [limit],
-    ).fetchall()
-    return [
-        Example(
-            tuple(place), {c.name: tuple(pair) for c, pair in zip(columns, pairs_, strict=True) if pair is not None}
-        )
-        for place, _, *pairs_ in rows
-    ]
+def _flags(column: pa.Array, true: str) -> Flags:
+    return np.asarray(column.to_numpy(zero_copy_only=False) == true)

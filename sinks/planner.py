@@ -14,6 +14,10 @@ _BY_INDEX = """
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off;
     SET plan_cache_mode = force_custom_plan"""
 
+# A piece of a big table must be found by index; joining pieces is the planner's.
+_BY_PIECES = """
+    SET enable_seqscan = off; SET jit = off; SET work_mem = '64MB'; SET plan_cache_mode = force_custom_plan"""
+
 
 def as_shipped(connection: Connection, *, local: bool = False) -> None:
     """Plan as Postgres is shipped: for this session, or with `local` until the transaction ends."""
@@ -28,3 +32,10 @@ def by_index(connection: Connection) -> None:
     connection.prepare_threshold = sys.maxsize
     as_shipped(connection)
     connection.execute(_BY_INDEX)
+
+
+def by_pieces(connection: Connection) -> None:
+    """Find pieces of big tables by index, and join them as Postgres would, for this session, which keeps no plan."""
+    connection.prepare_threshold = sys.maxsize
+    as_shipped(connection)
+    connection.execute(_BY_PIECES)

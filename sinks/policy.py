@@ -282,10 +282,13 @@ class Policy(ABC, Generic[S]):
         """What promoting a shadow would do, the capture as it would be then; reads only."""
 
     @abstractmethod
-    def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
+    def promote(
+        self, connection: Connection, table: Table, capture: Writer, crew: Sequence[Connection] = ()
+    ) -> Iterator[Promoted]:
         """Serve what a capture has kept in shadow, a batch a transaction; may be stopped and begun again.
 
-        The capture is on its way: with its new number and mode, and nothing writes for it any more.
+        The capture is on its way: with its new number and mode, and nothing writes for it any more. Batches may be
+        done beside each other, on the connections of a crew.
         """
 
     @abstractmethod

@@ -20,7 +20,7 @@ UNFINISHED = (CaptureState.RUNNING, CaptureState.PROMOTING, CaptureState.ROLLING
 """States in which there is something left to do."""
 
 _COLUMNS = """capture_id, number, domain, source, mode, dry_run, derivation_version, columns, state, topic_ids, request,
-    becomes, clear"""
+    becomes, clear, promoted_at"""
 # Of what was taken back as a whole, the counts say what it had done; else they are of what is there.
 _COUNTS = """(SELECT count(*) AS units, count(*) FILTER (WHERE state IN ('applied', 'dead', 'removed')) AS units_done,
         count(*) FILTER (WHERE state = 'dead') AS units_dead,

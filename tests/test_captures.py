@@ -37,6 +37,8 @@ SHOWN: dict[str, Any] = {
     "domain": "betfair",
     "source": "table",
     "derivation_version": 1,
+    "promoted_at": None,
+    "clear": [],
     "columns": ("home_risk", "away_risk"),
     "request": {"start": None, "end": "2026-02-07T00:00:00+00:00", "keys": ["1.2"], "all_rows": False, "limit": None},
     "digest": "9f2c",

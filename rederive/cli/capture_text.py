@@ -24,6 +24,8 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("mode", found["mode"] + (" (dry run)" if found["dry_run"] else "")),
         ("asked for", f"what arrives on {found['request']['day']}" if live else asked(found["request"])),
         ("columns", f"{len(columns)}: {', '.join(columns)}" if columns else "all"),
+        ("promoted", f"{clock(found['promoted_at'])} UTC" if found["promoted_at"] else ""),
+        ("clears", f"what it has computed as NULL, in {', '.join(found['clear'])}" if found["clear"] else ""),
         ("derivation version", str(found["derivation_version"])),
         ("reason", found["reason"]),
         ("made", f"{clock(found['created_at'])} UTC by {found['who']}, number {found['number']}"),

@@ -17,6 +17,14 @@ def compare(
     /,
     *,
     table: Annotated[list[str] | None, Parameter(help="Only this table; may be said again.", negative="")] = None,
+    columns: Annotated[str | None, Parameter(help="Only these: scopes or column names, comma-separated.")] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Numbers that are no further apart are equal: 0.001, or 0.1% of the larger; may be said once of each.",
+            negative="",
+        ),
+    ] = None,
     examples: Annotated[int, Parameter(help="At most so many rows that differ, a table.")] = 5,
     html: Annotated[Path | None, Parameter(help="Write a page of it to this file, too.")] = None,
     json: Json = False,
@@ -26,18 +34,20 @@ def compare(
     Of one in shadow: what would be served once it is promoted against what is served now. Columns that not both have in
     their scope are left out. Exit: 0 when all is equal, 1 when not.
 
-    Example: rederive captures compare latest:betfair
+    Example: rederive captures compare latest:betfair --columns tier-a --tolerance 0.01%
     """
     from rederive.cli.compare_page import page
     from rederive.cli.output import print_json, stderr, stdout
-    from rederive.comparison import Comparison
+    from rederive.comparison import Comparison, tolerance_of
     from rederive.database import opened
     from schemas.errors import Failed, UsageError
 
     if examples < 0:
         raise UsageError(f"--examples {examples} is no number of rows", mend="say 0 or more")
+    within = tolerance_of(tolerance or ())
     with opened("the comparison") as connection:
-        comparison = Comparison.of(connection, capture, other, table or ())
+        names = tuple(filter(None, (columns or "").split(",")))
+        comparison = Comparison.of(connection, capture, other, table or (), names, within)
         found = list(comparison.run(connection, examples))
     one, against = comparison.one.run, comparison.other.run if comparison.other else "served"
     equal = all(compared.equal for compared in found)
@@ -70,9 +80,9 @@ def _show(compared: "Compared", against: str) -> None:
     if compared.equal:
         return
     if compared.columns:
-        headings = ["column", "rows", "from NULL", "to NULL", "largest", "at", "largest share"]
+        headings = ["column", "rows", "from NULL", "to NULL", "median", "p99", "largest", "at", "largest share"]
         rows = [(name, *_figures(one)) for name, one in compared.columns.items()]
-        print_table("Columns that differ", headings, rows, left=(0, 5))
+        print_table("Columns that differ", headings, rows, left=(0, 7))
     days = [(day or "unknown", rows, differ) for day, rows, differ in compared.days if differ]
     print_table("By day", ["day", "rows", "differ"], days)
     if compared.examples:
@@ -87,7 +97,8 @@ def _show(compared: "Compared", against: str) -> None:
 def _figures(one: "Differing") -> tuple[object, ...]:
     largest = (f"{one.absolute.difference:g}", ",".join(one.absolute.key)) if one.absolute else ("", "")
     share = f"{100 * one.relative.difference:.4g}%" if one.relative else ""
-    return one.rows, one.appears, one.vanishes, *largest, share
+    middle = [f"{one.absolute_quantiles[name]:.3g}" if one.absolute_quantiles else "" for name in ("p50", "p99")]
+    return one.rows, one.appears, one.vanishes, *middle, *largest, share
 
 
 def _described(compared: "Compared") -> dict[str, Any]:

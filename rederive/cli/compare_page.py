@@ -70,7 +70,15 @@ def _spread(one: Differing) -> str:
         size = "no number" if power is None else f"{'-' if sign < 0 else '+'}10<sup>{power}</sup>"
         less = ' class="less"' if sign < 0 else ""
         lines.append(f"<div{less}>{size} {_bar(rows, most, f'{rows} rows')} {rows:,}</div>")
+    for what, quantiles in (("difference", one.absolute_quantiles), ("share", one.relative_quantiles)):
+        if quantiles:
+            said = ", ".join(f"{name} {_figure(what, size)}" for name, size in quantiles.items())
+            lines.append(f"<div>{what}: {said}</div>")
     return "".join(lines)
+
+
+def _figure(what: str, size: float) -> str:
+    return f"{100 * size:.3g}%" if what == "share" else f"{size:.3g}"
 
 
 def _days(compared: Compared) -> str:

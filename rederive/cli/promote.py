@@ -41,6 +41,7 @@ def promote(
     from rederive.database import opened
     from schemas.capture import CaptureState
     from schemas.errors import Failed, UsageError
+    from schemas.words import counted
     from sinks.policy import Promoted
 
     share = share_of(max_changed)
@@ -59,7 +60,9 @@ def promote(
         clearing = columns if clear else ()
         # Of one that is on its way the gates have let it pass.
         ask = not yes and not dry_run
-        expected = promotion.preview(connection, capture, clearing)
+        # Looking at every row takes a while: only where somebody is to know, or a gate.
+        looks = ask or dry_run or (bool(gates) and not under_way) or bool(clearing or half.clear)
+        expected = promotion.preview(connection, capture, clearing) if looks else {}
         refused = [] if under_way else gates.refusals(expected)
         if refused or dry_run:
             _show(capture, expected, refused, json=json)
@@ -70,6 +73,9 @@ def promote(
             print_table(f"Promotion of {capture}", *_table(expected))
             if not confirmed(f"promote {capture}?"):
                 return 1
+        if clearing or half.clear:
+            values = sum(one.cleared for one in expected.values())
+            stderr.print(f"clears {counted(values, 'value')}")
         done: dict[str, Promoted] = {}
         try:
             for table, promoted in promotion.promote(connection, capture, clearing):

@@ -191,7 +191,7 @@ def apply(
     replayer = Replayer.of(Settings())
     for one in made:
         replayer.check(one)
-        if one.request.get("clear") and not dry_run and not may_clear(one.domain, one.columns, yes=yes):
+        if one.request.get("clear") and not dry_run and not may_clear(one, yes=yes):
             return 1
     return max(_apply(replayer, one, dry_run, reason, batch_size, crew, json) for one in made)
 

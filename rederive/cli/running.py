@@ -211,28 +211,36 @@ def shown(made: "Plan[Any]", *, json: bool) -> int | None:
     return 0
 
 
-def may_clear(domain: str, columns: "Sequence[str]", *, yes: bool) -> bool:
-    """Whether a replay may clear what is stored in these columns: a person says so, on a terminal, or `--yes` has.
+def may_clear(asked: "PlanHead", *, yes: bool) -> bool:
+    """Whether a replay may take stored values out: a person says so, on a terminal, or `--yes` has.
 
-    UsageError where nobody can be asked.
+    UsageError, which says how many values that may be, where nobody can be asked.
     """
     import sys
 
-    from rederive import domains
-    from rederive.cli.output import confirmed
+    from rederive.cli.output import confirmed, stderr
+    from rederive.replayer import Replayer
+    from rederive.settings import Settings
     from schemas.errors import UsageError
-    from schemas.words import counted
 
     if yes:
         return True
+    what = Replayer.of(Settings()).clears(asked)
     if not sys.stdin.isatty():
         raise UsageError(
             "--clear takes stored values out",
+            why=what,
             mend="say --yes; --dry-run counts rows, `captures promote --clear` of a --mode shadow counts values",
         )
-    names = domains.find(domain).in_scope(columns)
-    shown = ", ".join(names[:6]) + (" and more" if len(names) > 6 else "")
-    return confirmed(f"clear what is computed as NULL in {counted(len(names), 'column')} ({shown})?")
+    stderr.print(what)
+    return confirmed("replay, and clear what is computed as NULL?")
+
+
+def asks_to_clear(request: "Request", source: str, *, yes: bool) -> bool:
+    """As `may_clear`, of a request; True of one that clears nothing."""
+    from rederive.clearing import head_of
+
+    return not request.clear or may_clear(head_of(request, source), yes=yes)
 
 
 def check_clear(mode: "Mode", *, clear: bool) -> bool:
@@ -303,8 +311,9 @@ def plan_and_run(
     """Mint a capture of what the request means now, say so, and run it; the exit code."""
     from rederive.spares import Spares
 
-    if request.clear and not dry_run and not may_clear(request.domain, request.columns, yes=yes):
+    if not dry_run and not asks_to_clear(request, source, yes=yes):
         return 1
+
     # A dry run may do no more than print its plan.
     with Spares() if dry_run else Spares.ahead(request.domain) as spares:
         from rederive.replayer import Replayer

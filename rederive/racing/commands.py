@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rederive.cli.running import USUAL, Crew, Json, Outdated, Reason, print_outdated, print_plan, run, say_plan, span
+from rederive.cli.running import (
+    USUAL,
+    Clear,
+    Crew,
+    Json,
+    Outdated,
+    Reason,
+    Yes,
+    asks_to_clear,
+    check_clear,
+    print_outdated,
+    print_plan,
+    run,
+    say_plan,
+    span,
+)
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -70,6 +85,7 @@ class Asked:
     refetch: Refetch = False
     enrich: Enrich = False
     mode: ModeChoice = None
+    clear: Clear = False
 
     def request(self) -> "Request":
         """As a request. UsageError when the words leave nothing to do, or a date can't be one."""
@@ -82,7 +98,7 @@ class Asked:
             kinds += _day_kinds(no_racecards=self.no_racecards, no_results=self.no_results)
             kinds += ["horse"] if self.enrich else []
         days = None if self.only_masters else _days(self.from_, self.to)
-        return _request(kinds, self.regions, days, refetch=self.refetch, mode=self.mode)
+        return _request(kinds, self.regions, days, refetch=self.refetch, mode=self.mode, clear=self.clear)
 
 
 def _day_kinds(*, no_racecards: bool, no_results: bool) -> list[str]:
@@ -102,6 +118,7 @@ def _request(
     refetch: bool = False,
     only_missing: bool = False,
     mode: str | None = None,
+    clear: bool = False,
 ) -> "Request":
     from producers.source import Request
     from schemas.errors import UsageError
@@ -112,9 +129,10 @@ def _request(
     if not codes:
         raise UsageError("--regions names no region", mend="say --regions gb ire")
     start, end = days or (None, None)
+    meeting = Mode(mode) if mode else RACING.tables[0].policy
     return Request(
         domain=RACING.name,
-        mode=Mode(mode) if mode else RACING.tables[0].policy,
+        mode=meeting,
         columns=RACING.scopes["all"],
         start=start,
         end=end,
@@ -122,6 +140,7 @@ def _request(
         kinds=tuple(kinds),
         refetch=refetch,
         only_missing=only_missing,
+        clear=check_clear(meeting, clear=clear),
     )
 
 
@@ -136,6 +155,7 @@ def replay_racing(
     ] = False,
     crew: Crew = USUAL,
     reason: Reason = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> int:
     """Fill the racing tables from race days.
@@ -152,6 +172,8 @@ def replay_racing(
         return _check_status(request, json=json)
     if dry_run:
         return show_plan(_plan(request), json=json)
+    if not asks_to_clear(request, "api", yes=yes):
+        return 1
     return _run(request, reason, crew, json=json)
 
 

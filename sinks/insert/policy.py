@@ -77,7 +77,13 @@ class Insert(Policy["Inserted"]):
         """Its rows in shadow against those of the captures that are shown now."""
         return promotion.preview(connection, table, capture.capture_id)
 
-    def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
+    def promote(
+        self,
+        connection: Connection,
+        table: Table,
+        capture: Writer,
+        crew: Sequence[Connection] = (),  # noqa: ARG002
+    ) -> Iterator[Promoted]:
         """Its rows in shadow are moved, a partition's capture after the other."""
         return promotion.promote(connection, table, capture.capture_id)
 

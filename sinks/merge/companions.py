@@ -1,6 +1,6 @@
 """What all statements about one table have in common: its names, and the words for comparing rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from psycopg import Connection
 
@@ -103,6 +103,21 @@ class Companions:
     def covers(self, upper: str, lower: str) -> str:
         """That a row has a value wherever another one has."""
         return " AND ".join(f"({self.said(upper, part)} OR NOT ({self.said(lower, part)}))" for part in self.parts)
+
+    def within(self, alias: str) -> str:
+        """That the key of a row lies in a range: its parameters are those of `range`."""
+        own = self.of(alias, self.key)
+
+        def side(name: str, order: str) -> str:
+            end = ", ".join(f"%({name}{n})s::text::{column.type}" for n, column in enumerate(self.table.key))
+            return f"(%({name}0)s::text IS NULL OR ({own}) {order} ({end}))"
+
+        return f"{side('after', '>')} AND {side('upto', '<=')}"
+
+    @staticmethod
+    def range(after: Sequence[str | None], upto: Sequence[str | None]) -> dict[str, str | None]:
+        """The parameters of `within`: keys as text, or NULLs where a side is open."""
+        return {f"{name}{n}": part for name, key in (("after", after), ("upto", upto)) for n, part in enumerate(key)}
 
     def ours(self, alias: str, xmin: str = "xmin") -> str:
         """That a stored row was last written by a merge, or is as a capture first met it; never NULL."""

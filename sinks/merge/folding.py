@@ -194,12 +194,12 @@ class Folding(Companions):
         said = "".join(f", {self.said('h', part)} AS r_said{n}" for n, part in enumerate(self.parts) if len(part) > 1)
         return owned, said
 
-    def alone(self, capture: str, *, repeated: bool) -> str:
+    def alone(self, capture: str, within: str, *, repeated: bool) -> str:
         """A row per key that a capture, the parameter of that name, has said something of: `r_day` and columns.
 
-        Where it is `repeated` by none, each entry is such a row.
+        Where it is `repeated` by none, each entry is such a row. `within` is a condition on entries h.
         """
-        where = f"h.capture_id = %({capture})s"
+        where = f"h.capture_id = %({capture})s AND {within}"
         day = "(h.observed AT TIME ZONE 'UTC')::date"
         if not repeated:
             return f"SELECT {day} AS r_day, {self.keys}, {self.names} FROM {self.history} h WHERE {where}"

@@ -140,10 +140,12 @@ def write_staged(
     keys: int,
     untouched: bool,
     shared: bool,
+    newest: bool = False,
 ) -> set[Key]:
     """Write the rows that staged entries change, once these are in history; the keys of rows that changed.
 
-    So many `keys` are staged, with `shared` one of them more than once; with `untouched` no capture had touched any.
+    So many `keys` are staged, with `shared` one of them more than once; with `untouched` no capture had touched any,
+    with `newest` no other capture has a greater number.
     """
     sql = statements(table)
     parameters = arrived.of(writer)
@@ -153,7 +155,7 @@ def write_staged(
         slow = connection.execute(sql.mark_shared).rowcount if shared else 0
         pending = keys
     else:
-        marking = sql.mark_pending(writer.mode, clears=arrived.clears)
+        marking = sql.mark_pending(writer.mode, clears=arrived.clears, newest=newest)
         pending, slow = _row(connection, marking, parameters, prepare=True)
     changed: set[Key] = set()
     if pending > slow:

@@ -68,9 +68,11 @@ class Merge(Policy["Staged"]):
         """The folds with its entries against what is served."""
         return promotion.preview(connection, table, capture)
 
-    def promote(self, connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
-        """Its entries get their arrival and are merged, by batches of keys."""
-        return promotion.promote(connection, table, capture)
+    def promote(
+        self, connection: Connection, table: Table, capture: Writer, crew: Sequence[Connection] = ()
+    ) -> Iterator[Promoted]:
+        """Its entries get their arrival and are merged, by ranges of keys."""
+        return promotion.promote(connection, table, capture, crew)
 
     def sides(self, connection: Connection, table: Table, one: Compares, other: Compares | None) -> "Sides":
         """Folds of a capture's own entries, rows as they are served, or would be."""

@@ -1,136 +1,166 @@
 """Serve what a capture has kept in shadow: entries get their arrival and are merged as if they had come now.
 
-A batch of keys is a transaction, and what has no arrival yet is what is left to do: it goes on wherever it was stopped,
+A range of keys is a transaction, and what has no arrival yet is what is left to do: it goes on wherever it was stopped,
 beside whatever else writes. The keys are locked as a merge locks them, and merged by its statements.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 import psycopg
 from psycopg import Connection
 
 from schemas.table import Table
 from sinks import planner
-from sinks.merge.merging import draw_arrivals, folding, lock, statements, write_staged
+from sinks.merge.companions import Companions
+from sinks.merge.merging import draw_arrivals, folding, statements, write_staged
+from sinks.merge.promised import promised
+from sinks.merge.ranges import next_end, open_end, pieces
 from sinks.policy import Promoted, Writer
+from store.rows import value
 
 BATCH_KEYS = 5_000
-PREVIEW_KEYS = 2_000
+
+Key = Sequence[str | None]
+"""A key as text, or where a range is open."""
 
 
-def promote(connection: Connection, table: Table, capture: Writer) -> Iterator[Promoted]:
-    """Merge the capture's entries that haven't arrived, by batches in the order of keys.
+def promote(
+    connection: Connection, table: Table, capture: Writer, crew: Sequence[Connection] = ()
+) -> Iterator[Promoted]:
+    """Merge the capture's entries that haven't arrived, a batch a transaction, in the order of keys.
 
-    A row whose parents are gone is dropped: it is found by halving its batch.
+    With a crew each of its connections has a batch under way at a time: no key is in two of them.
     """
-    planner.by_index(connection)
-    sql = statements(table)
-    connection.execute(sql.make_temporary)
-    after: Sequence[str] = ()
-    limit = BATCH_KEYS
+    for one in (connection, *crew):
+        planner.by_index(one)
+        one.execute(statements(table).make_temporary)
+    if crew:
+        yield from _together(connection, table, capture, crew)
+    else:
+        for after, upto in _ranges(connection, table, capture.capture_id):
+            yield from _merge(connection, table, capture, after, upto)
+    # What says nothing is left: a promotion that clears nothing doesn't stage it.
+    connection.execute(statements(table).drop_silent, {"capture": capture.capture_id})
+
+
+def _ranges(connection: Connection, table: Table, run: str) -> Iterator[tuple[Key, Key]]:
+    after = none = open_end(table)
+    while (upto := next_end(connection, table, [run], after, BATCH_KEYS)) is not None:
+        yield after, upto
+        after = upto
+    yield after, none
+
+
+def _together(connection: Connection, table: Table, capture: Writer, crew: Sequence[Connection]) -> Iterator[Promoted]:
+    idle: SimpleQueue[Connection] = SimpleQueue()
+    for one in crew:
+        idle.put(one)
+
+    def work(after: Key, upto: Key) -> list[Promoted]:
+        own = idle.get()
+        try:
+            return list(_merge(own, table, capture, after, upto))
+        finally:
+            idle.put(own)
+
+    waiting: deque[Future[list[Promoted]]] = deque()
+    with ThreadPoolExecutor(len(crew), "promotion") as pool:
+        try:
+            for after, upto in _ranges(connection, table, capture.capture_id):
+                waiting.append(pool.submit(work, after, upto))
+                if len(waiting) > len(crew):
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            # One that waits for a lock would keep who has stopped this waiting.
+            for one in crew:
+                one.cancel_safe()
+            raise
+
+
+def _merge(connection: Connection, table: Table, capture: Writer, after: Key, upto: Key) -> Iterator[Promoted]:
+    """Merge a range. A row whose parents are gone is dropped: it is found by cutting the range."""
+    bare = table.bare or bool(capture.clear)
+    limit = None
     while True:
+        end = upto
+        if limit is not None:
+            end = next_end(connection, table, [capture.capture_id], after, limit, upto) or upto
+        within = Companions.range(after, end)
         try:
             with connection.transaction():
-                done, after = _batch(connection, table, capture, after, limit)
+                done = _batch(connection, table, capture, within, bare=bare)
         except psycopg.errors.ForeignKeyViolation:
-            if limit > 1:
-                limit = max(1, limit // 8)
+            if limit != 1:
+                limit = max(1, (limit or BATCH_KEYS) // 8)
                 continue
             with connection.transaction():
-                done, after = _drop(connection, table, capture, after)
-        if not done.rows:
-            # What says nothing is left: a promotion that clears nothing doesn't stage it.
-            connection.execute(sql.drop_silent, {"capture": capture.capture_id})
+                done = _drop(connection, table, capture, within, bare=bare)
+        if done.rows:
+            yield done
+        if end == upto:
             return
-        yield done
-        limit = min(BATCH_KEYS, limit * 2)
+        after = end
+        limit = min(BATCH_KEYS, limit * 2) if limit else None
 
 
 def _batch(
-    connection: Connection, table: Table, capture: Writer, after: Sequence[str], limit: int
-) -> tuple[Promoted, Sequence[str]]:
-    """Merge the next keys; what was done, and the last key as text."""
+    connection: Connection, table: Table, capture: Writer, within: Mapping[str, str | None], *, bare: bool
+) -> Promoted:
+    """Merge the keys of a range."""
     sql = statements(table)
-    entries, keys, shared, last = _stage(connection, table, capture, after, limit)
-    if not keys:
-        return Promoted(), after
-    made = lock(connection, sql, sql.stage)
+    of = {"capture": capture.capture_id, **within}
+    made = connection.execute(sql.lock_shadow(bare=bare), of).rowcount
+    arrived = draw_arrivals(connection)
+    entries = connection.execute(sql.arrive(bare=bare), {**arrived.of(capture), **of}).rowcount
+    if not entries:
+        return Promoted()
+    keys, shared = connection.execute(sql.count_staged).fetchone() or (0, False)
     if made:
         connection.execute(sql.keep_baseline)
-    arrived = draw_arrivals(connection)
-    connection.execute(sql.arrive, arrived.of(capture))
-    changed = write_staged(connection, table, capture, arrived, keys=keys, untouched=made == keys, shared=shared)
-    return Promoted(entries=entries, rows=keys, changed=len(changed)), last
+    newest = not value(connection, "SELECT EXISTS (SELECT FROM rederive.captures WHERE number > %s)", [capture.number])
+    changed = write_staged(
+        connection, table, capture, arrived, keys=keys, untouched=made == keys, shared=shared, newest=newest
+    )
+    return Promoted(entries=entries, rows=keys, changed=len(changed))
 
 
 def _drop(
-    connection: Connection, table: Table, capture: Writer, after: Sequence[str]
-) -> tuple[Promoted, Sequence[str]]:
-    """Drop what the capture says of the next key."""
-    sql = statements(table)
-    entries, keys, _, last = _stage(connection, table, capture, after, 1)
-    dropping = f"""DELETE FROM {sql.history} h USING {sql.stage} x
-        WHERE {sql.on("h", "x")} AND h.capture_id = %(capture)s AND h.arrival IS NULL"""
-    connection.execute(dropping, {"capture": capture.capture_id})
-    return Promoted(entries=entries, rows=keys, gone=keys), last
-
-
-def _stage(
-    connection: Connection, table: Table, capture: Writer, after: Sequence[str], limit: int
-) -> tuple[int, int, bool, Sequence[str]]:
-    sql = statements(table)
-    statement = sql.stage_shadow(begun=bool(after), bare=table.bare or bool(capture.clear))
-    parameters = {"capture": capture.capture_id, "limit": limit, **_named(after)}
-    entries = connection.execute(statement, parameters).rowcount
-    keys, shared, last = connection.execute(sql.count_staged).fetchone() or (0, False, None)
-    return entries, keys, bool(shared), last or after
+    connection: Connection, table: Table, capture: Writer, within: Mapping[str, str | None], *, bare: bool
+) -> Promoted:
+    """Drop what the capture says of the one key of a range."""
+    dropping = statements(table).drop_shadow(bare=bare)
+    entries = connection.execute(dropping, {"capture": capture.capture_id, **within}).rowcount
+    return Promoted(entries=entries, rows=min(1, entries), gone=min(1, entries))
 
 
 def preview(connection: Connection, table: Table, capture: Writer) -> Promoted:
     """What a promotion would change of the values that are served now; attributes, which describe a row, don't count.
 
-    Reads only, by batches, each with a snapshot of its own.
+    Reads only, by pieces, each with a snapshot of its own.
     """
-    planner.by_index(connection)
+    planner.by_pieces(connection)
     sql = folding(table)
     columns = [column.name for column in table.values]
-    said = sql.arriving(clears=bool(capture.clear))
     differs = {name: f"s.{name} IS DISTINCT FROM f.{name}" for name in columns}
     cleared = [f"(s.{name} IS NOT NULL AND f.{name} IS NULL)::int" for name in columns if name in capture.clear]
-    last = ", ".join(f"{name}::text" for name in sql.key)
-    own = f"h.capture_id = %(capture)s AND h.arrival IS NULL AND {said}"
-    done = Promoted()
-    after: Sequence[str] = ()
-    while True:
-        begun = ", ".join(f"%(after{n})s::text::{column.type}" for n, column in enumerate(table.key))
-        where = f"AND ({sql.keys}) > ({begun})" if after else ""
-        row = connection.execute(
-            f"""WITH page AS MATERIALIZED (
-                    SELECT {sql.keys}, count(*) AS entries FROM {sql.history} h WHERE {own} {where}
-                    GROUP BY {sql.keys} ORDER BY {sql.keys} LIMIT {PREVIEW_KEYS})
-                SELECT (SELECT sum(entries)::int8 FROM page), (SELECT count(*) FROM page),
-                       (SELECT ARRAY[{last}] FROM page ORDER BY ({sql.keys}) DESC LIMIT 1),
+    query = f"""SELECT coalesce(sum(f.entries), 0)::int8, count(*),
                        count(*) FILTER (WHERE s.{sql.key[0]} IS NULL OR {" OR ".join(differs.values())}),
                        coalesce(sum({" + ".join(cleared) or "0"}), 0)::int8,
                        {", ".join(f"count(*) FILTER (WHERE {one})" for one in differs.values())}
-                FROM ({sql.fold("page", promoted=said)}) f
-                LEFT JOIN {sql.lookup(sql.serving, "s", "f")} ON true""",
-            {
-                "capture": capture.capture_id,
-                "number": capture.number,
-                "clear": list(capture.clear) or None,
-                **_named(after),
-            },
-        ).fetchone()
+                FROM ({promised(sql, clears=bool(capture.clear))}) f
+                LEFT JOIN {sql.lookup(sql.serving, "s", "f")} ON true"""
+    parameters = {"capture": capture.capture_id, "number": capture.number, "clear": list(capture.clear) or None}
+    done = Promoted()
+    for piece in pieces(connection, table, [capture.capture_id]):
+        row = connection.execute(query, {**parameters, **piece}).fetchone()
         assert row is not None
-        entries, keys, place, changed, gone, *of_columns = row
-        if not keys:
-            return done
+        entries, keys, changed, gone, *of_columns = row
         counts = {name: count for name, count in zip(columns, of_columns, strict=True) if count}
         done += Promoted(entries=entries, rows=keys, changed=changed, cleared=gone, columns=counts)
-        after = place
-
-
-def _named(after: Sequence[str]) -> dict[str, Any]:
-    return {f"after{n}": part for n, part in enumerate(after)}
+    return done

@@ -6,32 +6,37 @@ from psycopg import Connection
 
 from schemas.outcome import Key
 from schemas.table import Table
+from sinks import planner
 from sinks.merge.companions import Companions
 from sinks.merge.merging import draw_arrival, folding, lock, name_remaining, note_outside, refold, statements
+from sinks.merge.ranges import next_end, open_end, pieces
 from sinks.policy import Taken
+from store.rows import Parameters
 
 BATCH_KEYS = 5_000
 
 
 def preview(connection: Connection, table: Table, capture_id: str) -> Taken:
-    """What a rollback would do to `table`: entries, rows changed and rows deleted. Reads only."""
+    """What a rollback would do to `table`: entries, rows changed and rows deleted. Reads only, piece by piece."""
+    planner.by_pieces(connection)
     sql = folding(table)
-    arrived = "capture_id = %(without)s AND arrival IS NOT NULL"
-    touched = f"(SELECT {sql.keys} FROM {sql.history} WHERE {arrived}) touched"
+    said = f"{sql.history} h WHERE capture_id = %(without)s AND {sql.within('h')}"
+    touched = f"(SELECT {sql.keys} FROM {said} AND arrival IS NOT NULL) touched"
     differs = " OR ".join(f"s.{name} IS DISTINCT FROM f.{name}" for name in sql.columns)
-    row = connection.execute(
-        f"""SELECT (SELECT count(*) FROM {sql.history} WHERE capture_id = %(without)s),
+    query = f"""SELECT (SELECT count(*) FROM {said}),
                    count(*) FILTER (WHERE (f.entries > 0 OR f.present) AND ({differs})),
                    count(*) FILTER (WHERE f.entries = 0 AND NOT f.present)
-            FROM ({sql.fold(touched, without_capture=True)}) f JOIN {sql.serving} s ON {sql.on("s", "f")}""",
-        {"without": capture_id},
-    ).fetchone()
-    assert row is not None
-    return Taken(entries=row[0], changed=row[1], deleted=row[2])
+            FROM ({sql.fold(touched, without_capture=True)}) f, {sql.lookup(sql.serving, "s", "f")}"""
+    found = Taken()
+    for piece in pieces(connection, table, [capture_id]):
+        row = connection.execute(query, {"without": capture_id, **piece}).fetchone()
+        assert row is not None
+        found += Taken(entries=row[0], changed=row[1], deleted=row[2])
+    return found
 
 
 def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator[Taken]:
-    """Remove the capture's entries from `table`, a batch of keys a transaction; yields what each batch has done.
+    """Remove the capture's entries from `table`, a range of keys a transaction; yields what each of them has done.
 
     The capture's state must say so before, or a sink would add new entries meanwhile. Can be stopped and started
     again at any batch. A row that was deleted from outside stays deleted. What is in shadow has changed no row: it
@@ -39,23 +44,22 @@ def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator
     """
     sql = statements(table)
     keys = _prepare(connection, sql)
-    shadows = f"""DELETE FROM {sql.history} h USING (
-            SELECT ctid FROM {sql.history} WHERE capture_id = %s AND arrival IS NULL LIMIT {BATCH_KEYS}) g
-        WHERE h.ctid = g.ctid AND h.capture_id = %s AND h.arrival IS NULL"""
-    while gone := connection.execute(shadows, [capture_id, capture_id]).rowcount:
-        yield Taken(entries=gone)
-    while True:
+    own = f"h.capture_id = %(capture)s AND {sql.within('h')}"
+    upto: Sequence[str | None] | None = open_end(table)
+    while upto is not None:
+        after, upto = upto, next_end(connection, table, [capture_id], upto, BATCH_KEYS)
+        parameters = {"capture": capture_id, **sql.range(after, upto or open_end(table))}
         with connection.transaction():
-            picked = connection.execute(
-                f"""INSERT INTO {keys} SELECT DISTINCT {sql.keys}
-                    FROM (SELECT {sql.keys} FROM {sql.history} WHERE capture_id = %s LIMIT {BATCH_KEYS}) h""",
-                [capture_id],
+            gone = connection.execute(
+                f"DELETE FROM {sql.history} h WHERE {own} AND h.arrival IS NULL", parameters
             ).rowcount
-            if not picked:
-                return
-            said = f"{keys} q WHERE {sql.on('h', 'q')} AND h.capture_id = %s"
-            taken = _take_out(connection, table, keys, said, [capture_id])
-        yield taken
+            taken = Taken(entries=gone)
+            picking = f"INSERT INTO {keys} SELECT DISTINCT {sql.keys} FROM {sql.history} h WHERE {own}"
+            if connection.execute(picking, parameters).rowcount:
+                said = f"{keys} q WHERE {sql.on('h', 'q')} AND h.capture_id = %(capture)s"
+                taken += _take_out(connection, table, keys, said, parameters)
+        if taken.entries:
+            yield taken
 
 
 def roll_back_keys(connection: Connection, table: Table, said: Mapping[str, Iterable[Key]]) -> Taken:
@@ -90,7 +94,7 @@ def _prepare(connection: Connection, sql: Companions) -> str:
     return keys
 
 
-def _take_out(connection: Connection, table: Table, keys: str, said: str, parameters: Sequence[object]) -> Taken:
+def _take_out(connection: Connection, table: Table, keys: str, said: str, parameters: Parameters) -> Taken:
     """Delete the entries h that are `said`, and fold the keys of the table `keys` without them."""
     sql = statements(table)
     lock(connection, sql, keys)

@@ -11,8 +11,8 @@ from schemas.table import Mode
 from sinks.merge.companions import Companions
 
 # Of an entry h: its capture's number, whether precedence decides about it.
-_NUMBER = "(SELECT c.number FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
-_DECIDES = "(SELECT c.mode <> 'fill' FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
+NUMBER = "(SELECT c.number FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
+DECIDES = "(SELECT c.mode <> 'fill' FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
 
 _CLEARS = "(SELECT c.clear IS NOT NULL FROM rederive.captures c WHERE c.capture_id = h.capture_id)"
 
@@ -22,10 +22,10 @@ ARRIVALS = """
 """Two arrivals, and whether there is any capture that clears: without one no statement asks for it."""
 
 
-def _newer(number: str) -> str:
-    """That an entry h is above a staged row x of a source that counts as much."""
+def newer(number: str, version: str = "%(version)s") -> str:
+    """That an entry h is above a staged row x, of that version, of a source that counts as much. number."""
     entry = {"observed": "h.observed", "version": "h.derivation_version", "number": number, "source": "h.source"}
-    staged = {"observed": "x.observed", "version": "%(version)s", "number": "%(number)s", "source": "x.source"}
+    staged = {"observed": "x.observed", "version": version, "number": "%(number)s", "source": "x.source"}
     return above(entry, staged)
 
 
@@ -146,38 +146,33 @@ class Statements(Companions):
                 SELECT h.place FROM {self.stage} x, {kept} WHERE x.observed > h.observed AND {self.covers("x", "h")}) c
             WHERE g.ctid = c.place"""
 
-    def stage_shadow(self, *, begun: bool, bare: bool) -> str:
-        """Stage what the capture has kept of the next keys. capture, limit, and where `begun` after0 and so on."""
-        after = ", ".join(f"%(after{n})s::text::{column.type}" for n, column in enumerate(self.table.key))
-        where = f"AND ({self.keys}) > ({after})" if begun else ""
+    def _shadow(self, *, bare: bool) -> str:
+        """Entries h of the capture in a range that haven't arrived; those without any value only where `bare`."""
         said = "" if bare else f"AND num_nonnulls({self.of('h', [c.name for c in self.table.values])}) > 0"
-        own = f"AND h.capture_id = %(capture)s AND h.arrival IS NULL {said}"
+        return f"h.capture_id = %(capture)s AND h.arrival IS NULL {said} AND {self.within('h')}"
+
+    def lock_shadow(self, *, bare: bool) -> str:
+        """As `lock`, of the keys that a shadow says something of. capture, and those of `within`."""
+        return self.lock(f"{self.history} h WHERE {self._shadow(bare=bare)}")
+
+    def arrive(self, *, bare: bool) -> str:
+        """Let the entries of a range arrive, and stage them. capture, arrival, and those of `within`."""
         return f"""
+            WITH arrived AS (
+                UPDATE {self.history} h SET arrival = %(arrival)s WHERE {self._shadow(bare=bare)}
+                RETURNING {self.of("h", [*self.key, "source", "observed", *self.columns])})
             INSERT INTO {self.stage} ({", ".join(self.staged)})
-            SELECT {self.of("h", self.key)}, h.source, h.observed, {self.of("h", self.columns)},
-                   count(*) OVER (PARTITION BY {self.of("h", self.key)}) > 1
-            FROM (SELECT DISTINCT {self.keys} FROM {self.history} h WHERE {own.removeprefix("AND ")} {where}
-                  ORDER BY {self.keys} LIMIT %(limit)s) q, {self.lookup(self.history, "h", "q", where=own)}
-            ORDER BY {self.of("h", self.key)}"""
+            SELECT {self.keys}, source, observed, {self.names}, count(*) OVER (PARTITION BY {self.keys}) > 1
+            FROM arrived ORDER BY {self.keys}"""
 
     @cached_property
     def count_staged(self) -> str:
-        """One row: the keys that are staged, whether any is more than once, and the parts of the last one as text."""
-        last = ", ".join(f"x.{name}::text" for name in self.key)
-        return f"""
-            SELECT count(DISTINCT ({self.keys})), bool_or(shared),
-                   (SELECT ARRAY[{last}] FROM {self.stage} x ORDER BY {self.of("x", [*self.key])} DESC LIMIT 1)
-            FROM (SELECT {self.keys}, shared FROM {self.stage}) s"""
+        """One row: the keys that are staged, and whether any is more than once."""
+        return f"SELECT count(DISTINCT ({self.keys})), coalesce(bool_or(shared), false) FROM {self.stage}"
 
-    @cached_property
-    def arrive(self) -> str:
-        """Let what is staged of a shadow arrive. capture, arrival."""
-        own = """AND h.source = x.source AND h.capture_id = %(capture)s AND h.observed = x.observed
-            AND h.arrival IS NULL"""
-        return f"""
-            UPDATE {self.history} g SET arrival = %(arrival)s
-            FROM (SELECT h.place FROM {self.stage} x, {self.lookup(self.history, "h", "x", "h.ctid AS place", own)}) c
-            WHERE g.ctid = c.place"""
+    def drop_shadow(self, *, bare: bool) -> str:
+        """Drop the entries of a range. capture, and those of `within`."""
+        return f"DELETE FROM {self.history} h WHERE {self._shadow(bare=bare)}"
 
     @cached_property
     def drop_silent(self) -> str:
@@ -194,13 +189,14 @@ class Statements(Companions):
         """All keys that are staged more than once are slow; no other is pending yet."""
         return f"INSERT INTO {self.pending} SELECT DISTINCT {self.keys}, true FROM {self.stage} WHERE shared"
 
-    def mark_pending(self, mode: Mode, *, clears: bool = False) -> str:
+    def mark_pending(self, mode: Mode, *, clears: bool = False, newest: bool = False) -> str:
         """Find the keys whose rows may change; one row (keys, slow ones among them). capture, version, number, arrival.
 
         A staged row changes nothing where the stored row is ours, hence the fold, and holds each of its values, or an
         entry above it has a value there. Slow are keys that a single statement can't merge: staged more than once, not
         on top, gone from the serving table, written from outside; with `clears` those that a fill meets an entry of a
-        capture that clears in, whose NULLs nothing stored tells from others.
+        capture that clears in, whose NULLs nothing stored tells from others. With `newest` the capture's number is
+        above those of all others: these needn't be looked up.
         """
         stored = self.lookup(self.serving, "s", "x", "s.xmin AS row_xmin, s.*")
         present = f"SELECT b.present FROM {self.baseline} b WHERE {self.on('b', 'x')}"
@@ -208,13 +204,18 @@ class Statements(Companions):
         earlier = f"EXISTS (SELECT {entries} AND h.arrival < %(arrival)s OFFSET 0)"
         outranked = covered = "false"
         if mode is Mode.SUPERSEDE:
+            number = "CASE WHEN h.capture_id = %(capture)s THEN %(number)s ELSE -1 END" if newest else NUMBER
             above = f"""{entries} AND h.arrival IS NOT NULL AND h.source >= 0
                 AND (h.source <> x.source OR h.observed >= x.observed)"""
-            outranked = f"""EXISTS (SELECT {above} AND h.arrival <> %(arrival)s AND {_DECIDES}
-                AND (h.source <> x.source OR {_newer(_NUMBER)}) OFFSET 0)"""
-            own = f"{above} AND h.capture_id = %(capture)s"
-            covered = f"""(EXISTS (SELECT {own} AND {self._decides_against("h", "x", "%(number)s")} OFFSET 0)
-                OR EXISTS (SELECT {above} AND {self._decides_against("h", "x", _NUMBER)} AND {_DECIDES} OFFSET 0))"""
+            outranked = f"""EXISTS (SELECT {above} AND h.arrival <> %(arrival)s AND {DECIDES}
+                AND (h.source <> x.source OR {newer(number)}) OFFSET 0)"""
+            if self.owners == [tuple(range(len(self.table.sources)))]:
+                above = f"{above} AND {newer(number)}"
+            covered = f"EXISTS (SELECT {above} AND {self._decides_against('h', 'x', number)} AND {DECIDES} OFFSET 0)"
+            if not newest:
+                own = f"{above} AND h.capture_id = %(capture)s"
+                own = f"EXISTS (SELECT {own} AND {self._decides_against('h', 'x', '%(number)s')} OFFSET 0)"
+                covered = f"({own} OR {covered})"
         elif clears:
             outranked = f"EXISTS (SELECT {entries} AND h.arrival IS NOT NULL AND {_CLEARS} OFFSET 0)"
         return f"""
@@ -234,12 +235,12 @@ class Statements(Companions):
     def _decides_against(self, entry: str, staged: str, number: str) -> str:
         """That an entry has a value above the staged row's wherever that would change the stored one."""
         parts = []
-        newer = _newer(number)
+        is_newer = newer(number)
         for part, owners in self.parts.items():
-            above = newer
+            above = is_newer
             if len(owners) < len(self.table.sources):
                 own = ", ".join(map(str, owners))
-                above = f"({entry}.source IN ({own}), {newer}) > ({staged}.source IN ({own}), false)"
+                above = f"({entry}.source IN ({own}), {is_newer}) > ({staged}.source IN ({own}), false)"
             changes = self.part_changes(Mode.SUPERSEDE, part, staged)
             parts.append(f"(NOT {changes} OR ({self.said(entry, part)} AND {above}))")
         return " AND ".join(parts)

@@ -1,5 +1,6 @@
 """Amended results, earlier fetches and mended mappings: what stands in the end."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,6 +29,11 @@ NEWER = """
 import dataclasses
 import schemas.racing.tables as tables
 tables.RACING = dataclasses.replace(tables.RACING, derivation_version=tables.RACING.derivation_version + 1)
+"""
+
+SILENT = """
+import processors.racing.rules as rules
+rules.rider = lambda text: None
 """
 
 SWAPPED = """
@@ -99,6 +105,18 @@ def test_a_mended_mapping_is_repaired_without_the_api(
     ).fetchone()
     assert wrong == (0,)
     assert stored(database) == served(api, [DAY])
+
+    before = everything(database)
+    Version(monkeypatch, tmp_path / "silent")(SILENT)
+    words = ("replay", "racing", *ONE_DAY, "--skip-masters", "--clear")
+    refused = rederive(settings, *words, code=2).stderr
+    assert re.search(r"at most [\d,]+ stored values of \d+ columns \(.* of ra_runners", refused)
+    assert "say --yes" in refused
+    cleared = last_object(rederive(settings, *words, "--yes", "--json").stdout)
+    assert database.execute("SELECT count(*) FROM ra_runners WHERE jockey_name IS NOT NULL").fetchone() == (0,)
+    rederive(settings, "captures", "verify")
+    rederive(settings, "captures", "rollback", str(cleared["capture_id"]), "--yes")
+    assert everything(database) == before
 
 
 def test_horses_are_enriched_and_complete(settings: Settings, database: psycopg.Connection, api: StandIn) -> None:

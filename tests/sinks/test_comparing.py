@@ -8,8 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rederive.comparison import tolerance_of
+from schemas.errors import UsageError
 from schemas.table import Column, Mode
 from sinks.comparing import Compared, Sides, compare
+from sinks.distances import Tolerance
+from sinks.merge import ranges
 from sinks.merge.policy import Merge
 from sinks.merge.rollback import preview
 from sinks.policy import Compares
@@ -32,14 +36,19 @@ def relation(name: str) -> str:
         FROM unnest(%({name}_k)s::int4[], %({name}_a)s::float8[], %({name}_b)s::text[]) r(k, a, b)"""
 
 
-def held(connection: psycopg.Connection, one: Mapping[int, Row], other: Mapping[int, Row]) -> Compared:
+def held(
+    connection: psycopg.Connection,
+    one: Mapping[int, Row],
+    other: Mapping[int, Row],
+    tolerance: Tolerance | None = None,
+) -> Compared:
     parameters: dict[str, object] = {"day": DAY}
     for name, rows in (("o", one), ("t", other)):
         parameters[f"{name}_k"] = list(rows)
         parameters[f"{name}_a"] = [row[0] for row in rows.values()]
         parameters[f"{name}_b"] = [row[1] for row in rows.values()]
-    sides = Sides((Column("k", "int4"),), relation("o"), relation("t"), parameters)
-    return compare(connection, ONE_SOURCE, sides, COLUMNS, 10)
+    sides = Sides((Column("k", "int4"),), relation("o"), relation("t"), parameters, lambda _: iter([{}]))
+    return compare(connection, ONE_SOURCE, sides, COLUMNS, 10, tolerance)
 
 
 def same(left: object, right: object) -> bool:
@@ -81,6 +90,63 @@ def test_how_far_numbers_are_apart(connection: psycopg.Connection) -> None:
     assert a.relative == (0.2, ("1",))
     assert a.spread == [(-1, -1, 1), (1, 1, 1)]
     assert found.examples[0] == (("1",), {"a": ("1", "1.25")})
+    assert a.absolute_quantiles["p50"] == pytest.approx(0.25, rel=0.01)
+    assert a.relative_quantiles["p99"] == pytest.approx(0.2, rel=0.01)
+
+
+def test_what_is_within_a_tolerance_is_equal(connection: psycopg.Connection) -> None:
+    here: dict[int, Row] = {1: (1.0, None), 2: (100.0, None), 3: (5.0, "x"), 4: (None, None)}
+    there: dict[int, Row] = {1: (1.1, None), 2: (101.0, None), 3: (5.1, "y"), 4: (0.05, None)}
+
+    def differ(*words: str) -> tuple[int, int]:
+        found = held(connection, here, there, tolerance_of(words))
+        return found.differing, found.columns["a"].rows
+
+    assert differ() == (4, 4)
+    assert differ("0.1") == (3, 2), "the tenth itself is within, and NULL is no number"
+    assert differ("1%") == (3, 3)
+    assert differ("0.1", "1%") == (2, 1)
+    assert not held(connection, {2: (100.0, "x")}, {2: (101.0, "x")}, tolerance_of(["1"])).days[0][2]
+
+
+@pytest.mark.parametrize("word", ["", "much", "-1", "1 %", "%", "nan", "٣"])
+def test_what_is_no_tolerance_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="is no tolerance"):
+        tolerance_of([word])
+
+
+def test_many_pieces_say_what_one_does(connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = {key: (float(key), None if key % 3 else 1.0, float(key % 5)) for key in range(1, 40)}
+    fix = {key: (key * 1.5, 1.0 if key % 4 else None, float(key % 5)) for key in range(10, 60)}
+    write(connection, 1, first)
+    write(connection, 2, fix, Mode.SHADOW)
+    # What stands above it, what was written from outside, what nobody has computed before.
+    write(connection, 3, dict.fromkeys(range(20, 25), (0.5, None, None)), seen=2)
+    for key in (11, 22, 70):
+        outside(connection, key, c=8.0)
+    write(connection, 4, {22: (None, 3.0, None)})
+    shadow, served = Compares("c2", ("c2",), True), Compares("c1", ("c1",), False)
+    found = []
+    for piece in (20_000, 7, 1):
+        monkeypatch.setattr(ranges, "PIECE", piece)
+        found.append(
+            [
+                compare(connection, ONE_SOURCE, Merge().sides(connection, ONE_SOURCE, *side), ONE_SOURCE.values, 4)
+                for side in ((shadow, None), (shadow, served), (served, None))
+            ]
+        )
+    assert found[0] == found[1] == found[2]
+    assert all(one.differing > 0 for one in found[0])
+    before = rows(connection)
+    promote(connection, 2, 9)
+    after = rows(connection)
+    coming = found[0][0]
+    changed = {key for key in after if before.get(key) != after[key]}
+    assert (coming.differing, coming.only_one) == (len(changed & before.keys()), len(changed - before.keys()))
+
+
+def rows(connection: psycopg.Connection) -> dict[int, tuple[object, ...]]:
+    return {key: tuple(values) for key, *values in connection.execute(f"SELECT k, a, b, c FROM {ONE_SOURCE.name}")}
 
 
 def test_captures_of_a_merged_table(connection: psycopg.Connection) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
@@ -198,8 +199,9 @@ def test_one_that_clears_says_how_many_values_go(connection: psycopg.Connection)
     assert Merge().promotion(connection, ONE_SOURCE, Writer("c2", 2, Mode.SUPERSEDE, 1)).changed == 2
 
 
+@pytest.mark.parametrize("crew", [0, 2])
 def test_rows_whose_parents_are_gone_are_dropped_from_a_promotion(
-    connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    connection: psycopg.Connection, migrated: str, monkeypatch: pytest.MonkeyPatch, crew: int
 ) -> None:
     connection.execute("CREATE TABLE made_parent (k int8 PRIMARY KEY)")
     connection.execute("INSERT INTO made_parent SELECT generate_series(1, 20)")
@@ -207,47 +209,49 @@ def test_rows_whose_parents_are_gone_are_dropped_from_a_promotion(
     write(connection, 1, dict.fromkeys(range(1, 21), (1, 1, 1)), Mode.SHADOW)
     connection.execute("DELETE FROM made_parent WHERE k IN (7, 20)")
     monkeypatch.setattr(promotion, "BATCH_KEYS", 8)
-    assert promote(connection, 1, 2) == Promoted(entries=20, rows=20, changed=18, gone=2)
+    with ExitStack() as held:
+        beside = [held.enter_context(psycopg.connect(migrated, autocommit=True)) for _ in range(crew)]
+        found = Merge().promote(connection, ONE_SOURCE, promoting(connection, 1, 2), beside)
+        assert sum(found, Promoted()) == Promoted(entries=20, rows=20, changed=18, gone=2)
     assert sorted(served(connection)) == [key for key in range(1, 20) if key != 7]
     assert back(connection, 1) == Taken(entries=18, changed=0, deleted=18)
 
 
-_PROMOTING = """
+_WORKING = """
 import sys, psycopg
 from schemas.table import Mode
-from sinks import planner
-from sinks.merge import promotion
+from sinks.merge import promotion, rollback
 from sinks.merge.merging import prepare
 from sinks.policy import Writer
 from tests.sinks.made_tables import ONE_SOURCE
-promotion.BATCH_KEYS = 4
-with psycopg.connect(sys.argv[1], autocommit=True, application_name="promoting") as connection:
+promotion.BATCH_KEYS = rollback.BATCH_KEYS = 4
+sessions = [psycopg.connect(sys.argv[1], autocommit=True, application_name="working") for _ in range(3)]
+with sessions[0] as connection:
     prepare(connection, (ONE_SOURCE,))
-    for done in promotion.promote(connection, ONE_SOURCE, Writer("c2", 9, Mode.SUPERSEDE, 1)):
+    if sys.argv[2] == "promote":
+        work = promotion.promote(connection, ONE_SOURCE, Writer("c2", 9, Mode.SUPERSEDE, 1), sessions[1:])
+    else:
+        work = rollback.roll_back(connection, ONE_SOURCE, "c2")
+    for done in work:
         pass
 """
 
 
-def test_a_promotion_that_is_killed_midway_goes_on_to_the_same_end(
-    connection: psycopg.Connection, migrated: str
-) -> None:
-    fix = {key: (2.0, None, float(key)) for key in range(1, 31)}
-    write(connection, 1, dict.fromkeys(range(1, 21), (1, 1, 1)))
-    write(connection, 2, fix, Mode.SHADOW)
-    promoting(connection, 2, 9)
+def killed(connection: psycopg.Connection, migrated: str, what: str) -> None:
+    """Begin to promote c2, or to take it out, and kill that when it waits for key 14."""
     with psycopg.connect(migrated) as holder:
         holder.execute(f"SELECT FROM {NAME} WHERE k = 14 FOR UPDATE")
-        process = subprocess.Popen([sys.executable, "-c", _PROMOTING, migrated], cwd=ROOT)
+        process = subprocess.Popen([sys.executable, "-c", _WORKING, migrated, what], cwd=ROOT)
         try:
             until(
                 lambda: bool(
                     connection.execute(
-                        """SELECT FROM pg_stat_activity WHERE application_name = 'promoting'
+                        """SELECT FROM pg_stat_activity WHERE application_name = 'working'
                            AND datname = current_database() AND wait_event_type = 'Lock'"""
                     ).fetchall()
                 ),
                 60,
-                "the promotion came to no locked row",
+                "it came to no locked row",
             )
         finally:
             process.kill()
@@ -255,17 +259,35 @@ def test_a_promotion_that_is_killed_midway_goes_on_to_the_same_end(
         # What its last batch held is let go with its session; half of it is there, the rest isn't.
         holder.rollback()
     until(
-        lambda: not connection.execute("SELECT FROM pg_stat_activity WHERE application_name = 'promoting'").fetchall(),
+        lambda: not connection.execute("SELECT FROM pg_stat_activity WHERE application_name = 'working'").fetchall(),
         60,
-        "the killed promotion's session didn't end",
+        "the killed session didn't end",
     )
+
+
+def test_what_is_killed_midway_goes_on_to_the_same_end(connection: psycopg.Connection, migrated: str) -> None:
+    fix = {key: (2.0, None, float(key)) for key in range(1, 31)}
+    write(connection, 1, dict.fromkeys(range(1, 21), (1, 1, 1)))
+    write(connection, 2, fix, Mode.SHADOW)
+    promoting(connection, 2, 9)
+    killed(connection, migrated, "promote")
     half = served(connection)
-    assert 0 < sum(row[0] == 2 for row in half.values()) < 14
-    # Others write meanwhile.
-    write(connection, 10, {1: (5, None, None)})
+    assert 0 < sum(row[0] == 2 for row in half.values()) <= 26, "the batch of key 14 is lost"
+    # Others write meanwhile, on both sides of where it stopped.
+    write(connection, 10, {1: (5, None, None), 25: (5, None, None)})
     left = promote(connection, 2, 9)
     assert 0 < left.rows < 30
     ended = served(connection)
-    assert ended == {key: (5 if key == 1 else a, 1 if key <= 20 else b, c) for key, (a, b, c) in fix.items()}
-    assert back(connection, 2).entries == 30
-    assert served(connection) == {key: (5 if key == 1 else 1, 1, 1) for key in range(1, 21)}
+    assert ended == {key: (5 if key in (1, 25) else a, 1 if key <= 20 else b, c) for key, (a, b, c) in fix.items()}
+
+    killed(connection, migrated, "roll back")
+    half = served(connection)
+    assert 0 < sum(row[0] == 2 for row in half.values()) < 28
+    write(connection, 11, {2: (None, 6, None), 26: (None, 6, None)})
+    outside(connection, 20, c=7.0)
+    left_out = back(connection, 2)
+    assert 0 < left_out.entries < 30
+    assert back(connection, 2) == Taken()
+    wanted: dict[int, tuple[float | None, ...]] = dict.fromkeys(range(1, 21), (1, 1, 1))
+    wanted |= {1: (5, 1, 1), 2: (1, 6, 1), 20: (1, 1, 7), 25: (5, None, None), 26: (None, 6, None)}
+    assert served(connection) == wanted

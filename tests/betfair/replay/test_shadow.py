@@ -5,6 +5,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from rederive import compare
 from rederive.settings import Settings
 from tests.betfair.replay.stored import fingerprint, replay, rows, scalar
 from tests.betfair.reports.made import START, derived, market, snapshot
@@ -50,6 +51,19 @@ def test_a_fix_is_served_when_it_is_promoted(settings: Settings, wrong: psycopg.
     assert (of_table["both"], of_table["differing"], of_table["only_one"]) == (2, 1, 1)
     assert of_table["columns"]["total_volume"]["absolute"] == {"difference": 10432.7, "key": ["1"]}
     assert "home_risk" in compared["left_out"]  # type: ignore[operator]
+    assert of_table["columns"]["total_volume"]["absolute_quantiles"]["p50"] == pytest.approx(10432.7, rel=0.01)
+    within = ("--columns", "total_volume", "--tolerance", "100%")
+    few = last_object(rederive(settings, "captures", "compare", capture, *within, "--json", code=1).stdout)
+    of_few = few["tables"]["market_derived_metrics"]  # type: ignore[index]
+    assert (few["left_out"], of_few["differing"], of_few["only_one"]) == ([], 0, 1)
+    (called,) = compare(capture, columns=["total_volume"], settings=settings)
+    assert called.columns["total_volume"].absolute == (10432.7, ("1",))
+    strange = rederive(settings, "captures", "compare", capture, "--columns", "total_volumes", code=2).stderr
+    assert "say total_volume" in strange
+    assert (
+        "not both have computed it"
+        in rederive(settings, "captures", "compare", capture, "--columns", "home_risk", code=2).stderr
+    )
     assert "<svg" in page.read_text()
     assert "script" not in page.read_text()
     assert "not equal" in rederive(settings, "captures", "compare", capture, code=1).stdout
@@ -66,6 +80,8 @@ def test_a_fix_is_served_when_it_is_promoted(settings: Settings, wrong: psycopg.
     now = rows(wrong)
     assert [now[key]["total_volume"] for key in (1, 2, 3)] == [10432.7] * 3
     assert scalar(wrong, "SELECT number > 1 AND promoted_at IS NOT NULL FROM rederive.captures") is True
+    shown = last_object(rederive(settings, "captures", "show", capture, "--json").stdout)
+    assert (bool(shown["promoted_at"]), shown["clear"]) == (True, [])
     assert "promoted already" in rederive(settings, "captures", "promote", capture, "--yes").stdout
     rederive(settings, "captures", "verify")
 
@@ -101,7 +117,11 @@ def test_what_a_fix_no_longer_computes_is_cleared(settings: Settings, wrong: psy
     before = rows(wrong)
     asked = ("replay", "betfair", "--all-rows", "--columns", "home_best_back_size_l1", "--mode", "supersede")
     assert replay(settings, *asked)["updated"] == 0
-    assert "say --yes" in rederive(settings, *asked, "--clear", code=2).stderr
+    refused = rederive(settings, *asked, "--clear", code=2).stderr
+    assert "at most 2 stored values of 1 column" in refused
+    assert "say --yes" in refused
+    planned = last_object(rederive(settings, "plan", *asked[1:], "--clear").stdout)
+    assert "at most 2 stored values of 1 column" in str(planned["notes"])
     assert "leave it out here" in rederive(settings, *asked[:-1], "shadow", "--clear", code=2).stderr
     assert replay(settings, *asked, "--clear", "--dry-run")["updated"] == 3
     cleared = replay(settings, *asked, "--clear", "--yes")["capture_id"]
@@ -115,7 +135,10 @@ def test_what_a_fix_no_longer_computes_is_cleared(settings: Settings, wrong: psy
     words = ("captures", "promote", shadow, "--clear", "--json")
     looked = last_object(rederive(settings, *words, "--dry-run").stdout)
     assert "'cleared': 2" in str(looked["tables"])
-    rederive(settings, *words, "--yes")
+    assert "clears 2 values" in rederive(settings, *words, "--yes").stderr
+    shown = rederive(settings, "captures", "show", shadow).stdout
+    assert "what it has computed as NULL, in home_best_back_size_l1" in shown
+    assert "promoted " in shown
     assert [row["home_best_back_size_l1"] for row in rows(wrong).values()] == [None, None, None]
     rederive(settings, "captures", "rollback", shadow, "--yes")
     assert rows(wrong) == before
