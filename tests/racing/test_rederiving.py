@@ -112,7 +112,7 @@ def test_a_mended_mapping_is_repaired_without_the_api(
     refused = rederive(settings, *words, code=2).stderr
     assert re.search(r"at most [\d,]+ stored values of \d+ columns \(.* of ra_runners", refused)
     assert "say --yes" in refused
-    cleared = last_object(rederive(settings, *words, "--yes", "--json").stdout)
+    cleared = last_object(another.rederive(settings, *words, "--yes", "--json").stdout)
     assert database.execute("SELECT count(*) FROM ra_runners WHERE jockey_name IS NOT NULL").fetchone() == (0,)
     rederive(settings, "captures", "verify")
     rederive(settings, "captures", "rollback", str(cleared["capture_id"]), "--yes")
