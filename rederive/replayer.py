@@ -15,6 +15,7 @@ from producers.topics import check_reachable, ensure_topics
 from rederive import captures, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
+from rederive.hours import Hours
 from rederive.logs import also_to, no_longer_to, run_log
 from rederive.progress import counts
 from rederive.run import Listener, Run
@@ -205,15 +206,19 @@ class Replayer:
         agents: int | None = None,
         sinks: int | None = None,
         spares: Spares | None = None,
+        hours: Hours | None = None,
     ) -> Report:
-        """Run a capture until it is complete, and report. What is spare of workers it may take."""
+        """Run a capture until it is complete, and report. What is spare of workers it may take.
+
+        Outside `hours` it pauses: nothing new is sent.
+        """
         handler = also_to(run_log(self.settings.home, capture.capture_id))
         try:
             if capture.state is CaptureState.RUNNING:
                 log.info("capture %s: %s", capture.capture_id, "dry run" if capture.dry_run else capture.mode)
                 with self._journal(capture, listener) as journaled:
                     crew = agents or self.settings.workers, sinks or self.settings.sinks
-                    self._run(capture, journaled, *crew, spares or Spares())
+                    self._run(capture, journaled, *crew, spares or Spares(), hours)
             progress, reasons, dead = self._outcome(capture.capture_id)
             _say_problems(capture.capture_id, reasons, dead)
             log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
@@ -261,12 +266,14 @@ class Replayer:
 
             yield both
 
-    def _run(self, capture: Capture, listener: Listener, agents: int, sinks: int, spares: Spares) -> None:
+    def _run(
+        self, capture: Capture, listener: Listener, agents: int, sinks: int, spares: Spares, hours: Hours | None
+    ) -> None:
         def opened(connection: psycopg.Connection) -> closing[Source[Any]]:
             return closing(self._source(connection, capture.domain, capture.source, dry=capture.dry_run))
 
         with explained("the replay"):
-            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks, spares)()
+            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks, spares, hours)()
 
 
 def _check_fits(source: Source[Any], plan: Plan[Any]) -> None:

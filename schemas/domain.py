@@ -98,6 +98,9 @@ class Domain:
     show_plan
         How a dry run prints a plan: a function of the plan and `json` that returns the exit code. Without it a dry run
         computes and counts.
+    checklist
+        What `rederive plan` says of a plan besides: a function of the plan that gives (name, text), in order; a name of
+        the program's own checklist takes that line's place.
     gaps
         What is missing: a function of a Looking that yields Gaps (producers.gap), rows of older derivation
         versions too where it is asked for them. Without it the engine looks for these. Holes in the domain's logs are
@@ -141,6 +144,7 @@ class Domain:
     checks: Part = ""
     journal: Part = ""
     show_plan: Part = ""
+    checklist: Part = ""
     gaps: Part = ""
     provenance: Part = ""
     routes: Part = ""
@@ -156,7 +160,7 @@ class Domain:
         """All its parts, each by its name."""
         own = (
             self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.journal, self.show_plan,
-            self.gaps, self.provenance, self.routes, self.demo,
+            self.checklist, self.gaps, self.provenance, self.routes, self.demo,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
         return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)

@@ -1,6 +1,5 @@
 """`rederive replay betfair` and `plan betfair`: the metrics of stored market book snapshots."""
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,7 +19,7 @@ from rederive.cli.running import (
     Yes,
     check_clear,
     plan_and_run,
-    say_plan,
+    print_plan,
     span,
 )
 
@@ -105,6 +104,5 @@ def plan_betfair(*, asked: Asked | None = None) -> None:
     from rederive.replayer import Replayer
     from rederive.settings import Settings
 
-    made = Replayer.of(Settings()).plan((asked or Asked()).request(), "table")
-    say_plan(made)
-    sys.stdout.write(made.model_dump_json() + "\n")
+    replayer = Replayer.of(Settings())
+    print_plan(replayer, replayer.plan((asked or Asked()).request(), "table"))

@@ -1,6 +1,5 @@
 """Commands of a domain that brings none of its own: `replay`, `plan`, and the reports that it names."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +22,7 @@ from rederive.cli.running import (
     Yes,
     check_clear,
     plan_and_run,
-    say_plan,
+    print_plan,
     span,
 )
 from schemas.domain import Domain, load
@@ -139,9 +138,8 @@ def _plan(domain: Domain) -> Callable[..., None]:
         from rederive.settings import Settings
 
         chosen = selection or Selection()
-        made = Replayer.of(Settings()).plan(chosen.request(domain), chosen.source_of(domain))
-        say_plan(made)
-        sys.stdout.write(made.model_dump_json() + "\n")
+        replayer = Replayer.of(Settings())
+        print_plan(replayer, replayer.plan(chosen.request(domain), chosen.source_of(domain)))
 
     command.__doc__ = f"The plan of `rederive replay {domain.name}` with the same options."
     return command

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cyclopts import Token
 
     from producers.source import Request
+    from rederive.hours import Hours
     from rederive.replayer import Replayer
     from rederive.spares import Spares
     from schemas.capture import Capture
@@ -43,10 +44,17 @@ def _bounded(_: object, workers: int | None) -> None:
             raise ValueError(why)
 
 
+def _hours(_: object, window: str | None) -> None:
+    from rederive.hours import Hours
+
+    if window is not None:
+        Hours.read(window)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crew:
-    """How many processes a run starts; None is what the settings say."""
+    """How many processes a run starts, and when it sends; None is what the settings say, and at any time."""
 
     workers: Annotated[
         int | None,
@@ -57,6 +65,28 @@ class Crew:
     sinks: Annotated[
         int | None, Parameter(validator=SOME, help="Sinks, no more than partitions. Default: REDERIVE_SINKS.")
     ] = None
+    window: Annotated[
+        str | None,
+        Parameter(
+            validator=_hours,
+            help="Only send within these hours, such as 01:00-05:00, of the UTC day, or by a time zone named behind "
+            "them; outside them the run pauses.",
+        ),
+    ] = None
+
+    @property
+    def hours(self) -> "Hours | None":
+        """The window. UsageError when it is none."""
+        from rederive.hours import Hours
+
+        return None if self.window is None else Hours.read(self.window)
+
+    def ahead(self, domain: str) -> "Spares":
+        """Workers that begin while the run is being planned; none for a run that will pause first."""
+        from rederive.spares import Spares
+
+        hours = self.hours
+        return Spares() if hours and hours.opens(datetime.now(UTC)) else Spares.ahead(domain)
 
 
 USUAL = Crew()
@@ -162,6 +192,22 @@ def say_plan(made: "PlanHead") -> None:
         log.log(logging.INFO if made.source == API else logging.WARNING, "%s", note)
 
 
+def print_plan(replayer: "Replayer", made: "Plan[Any]") -> None:
+    """A plan as JSON on stdout, for `apply`; what it will do, and its checklist, on stderr."""
+    import sys
+
+    from rederive.checklist import checklist
+    from rederive.cli.output import stderr
+
+    say_plan(made)
+    with replayer.connected("checklist") as connection:
+        items = checklist(connection, made)
+    stderr.print("Checklist ([ ] is yours)", style="bold", markup=False)
+    for item in items:
+        stderr.print(f"[{'x' if item.done else ' '}] {item.name:<12}{item.text}", markup=False)
+    sys.stdout.write(made.model_dump_json() + "\n")
+
+
 def shown(made: "Plan[Any]", *, json: bool) -> int | None:
     """Print a plan where that is all a dry run can do; the exit code, None where it computes and counts.
 
@@ -241,7 +287,7 @@ def plan_and_run(
     if request.clear and not dry_run and not may_clear(request.domain, request.columns, yes=yes):
         return 1
     # A dry run may do no more than print its plan.
-    with Spares() if dry_run else Spares.ahead(request.domain) as spares:
+    with Spares() if dry_run else crew.ahead(request.domain) as spares:
         from rederive.replayer import Replayer
         from rederive.settings import Settings
 
@@ -270,18 +316,19 @@ def run(
     from rederive.run import TakenOverError
     from schemas.errors import RederiveError
 
+    again = f"rederive captures resume {capture.capture_id}" + (f" --window '{crew.window}'" if crew.window else "")
     try:
         if head is not None:
             say_plan(head)
         with shown(stderr, batch_size) as listener:
-            report = replayer.run(capture, listener, crew.workers, crew.sinks, spares)
+            report = replayer.run(capture, listener, crew.workers, crew.sinks, spares, crew.hours)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"go on with: rederive captures resume {capture.capture_id}") from None
+        raise KeyboardInterrupt(f"go on with: {again}") from None
     except TakenOverError:
         raise
     except RederiveError as error:
         own = capture.capture_id in error.mend
-        go_on = "" if own else f"; go on with: rederive captures resume {capture.capture_id}"
+        go_on = "" if own else f"; go on with: {again}"
         stderr.print(f"what is merged stays{go_on}")
         raise
     if json:

@@ -1,6 +1,5 @@
 """`rederive replay finra` and `plan finra`: weekly files, or what is stored of them, through the stages."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from rederive.cli.running import USUAL, Crew, Json, Reason, plan_and_run, say_plan, span
+from rederive.cli.running import USUAL, Crew, Json, Reason, plan_and_run, print_plan, say_plan, span
 
 if TYPE_CHECKING:
     from producers.source import Request
+    from rederive.replayer import Replayer
     from schemas.plan import Plan
 
 From = Annotated[str | None, Parameter(name="--from", help="First day; the weeks are those that end in the range.")]
@@ -209,7 +209,7 @@ def replay_finra(
     given = asked or Asked()
     request = given.request()
     if dry_run:
-        return show_plan(_plan(request, given.source_name), json=json)
+        return show_plan(_replayer().plan(request, given.source_name), json=json)
     return plan_and_run(request, given.source_name, False, reason, 10_000, crew, json)
 
 
@@ -219,16 +219,33 @@ def plan_finra(*, asked: Asked | None = None) -> None:
     Example: rederive plan finra --from 2025-01-01 --calc venue_share --calc-version v2 > plan.json
     """
     given = asked or Asked()
-    made = _plan(given.request(), given.source_name)
-    say_plan(made)
-    sys.stdout.write(made.model_dump_json() + "\n")
+    replayer = _replayer()
+    print_plan(replayer, replayer.plan(given.request(), given.source_name))
 
 
-def _plan(request: "Request", source: str) -> "Plan[Any]":
+def _replayer() -> "Replayer":
     from rederive.replayer import Replayer
     from rederive.settings import Settings
 
-    return Replayer.of(Settings()).plan(request, source)
+    return Replayer.of(Settings())
+
+
+def checklist(made: "Plan[Any]") -> list[tuple[str, str]]:
+    """What of a plan's checklist is FINRA's own: weeks, tiers, versions, and what it comes to."""
+    from producers.finra.estimate import estimate
+    from schemas.words import counted
+
+    found = estimate(made)
+    weeks = f"{found.weeks[0]} to {found.weeks[-1]}, {counted(len(found.weeks), 'week')}" if found.weeks else "none"
+    said = [
+        ("only", f"tiers {', '.join(found.tiers)}" if found.tiers else "no tier"),
+        ("weeks", weeks),
+        ("versions", ", ".join(f"{calc} {version}" for calc, version in found.versions.items()) or "none are computed"),
+        ("rows", f"{counted(found.rows, 'row')}, rows × calcs × versions: {found.results:,}"),
+        ("captures", f"{found.captures:,} of partitions, in one run"),
+        ("then due", f"up to {found.follow_ups:,} tier splits, rolling figures and snapshots"),
+    ]
+    return said + ([("can't be used", counted(found.refused, "file"))] if found.refused else [])
 
 
 def show_plan(made: "Plan[Any]", *, json: bool) -> int:

@@ -1,14 +1,13 @@
 """`rederive replay racing` and `plan racing`: race days from the API, or from what is kept of them."""
 
 import re
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rederive.cli.running import USUAL, Crew, Json, Reason, run, say_plan, span
+from rederive.cli.running import USUAL, Crew, Json, Reason, print_plan, run, say_plan, span
 
 if TYPE_CHECKING:
     from producers.source import Request
@@ -161,9 +160,8 @@ def plan_racing(*, asked: Asked | None = None) -> None:
 
     Example: rederive plan racing --from 2024-05-01 --to 2024-05-31 > plan.json && rederive apply plan.json
     """
-    made = _plan((asked or Asked()).request())
-    say_plan(made)
-    sys.stdout.write(made.model_dump_json() + "\n")
+    replayer = _replayer()
+    print_plan(replayer, replayer.plan((asked or Asked()).request(), "api"))
 
 
 def _replayer() -> "Replayer":

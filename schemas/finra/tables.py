@@ -308,6 +308,7 @@ FINRA = Domain(
     gaps="rederive.finra.gaps:gaps",
     provenance="processors.finra.explain:trace",
     routes="rederive.finra.routes:router",
+    checklist="rederive.finra.commands:checklist",
     demo="rederive.finra.demo:demo",
     commands={
         "replay finra": Command("rederive.finra.commands:replay_finra"),
