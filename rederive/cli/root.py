@@ -3,9 +3,10 @@
 `rederive --help` reads this table and imports none of them.
 """
 
+import inspect
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rederive import domains
 from schemas.domain import Command, Domain, load
@@ -160,6 +161,15 @@ def _meant(words: Sequence[str] | None) -> Iterator[Domain]:
         yield from domains.usable()
 
 
+def _made(above: str, name: str, part: Any) -> Any:  # noqa: ANN401 - a function or an app
+    """A domain's command, a report with what all reports have."""
+    if above != "report" or not inspect.isfunction(part):
+        return part
+    from rederive.cli.report import exporting
+
+    return exporting(name, part)
+
+
 def _add(app: "cyclopts.App", domain: Domain, first: str | None) -> None:
     """Add the domain's commands that begin with a word, None all; `replay` and `plan` know generic ones."""
     for words, command in domain.commands.items():
@@ -168,7 +178,7 @@ def _add(app: "cyclopts.App", domain: Domain, first: str | None) -> None:
             continue
         node = app[above] if above else app
         if name not in node:
-            node.command(load(command.part), name=name)
+            node.command(_made(above, name, load(command.part)), name=name)
     if first is None or first in _SHARED:
         from rederive.cli.generic import add_commands
 
