@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rederive.api import KnownUnit as KnownUnit
     from rederive.api import apply as apply
     from rederive.api import plan as plan
+    from rederive.api import read as read
     from rederive.api import replay as replay
     from rederive.api import replay_topic as replay_topic
     from rederive.api import units_of as units_of
@@ -57,7 +58,7 @@ _PLACES = {
     "producers.gap": ("Fill", "Gap", "Looking"),
     "producers.log": ("LogSource", "Place"),
     "producers.source": ("Page", "Refusal", "Request", "Services", "Source", "Split"),
-    "rederive.api": ("KnownUnit", "apply", "plan", "replay", "replay_topic", "units_of"),
+    "rederive.api": ("KnownUnit", "apply", "plan", "read", "replay", "replay_topic", "units_of"),
     "rederive.replayer": ("Report",),
     "rederive.settings": ("Settings",),
     "schemas.capture": ("Capture", "Progress"),

@@ -34,7 +34,7 @@ class _Found:
 
 
 _DAYS = tuple(_Day(date(2026, 2, 1) + timedelta(n), n * n, Decimal("0.10") * n if n else None) for n in range(60))
-_GATES = [
+_GATES: list[dict[str, Any]] = [
     {"gate": "<b>north</b> $x$", "passed": 12, "share": 0.25, "where": {"lat": 1.5, "gate": "n"}, "tags": ["a", "b"]},
     {"gate": 'south, "old"', "passed": None, "share": 1, "where": {"lat": None, "gate": "s"}, "tags": []},
 ]
