@@ -117,6 +117,9 @@ class Domain:
         Commands by their words: "replay tolls", "plan tolls", "report tariffs", or a word of their own, "tariffs".
         Without the first two `replay` and `plan` take the generic options. Functions of a connection that return rows
         (dicts), by the name that `rederive report` gives them.
+    settings
+        Its settings: subclasses of pydantic's BaseSettings, each with the prefix of its variables. `rederive config
+        show` lists them, `rederive doctor` says whether they can be used.
     defaults
         What `rederive.replay` asks for unless it is told: fields of a Request; options are added to those given.
     counts
@@ -151,6 +154,7 @@ class Domain:
     demo: Part = ""
     commands: Mapping[str, Command] = field(default_factory=dict)
     reports: Mapping[str, Part] = field(default_factory=dict)
+    settings: tuple[Part, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
@@ -163,7 +167,7 @@ class Domain:
             self.checklist, self.gaps, self.provenance, self.routes, self.demo,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
-        return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)
+        return (*filter(None, own), *self.sources.values(), *self.reports.values(), *self.settings, *commands)
 
     @property
     def inserts(self) -> bool:

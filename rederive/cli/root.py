@@ -34,6 +34,7 @@ COMMANDS = {
         "rederive.cli.compute:compute",
         "Compute derived rows from JSON Lines on stdin to JSON Lines on stdout; no services are needed.",
     ),
+    "config": Command("rederive.cli.doctor:config", "Settings: each with its value, and where that comes from."),
     "dashboard": Command(
         "rederive.cli.dashboard:dashboard",
         "Serve what is known over HTTP, read only, until stopped: SIGTERM or Ctrl+C (exit 130).",
@@ -44,6 +45,10 @@ COMMANDS = {
     ),
     "dlq": Command(
         "rederive.cli.dlq:dlq", "Dead letters: records of which nothing could be made, or that Postgres refused."
+    ),
+    "doctor": Command(
+        "rederive.cli.doctor:doctor",
+        "Look at services, topics, tables, permissions, disk, clock, credentials and libraries; say what mends them.",
     ),
     "explain": Command(
         "rederive.cli.explain:explain",

@@ -310,6 +310,7 @@ FINRA = Domain(
     routes="rederive.finra.routes:router",
     checklist="rederive.finra.commands:checklist",
     demo="rederive.finra.demo:demo",
+    settings=("producers.finra.settings:FinraSettings",),
     commands={
         "replay finra": Command("rederive.finra.commands:replay_finra"),
         "plan finra": Command("rederive.finra.commands:plan_finra"),

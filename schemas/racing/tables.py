@@ -270,6 +270,7 @@ RACING = Domain(
     provenance="processors.racing.explain:trace",
     routes="rederive.racing.routes:router",
     demo="rederive.racing.demo:demo",
+    settings=("producers.racing.settings:RacingSettings", "producers.racing.settings:LiveSettings"),
     commands={
         "replay racing": Command("rederive.racing.commands:replay_racing"),
         "plan racing": Command("rederive.racing.commands:plan_racing"),
