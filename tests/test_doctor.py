@@ -96,7 +96,7 @@ def test_settings_are_shown_with_where_they_come_from_and_no_secret(tmp_path: Pa
     settings = Settings(
         home=home,
         kafka_bootstrap="127.0.0.1:1",
-        database_url="postgresql://ann:hush%40%2F@db:5432/bets",  # type: ignore[arg-type]
+        database_url="postgresql://ann:hush%40%2F@db:5432/bets",
         maven_repository=f"https://ann:{secret.replace('/', '%2F')}@repository/maven",
     )
     (tmp_path / "rederive.toml").write_text('batch_rows = 17\nkafka_sasl_password = "hush"\n')

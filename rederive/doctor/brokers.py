@@ -111,8 +111,8 @@ def _topics(settings: Settings, bootstrap: str, domain: Domain) -> Iterator[Find
             yield Finding(check, resource.name, Verdict.WRONG, why, f"`rederive topics make {domain.name}`")
         if _shorter(kept_ms, wanted[resource.name]):
             wrong = True
-            kept, counted_on = _days(kept_ms), _days(wanted[resource.name])
-            why = f"{resource.name} keeps records for {kept}, the program counts on {counted_on}"
+            keeps, counted_on = _days(kept_ms), _days(wanted[resource.name])
+            why = f"{resource.name} keeps records for {keeps}, the program counts on {counted_on}"
             mend = f"set retention.ms of {resource.name} to {wanted[resource.name]} (kafka-configs.sh --alter)"
             yield Finding(check, resource.name, Verdict.WRONG, why, mend)
     if not wrong:
