@@ -45,9 +45,9 @@ def _bounded(_: object, workers: int | None) -> None:
 
 
 def _hours(_: object, window: str | None) -> None:
-    from rederive.hours import Hours
-
     if window is not None:
+        from rederive.hours import Hours
+
         Hours.read(window)
 
 
@@ -77,9 +77,11 @@ class Crew:
     @property
     def hours(self) -> "Hours | None":
         """The window. UsageError when it is none."""
+        if self.window is None:
+            return None
         from rederive.hours import Hours
 
-        return None if self.window is None else Hours.read(self.window)
+        return Hours.read(self.window)
 
     def ahead(self, domain: str) -> "Spares":
         """Workers that begin while the run is being planned; none for a run that will pause first."""
