@@ -28,8 +28,7 @@ class Item:
 def checklist(connection: Connection, plan: Plan[Any]) -> list[Item]:
     """The range, what of it, sources, versions, estimates from measured rates, and what is left to do before."""
     domain = domains.find(plan.domain)
-    own = [Item(*one) for one in load(domain.checklist)(plan)] if domain.checklist else []
-    taken = {item.name for item in own}
+    own = dict(load(domain.checklist)(plan)) if domain.checklist else {}
     generic = [
         Item("range", plan.span or "all that there is"),
         Item("only", _listed(plan.request.get("keys") or (), "all keys")),
@@ -39,8 +38,9 @@ def checklist(connection: Connection, plan: Plan[Any]) -> list[Item]:
         Item("tables", _tables(plan)),
         Item("rows", _rows(plan)),
     ]
-    known = [*(item for item in generic if item.name not in taken), *own]
-    return [*known, _time(connection, plan), *_yours(connection, plan)]
+    known = [Item(one.name, own.pop(one.name, one.text)) for one in generic]
+    further = [Item(name, text) for name, text in own.items()]
+    return [*known, *further, _time(connection, plan), *_yours(connection, plan)]
 
 
 def _source(plan: Plan[Any]) -> str:
@@ -71,9 +71,11 @@ def _rows(plan: Plan[Any]) -> str:
 
 def _time(connection: Connection, plan: Plan[Any]) -> Item:
     """How long it may take, by what complete captures have done here; without any that isn't known."""
-    measured = stored.rates(connection, plan.domain, plan.source)
-    of = f"captures of {plan.domain} that read {plan.source}"
+    measured, of = stored.rates(connection, plan.domain, plan.source), f"captures of {plan.domain} from {plan.source}"
     if not measured:
+        measured, of = stored.rates(connection, plan.domain, None), f"captures of {plan.domain}, of other sources"
+    if not measured:
+        of = f"captures of {plan.domain}"
         return Item("time", f"unknown: there are no complete {of} here to measure by", done=False)
     by = f"by the last {measured.captures} {of}" if measured.captures > 1 else f"by the last of the {of}"
     amount, what, rate = (

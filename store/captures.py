@@ -260,8 +260,8 @@ class Rates:
     units: float
 
 
-def rates(connection: Connection, domain: str, source: str, last: int = 10) -> Rates | None:
-    """Of the last captures of a domain's source that computed and wrote; None when there are none.
+def rates(connection: Connection, domain: str, source: str | None, last: int = 10) -> Rates | None:
+    """Of the last captures of a domain's source, None for any, that computed and wrote; None when there are none.
 
     Much smaller ones than the largest are left out: what a run takes to begin and end says nothing of its rate.
     """
@@ -272,13 +272,13 @@ def rates(connection: Connection, domain: str, source: str, last: int = 10) -> R
                 SELECT u.rows, u.units,
                        greatest(extract(epoch FROM c.finished_at - c.created_at), 0.001)::float8 AS took
                 FROM rederive.captures c CROSS JOIN LATERAL {_COUNTS} u
-                WHERE (c.domain, c.source, c.state) = (%s, %s, 'complete') AND NOT c.dry_run
-                  AND c.finished_at IS NOT NULL AND u.units > 0
+                WHERE (c.domain, c.state) = (%s, 'complete') AND coalesce(c.source = %s, c.source <> %s)
+                  AND NOT c.dry_run AND c.finished_at IS NOT NULL AND u.units > 0
                 ORDER BY c.number DESC LIMIT %s)
             SELECT count(*) AS captures, coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY rows / took), 0) AS rows,
                    coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY units / took), 0) AS units
             FROM last WHERE units >= (SELECT max(units) FROM last) / 10.0""",
-        [domain, source, last],
+        [domain, source, LIVE, last],
     )
     return found if found is not None and found.captures else None
 

@@ -2,19 +2,26 @@
 
 import re
 import signal
+import time as time_
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+import psutil
 import psycopg
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from producers.source import Request
 from rederive.captures import at_work
 from rederive.hours import Hours
+from rederive.replayer import Replayer
 from rederive.settings import Settings
 from schemas.betfair.tables import SCOPES
+from schemas.capture import Progress
 from schemas.errors import UsageError
+from schemas.table import Mode
 from tests.betfair.replay.midway import running
 from tests.betfair.replay.stored import counts, replay, scalar
 from tests.betfair.reports.made import many
@@ -87,7 +94,7 @@ def test_outside_its_window_a_run_waits_and_its_plan_says_what_it_costs(
     many(connection, 40, 40, SCOPES["l1"])
     made = rederive(settings, "plan", "betfair")
     assert "[x] rows        40 rows × 52 columns = up to 2,080 values" in made.stderr
-    assert "[ ] time        unknown: there are no complete captures of betfair that read table here" in made.stderr
+    assert "[ ] time        unknown: there are no complete captures of betfair here" in made.stderr
     file = settings.home.parent / "plan.json"
     file.write_text(made.stdout)
     closed, opened = _hours(timedelta(hours=2), timedelta(hours=3)), _hours(timedelta(hours=-1), timedelta(hours=1))
@@ -106,7 +113,59 @@ def test_outside_its_window_a_run_waits_and_its_plan_says_what_it_costs(
     done = replay(settings, "captures", "resume", "latest", "--window", opened)
     assert counts(done) == (40, 0, 0)
     again = rederive(settings, "plan", "betfair", "--all-rows").stderr
-    assert "rows/s by the last of the captures of betfair that read table" in again
+    assert "rows/s by the last of the captures of betfair from table" in again
     assert "no other capture of betfair is unfinished" in again
     refused = rederive(settings, "apply", str(file), "--window", "5-6", code=2)
     assert "--window '5-6' says no hours" in refused.stderr
+
+
+@dataclass(frozen=True)
+class _Shut(Hours):
+    """Hours that a test opens and shuts."""
+
+    start: time = time(1)
+    end: time = time(5)
+    shut: list[bool] = field(default_factory=lambda: [False])
+
+    def opens(self, now: datetime) -> datetime | None:
+        return now.replace(microsecond=0) + timedelta(hours=1) if self.shut[0] else None
+
+
+@pytest.mark.services
+def test_a_window_that_ends_midway_lets_workers_go_and_begins_with_new_ones(
+    settings: Settings,
+    connection: psycopg.Connection,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    many(connection, 1200, 1200, SCOPES["l1"])
+    # A unit at a time, so that some are left when the window ends.
+    monkeypatch.setattr("rederive.giving_way.MOST_UNITS", 1)
+    hours = _Shut()
+    replayer = Replayer(settings, database_url)
+    request = Request(domain="betfair", mode=Mode.FILL, columns=SCOPES["l1"])
+    capture, _ = replayer.mint(request, "table", dry_run=False, reason="", agents=1)
+    left: list[int] = []
+    deadline = time_.monotonic() + 60
+
+    def has_workers() -> bool:
+        return any("rederive.worker" in child.cmdline() for child in psutil.Process().children())
+
+    def listener(progress: Progress) -> None:
+        assert time_.monotonic() < deadline, f"it doesn't get on: {progress}, {hours}"
+        if progress.units_done and not left and not hours.shut[0]:
+            hours.shut[0] = True
+        elif hours.shut[0] and not has_workers():
+            left.append(progress.units_waiting)
+            hours.shut[0] = False
+
+    caplog.set_level("INFO", "rederive.run")
+    report = replayer.run(capture, listener, 1, 1, hours=hours)
+    assert report.progress.updated == 1200
+    assert report.progress.units >= 3
+    assert left[0] >= 1
+    assert len(left) == 1
+    said = [record.getMessage() for record in caplog.records if "window" in record.getMessage()]
+    assert ["nothing is sent" in one for one in said].count(True) >= 1
+    assert said[-1] == "the window 01:00-05:00 UTC has begun, it goes on"

@@ -35,9 +35,9 @@ class Chart:
 def chart(title: str, tables: "Mapping[str, polars.DataFrame]", most: int) -> Chart | None:
     """Of the first table with numbers, at most so many rows of it; None where there are none.
 
-    A table of a single row is drawn by its columns.
+    One of several rows comes before one of a single row, which is drawn by its columns.
     """
-    for name, table in tables.items():
+    for name, table in sorted(tables.items(), key=lambda one: one[1].height < 2):
         numbers = [one for one in table.columns if table[one].dtype.is_numeric() and not one.endswith("_id")]
         if not numbers or table.is_empty():
             continue
@@ -52,11 +52,19 @@ def chart(title: str, tables: "Mapping[str, polars.DataFrame]", most: int) -> Ch
         labels = [str(number + 1) for number in range(shown.height)]
         ordered = False
         if others:
-            labels = [_label(one) for one in shown[others[0]]]
-            ordered = shown.height > 2 and shown[others[0]].dtype.is_temporal() and shown[others[0]].is_sorted()
+            named = _telling(shown, others)
+            labels = [_label(" ".join(str(cell) for cell in row)) for row in shown.select(named).iter_rows()]
+            first = shown[named[0]]
+            ordered = len(named) == 1 and shown.height > 2 and first.dtype.is_temporal() and first.is_sorted()
         panels = {one: [_number(cell) for cell in shown[one]] for one in numbers[:_PANELS]}
         return Chart(headed, labels, panels, ordered, table.height - shown.height)
     return None
+
+
+def _telling(table: "polars.DataFrame", columns: list[str]) -> list[str]:
+    """The first column that tells rows apart, else up to three that differ at all, else the first."""
+    alone = [name for name in columns if table[name].n_unique() == table.height]
+    return alone[:1] or [name for name in columns if table[name].n_unique() > 1][:3] or columns[:1]
 
 
 def _number(cell: object) -> float | None:

@@ -86,10 +86,10 @@ def _frame(rows: list[dict[str, Any]]) -> "polars.DataFrame":
 
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row.get(name) for row in rows] for name in names}
-    return polars.DataFrame([_column(polars.Series, name, cells) for name, cells in columns.items()])
+    return polars.DataFrame([_column(polars.Series, polars.String, name, cells) for name, cells in columns.items()])
 
 
-def _column(series: "type[polars.Series]", name: str, cells: list[Any]) -> "polars.Series":
+def _column(series: "type[polars.Series]", text: "type[polars.String]", name: str, cells: list[Any]) -> "polars.Series":
     """Of the type that all cells have; text where they have several."""
     kinds = {type(cell) for cell in cells if cell is not None}
     if kinds <= {int, float} and float in kinds:
@@ -98,4 +98,5 @@ def _column(series: "type[polars.Series]", name: str, cells: list[Any]) -> "pola
         return series(name, [None if cell is None else Decimal(cell) for cell in cells])
     if len(kinds) == 1:
         return series(name, cells)
-    return series(name, [None if cell is None else str(cell) for cell in cells])
+    # Without any cell too: other programs know no column of no type.
+    return series(name, [None if cell is None else str(cell) for cell in cells], dtype=text)
