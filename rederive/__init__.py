@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rederive.api import apply as apply
     from rederive.api import compare as compare
     from rederive.api import plan as plan
+    from rederive.api import read as read
     from rederive.api import replay as replay
     from rederive.api import replay_topic as replay_topic
     from rederive.api import units_of as units_of
@@ -64,7 +65,7 @@ _PLACES = {
     "producers.log": ("LogSource",),
     "producers.places": ("Pack", "Place"),
     "producers.source": ("Begin", "Dated", "Page", "Refusal", "Request", "Services", "Source", "Split"),
-    "rederive.api": ("KnownUnit", "apply", "compare", "plan", "replay", "replay_topic", "units_of"),
+    "rederive.api": ("KnownUnit", "apply", "compare", "plan", "read", "replay", "replay_topic", "units_of"),
     "rederive.replayer": ("Report",),
     "rederive.settings": ("Settings",),
     "schemas.capture": ("Capture", "Progress"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from producers.source import Request, end_of, start_of
 from rederive import domains
@@ -17,6 +17,9 @@ from schemas.table import Mode
 from sinks.comparing import Compared
 from sinks.distances import Tolerance
 from store import units
+
+if TYPE_CHECKING:
+    import polars
 
 KnownUnit = units.Known
 """A unit of a capture as it stands: what it reads and writes, its state, its counts."""
@@ -124,6 +127,36 @@ def compare(
     """
     with Replayer.of(settings or Settings()).connected("comparison") as connection:
         return list(Comparison.of(connection, capture, other, tables, columns, tolerance).run(connection, examples))
+
+
+def read(
+    domain: str,
+    table: str | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    capture: str | None = None,
+    limit: int | None = None,
+    settings: Settings | None = None,
+) -> "polars.DataFrame":
+    """Rows of a domain's table as a polars frame, by key: as they are served, or as a `capture` has computed them.
+
+    The table is the domain's first unless said, and may be named by its end (`runners` for `ra_runners`). `columns` are
+    names and scopes; the key is always there. `start` and `end` are as `replay` has them, of the column that says of
+    which day a row is. `capture` is a run's id, a partition's, or `latest:DOMAIN`; one in shadow can be read, too.
+    numeric comes as Decimal, exactly, and as text where it has more than 38 digits; what is nested as JSON text. All
+    rows are held in memory. UsageError for words that mean nothing, Failed when nothing can be read.
+    """
+    from rederive.database import opened
+    from rederive.named_rows import table_of
+    from rederive.reading import read as read_rows
+
+    found = domains.find(domain)
+    chosen = found.tables[0] if table is None else table_of(found, table, "")
+    first, last = _moment(start, start_of), _moment(end, end_of)
+    with opened("the reading", settings) as connection:
+        return read_rows(connection, found, chosen, columns, first, last, capture, limit)
 
 
 def first_source(domain: str) -> str:

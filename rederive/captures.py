@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
@@ -24,6 +25,11 @@ from store import lineage, problems, sessions, units
 
 _RUN = "rederive replay "
 """What the name of a run's connection begins with; the capture's id follows."""
+
+_UNTIL = " until "
+"""What stands behind the id while a run pauses; when it goes on follows, in seconds."""
+
+_LONGEST_NAME = 63
 
 _FREE_SECONDS = 5.0
 
@@ -104,12 +110,20 @@ def _unknown(connection: Connection, capture_id: str) -> Failed:
     return Failed(f"there is no capture {capture_id or repr('')}", why=why, mend="`rederive captures list` shows all")
 
 
+def run_name(capture_id: str, until: datetime | None = None) -> str:
+    """The name of the connection that runs a capture, which `at_work` reads; `until` says that it pauses."""
+    name = f"{_RUN}{capture_id}"
+    pausing = name if until is None else f"{name}{_UNTIL}{until.timestamp():.0f}"
+    # The server would cut it, and somebody else's time be read.
+    return pausing if len(pausing.encode()) <= _LONGEST_NAME else name
+
+
 def at_work(connection: Connection, *, anywhere: bool = False) -> dict[str, str]:
     """The captures that processes run now, in this database or with `anywhere` in all of the server.
 
     By id, each with since when and from where, as the server sees it.
     """
-    return sessions.running_by(connection, _RUN, anywhere=anywhere)
+    return sessions.running_by(connection, _RUN, _UNTIL, anywhere=anywhere)
 
 
 def said(connection: Connection, captures: Mapping[str, str]) -> list[str]:

@@ -60,13 +60,13 @@ class Comparison:
 
         With `columns`, scopes or names, only these are, of the tables that have any.
         """
-        first, side = _side(connection, one)
+        first, own = side(connection, one)
         domain = domains.of_capture(first.domain)
         every = {column.name for table in domain.tables for column in table.values}
         scope = _scope(domain, first, every)
         against = None
         if other is not None:
-            second, against = _side(connection, other)
+            second, against = side(connection, other)
             if second.domain != first.domain:
                 raise UsageError(
                     f"{one} and {other} can't be compared",
@@ -94,7 +94,7 @@ class Comparison:
         names = [column.name for table in chosen for column in table.values if column.name in every]
         return cls(
             domain,
-            side,
+            own,
             against,
             tuple(dict.fromkeys(name for name in names if name in scope)),
             tuple(dict.fromkeys(name for name in names if name not in scope)),
@@ -143,15 +143,16 @@ def _named(domain: Domain, words: Sequence[str]) -> set[str]:
     return chosen
 
 
-def _side(connection: Connection, named: str) -> tuple[Capture, Compares]:
+def side(connection: Connection, named: str) -> tuple[Capture, Compares]:
+    """The run that a person's word names, and what it compares. Failed when it has kept no rows, or they are gone."""
     id_ = ledger.named(connection, named)
     partition = ledger.is_partition(connection, id_)
     run = (lineage.run_of(connection, id_) or id_) if partition else id_
     capture = ledger.find(connection, run)
     if capture.dry_run:
-        raise Failed(f"{id_} can't be compared", why="it is a dry run: it has kept no row")
+        raise Failed(f"{id_} can't be looked at", why="it is a dry run: it has kept no row")
     if capture.state in (CaptureState.ROLLED_BACK, CaptureState.ROLLING_BACK):
-        raise Failed(f"{id_} can't be compared", why=f"it is {capture.state}: its rows are gone")
+        raise Failed(f"{id_} can't be looked at", why=f"it is {capture.state}: its rows are gone")
     own = (id_,) if partition else tuple(lineage.captures_of_run(connection, run))
     return capture, Compares(run, own, capture.mode is Mode.SHADOW)
 

@@ -9,12 +9,16 @@ libpq's text is left out where it quotes the string itself.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from schemas.errors import Failed
 from schemas.migrations import revisions
+
+if TYPE_CHECKING:
+    from rederive.settings import Settings
 
 CONNECT_SECONDS = 10
 _SET_URL = "set REDERIVE_DATABASE_URL to postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
@@ -180,9 +184,10 @@ def connection_string(url: str, application: str) -> str:
 
 
 @contextmanager
-def opened(doing: str) -> Iterator[psycopg.Connection]:
-    """A connection to the database of the settings, the embedded one started where none is named; errors explained.
+def opened(doing: str, settings: "Settings | None" = None) -> Iterator[psycopg.Connection]:
+    """A connection to the database of the settings, the environment's unless given; errors explained.
 
+    Where none is named it is the embedded one, started when it doesn't run.
     `doing` is a noun phrase: "the NULL audit". Kafka is not touched. Failed where there is no database yet: nothing
     could be found in a new one.
     """
@@ -190,7 +195,7 @@ def opened(doing: str) -> Iterator[psycopg.Connection]:
     from rederive.endpoints import resolve_database
     from rederive.settings import Settings
 
-    settings = Settings()
+    settings = settings or Settings()
     if settings.database_url is None and not local.has_database(settings):
         raise Failed(
             f"there is no database for {doing}",

@@ -42,10 +42,20 @@ class Lanes:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.rest()
+
+    @property
+    def are_open(self) -> bool:
+        """Whether any lane has workers."""
+        return bool(self._open)
+
+    def rest(self) -> None:
+        """End all workers; a lane that is opened again gets new ones."""
         for sender in [sender for sender, _ in self._open.values()]:
             sender.drop()
         for workers in [workers for _, workers in self._open.values()]:
             workers.stop()
+        self._open.clear()
 
     def open(self, connection: psycopg.Connection, name: LaneName, units: int) -> None:
         """Make the lane ready for so many units: topics, a producer, workers. One that is gets more agents at most.

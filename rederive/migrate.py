@@ -1,6 +1,7 @@
 """Bring a database to the newest tables: alembic over the numbered SQL of schemas/migrations."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 import schemas.migrations
 from rederive import domains
 from rederive.database import CONNECT_SECONDS, connect, explained
+from schemas.domain import Domain
 from schemas.errors import Failed
 from schemas.table import Mode
 from schemas.words import counted, verb
@@ -102,11 +104,11 @@ def _check_place(database_url: str) -> None:
         )
 
 
-def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> None:
-    """Failed with the tables that the migrations have made and that are no longer there."""
+def tables_of(meant: Sequence[Domain]) -> list[str]:
+    """The engine's tables, and those of domains: what they read, their own, and what stands beside these."""
     names = [f"rederive.{name}" for name in _ENGINE]
-    names += [name for domain in domains.shipped() for name in domain.inputs]
-    for table in (table for domain in domains.shipped() for table in domain.tables):
+    names += [name for domain in meant for name in domain.inputs]
+    for table in (table for domain in meant for table in domain.tables):
         names.append(table.name)
         if table.policy is Mode.INSERT:
             names.append(table.shadow.name)
@@ -114,6 +116,12 @@ def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> 
             names += [f"rederive.{table.name}_history", f"rederive.{table.name}_baseline"]
         if table.partition:
             names += [table.captures, f"{table.name}_latest"]
+    return names
+
+
+def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> None:
+    """Failed with the tables that the migrations have made and that are no longer there."""
+    names = tables_of(domains.shipped())
     query = sqlalchemy.text("SELECT t FROM unnest(CAST(:names AS text[])) t WHERE to_regclass(t) IS NULL")
     gone = [row[0] for row in connection.execute(query, {"names": names})]
     if gone:

@@ -15,6 +15,7 @@ from producers.topics import check_reachable, ensure_topics
 from rederive import captures, clearing, domains
 from rederive.database import connect, explained
 from rederive.endpoints import resolve
+from rederive.hours import Hours
 from rederive.logs import also_to, no_longer_to, run_log
 from rederive.notices import NoticesOfRun, told_unless_begun
 from rederive.progress import counts
@@ -219,8 +220,12 @@ class Replayer:
         agents: int | None = None,
         sinks: int | None = None,
         spares: Spares | None = None,
+        hours: Hours | None = None,
     ) -> Report:
-        """Run a capture until it is complete, and report. What is spare of workers it may take."""
+        """Run a capture until it is complete, and report. What is spare of workers it may take.
+
+        Outside `hours` it pauses: nothing new is sent.
+        """
         handler = also_to(run_log(self.settings.home, capture.capture_id))
         try:
             with NoticesOfRun(self.settings, capture) as notices:
@@ -233,7 +238,7 @@ class Replayer:
                         self._measured(capture, journaled) as (measured, measures),
                     ):
                         crew = agents or self.settings.workers, sinks or self.settings.sinks
-                        self._run(capture, measured, *crew, spares or Spares(), measures)
+                        self._run(capture, measured, *crew, spares or Spares(), measures, hours)
                 progress, reasons, dead = self._outcome(capture.capture_id)
                 _say_problems(capture.capture_id, reasons, dead)
                 log.info("%s: %s", "Dry run complete" if capture.dry_run else "Backfill complete", counts(progress))
@@ -303,13 +308,20 @@ class Replayer:
             yield both
 
     def _run(
-        self, capture: Capture, listener: Listener, agents: int, sinks: int, spares: Spares, measures: Measures
+        self,
+        capture: Capture,
+        listener: Listener,
+        agents: int,
+        sinks: int,
+        spares: Spares,
+        measures: Measures,
+        hours: Hours | None,
     ) -> None:
         def opened(connection: psycopg.Connection) -> closing[Source[Any]]:
             return closing(self._source(connection, capture.domain, capture.source, dry=capture.dry_run))
 
         with explained("the replay"):
-            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks, spares, measures)()
+            Run(self.settings, self.database_url, capture, opened, listener, agents, sinks, spares, measures, hours)()
 
 
 def _notes(connection: psycopg.Connection, head: PlanHead) -> tuple[str, ...]:

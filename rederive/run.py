@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from rederive import captures
 from rederive.closing import close
 from rederive.database import failure, first_line, session
 from rederive.giving_way import Window
+from rederive.hours import Hours
 from rederive.lanes import Lanes
 from rederive.memory import Memory
 from rederive.pace import Pace
@@ -45,6 +47,7 @@ _LAST_UNITS, _LAST_PROGRESS_SECONDS = 8, 0.05
 _PATIENCE_SECONDS = 300.0
 _STALL_SECONDS = 15.0
 _LOCK_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
 
 
 class TakenOverError(Failed):
@@ -64,12 +67,14 @@ class Run:
     sinks: int
     spares: Spares = field(default_factory=Spares)
     measures: Measures = UNMEASURED
+    hours: Hours | None = None
 
     def __call__(self) -> Progress:
         """Work until the capture is complete. Failed when it was cancelled, or when nothing moves for 5 minutes.
 
         KeyboardInterrupt, or what the listener raises, leaves everything such that `captures resume` goes on. The
-        listener is called several times a second, while a service is away as often as that is tried.
+        listener is called several times a second, while a service is away as often as that is tried. Outside `hours`
+        nothing new is sent; when all that is on its way is done the workers stop until they begin.
         """
         with Lanes(self.settings, self.capture, self.agents, self.sinks, self.spares, self.measures) as lanes:
             try:
@@ -88,7 +93,7 @@ class Run:
 
     def _until_complete(self, lanes: Lanes) -> Progress:
         """Step until complete; a database or a broker that goes away is waited for."""
-        step = _Steps(self.capture, lanes, self.listener, self.measures)
+        step = _Steps(self.capture, lanes, self.listener, self.measures, self.hours)
         self.measures.begun(lambda: step.progress.units - step.progress.units_done)
         moved = looked = time.monotonic()
         said = ""
@@ -132,7 +137,7 @@ class Run:
             yield connection
 
     def _connect(self) -> psycopg.Connection:
-        return session(self.database_url, f"rederive replay {self.capture.capture_id}")
+        return session(self.database_url, captures.run_name(self.capture.capture_id))
 
     def _locked(self, connection: psycopg.Connection) -> bool:
         """Lock the capture; a session that has just gone may hold it a moment longer."""
@@ -145,8 +150,16 @@ class Run:
 class _Steps:
     """Sending and counting, a little at a time."""
 
-    def __init__(self, capture: Capture, lanes: Lanes, listener: Listener, measures: Measures = UNMEASURED) -> None:
+    def __init__(
+        self,
+        capture: Capture,
+        lanes: Lanes,
+        listener: Listener,
+        measures: Measures = UNMEASURED,
+        hours: Hours | None = None,
+    ) -> None:
         self.capture, self.lanes, self.listener, self.measures = capture, lanes, listener, measures
+        self.hours = hours
         self.complete = False
         self.progress = Progress(0, 0, 0, 0, 0, 0, 0, 0, 0)
         self._connection: psycopg.Connection | None = None
@@ -160,6 +173,8 @@ class _Steps:
         self._memory = Memory()
         self._window = Window()
         self._pace = Pace(capture.request.get("rate"))
+        self._opens: datetime | None = None
+        self._said: datetime | None = None
 
     def begin(self, connection: psycopg.Connection, source: Source[Any]) -> None:
         """Begin, or go on with a new connection."""
@@ -167,9 +182,32 @@ class _Steps:
         # What was delivered over the old one is not to be sent again.
         self._mark(connection)
         self._window.look(connection)
+        self._said = None
+        self._keep_hours(connection)
         self._open_lanes(connection)
 
+    def _keep_hours(self, connection: psycopg.Connection) -> None:
+        """Pause outside the hours: say until when, and let the workers go once nothing is on its way to them."""
+        before, self._opens = self._opens, self.hours.opens(datetime.now(UTC)) if self.hours else None
+        if self._opens != self._said:
+            sessions.name_run(connection, captures.run_name(self.capture.capture_id, self._opens))
+            self._said = self._opens
+            if self._opens is not None:
+                log.info("outside the window %s nothing is sent: waits until %s", self.hours, _said_time(self._opens))
+        if self._opens is not None and self.lanes.are_open and not self._on_their_way():
+            self._mark(connection)
+            self.lanes.rest()
+        if before is not None and self._opens is None:
+            log.info("the window %s has begun, it goes on", self.hours)
+            self._open_lanes(connection)
+
+    def _on_their_way(self) -> int:
+        """Units that are sent, or being sent, and have no outcome."""
+        return max(0, self._sent - self.progress.units_done + (self._done_before or 0))
+
     def _open_lanes(self, connection: psycopg.Connection) -> None:
+        if self._opens is not None:
+            return
         for name, waiting in units.lanes(connection, self.capture.capture_id).items():
             if self._may_send(name):
                 self.lanes.open(connection, name, waiting)
@@ -196,8 +234,13 @@ class _Steps:
         moved = sent > 0 or self._awaited
         left = self.progress.units - self.progress.units_done
         pause = _PROGRESS_SECONDS if left > _LAST_UNITS else _LAST_PROGRESS_SECONDS
+        if self._opens is not None and not self.lanes.are_open:
+            pause = _PAUSE_SECONDS
+            time.sleep(_PROGRESS_SECONDS)
         if time.monotonic() - self._looked >= pause:
-            return self._look(self._connection) or moved
+            self._keep_hours(self._connection)
+            # Who may send nothing doesn't hang.
+            return self._look(self._connection) or moved or self._opens is not None
         if not moved:
             time.sleep(0.02)
         return moved
@@ -219,7 +262,7 @@ class _Steps:
 
     def room(self) -> bool:
         """Whether there may be units to send, and the queue is short enough for them."""
-        return not self._all_sent and self._left() > 0
+        return self._opens is None and not self._all_sent and self._left() > 0
 
     def _left(self) -> int:
         """How many more units may be on their way."""
@@ -313,6 +356,10 @@ class _Steps:
             self._all_sent = False
             self._open_lanes(connection)
         return added > 0
+
+
+def _said_time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _of_outage(error: psycopg.OperationalError | Away) -> str:

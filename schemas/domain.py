@@ -108,6 +108,9 @@ class Domain:
     show_plan
         How a dry run prints a plan: a function of the plan and `json` that returns the exit code. Without it a dry run
         computes and counts.
+    checklist
+        What `rederive plan` says of a plan besides: a function of the plan that gives (name, text), in order; a name of
+        the program's own checklist takes that line's place.
     gaps
         What is missing: a function of a Looking that yields Gaps (producers.gap), rows of older derivation
         versions too where it is asked for them. Without it the engine looks for these. Holes in the domain's logs are
@@ -127,6 +130,9 @@ class Domain:
         Commands by their words: "replay tolls", "plan tolls", "report tariffs", or a word of their own, "tariffs".
         Without the first two `replay` and `plan` take the generic options. Functions of a connection that return rows
         (dicts), by the name that `rederive report` gives them.
+    settings
+        Its settings: subclasses of pydantic's BaseSettings, each with the prefix of its variables. `rederive config
+        show` lists them, `rederive doctor` says whether they can be used.
     defaults
         What `rederive.replay` asks for unless it is told: fields of a Request; options are added to those given.
     counts
@@ -158,6 +164,7 @@ class Domain:
     quality: Part = ""
     journal: Part = ""
     show_plan: Part = ""
+    checklist: Part = ""
     gaps: Part = ""
     provenance: Part = ""
     routes: Part = ""
@@ -165,6 +172,7 @@ class Domain:
     demo: Part = ""
     commands: Mapping[str, Command] = field(default_factory=dict)
     reports: Mapping[str, Part] = field(default_factory=dict)
+    settings: tuple[Part, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
@@ -174,10 +182,10 @@ class Domain:
         """All its parts, each by its name."""
         own = (
             self.process, self.compute, self.live, self.reads, self.notes, self.checks, self.quality, self.journal,
-            self.show_plan, self.gaps, self.provenance, self.routes, self.pages, self.demo, self.within,
+            self.show_plan, self.checklist, self.gaps, self.provenance, self.routes, self.pages, self.demo, self.within,
         )  # fmt: skip
         commands = (command.part for command in self.commands.values())
-        return (*filter(None, own), *self.sources.values(), *self.reports.values(), *commands)
+        return (*filter(None, own), *self.sources.values(), *self.reports.values(), *self.settings, *commands)
 
     @property
     def inserts(self) -> bool:

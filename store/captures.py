@@ -251,6 +251,38 @@ def lasted(connection: Connection, capture_id: str) -> float:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What complete captures have done a second, from their being made to their end: the median of each."""
+
+    captures: int
+    rows: float
+    units: float
+
+
+def rates(connection: Connection, domain: str, source: str | None, last: int = 10) -> Rates | None:
+    """Of the last captures of a domain's source, None for any, that computed and wrote; None when there are none.
+
+    Much smaller ones than the largest are left out: what a run takes to begin and end says nothing of its rate.
+    """
+    found = row(
+        connection,
+        Rates,
+        f"""WITH last AS (
+                SELECT u.rows, u.units,
+                       greatest(extract(epoch FROM c.finished_at - c.created_at), 0.001)::float8 AS took
+                FROM rederive.captures c CROSS JOIN LATERAL {_COUNTS} u
+                WHERE (c.domain, c.state) = (%s, 'complete') AND coalesce(c.source = %s, c.source <> %s)
+                  AND NOT c.dry_run AND c.finished_at IS NOT NULL AND u.units > 0
+                ORDER BY c.number DESC LIMIT %s)
+            SELECT count(*) AS captures, coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY rows / took), 0) AS rows,
+                   coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY units / took), 0) AS units
+            FROM last WHERE units >= (SELECT max(units) FROM last) / 10.0""",
+        [domain, source, LIVE, last],
+    )
+    return found if found is not None and found.captures else None
+
+
 def unfinished(connection: Connection, domain: str) -> dict[str, str]:
     """The domain's captures that are running or rolled back now, newest first, each with its state; live ones aside."""
     found = connection.execute(

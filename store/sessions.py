@@ -37,21 +37,29 @@ def is_rolled_back_now(connection: Connection, capture_id: str) -> bool:
     )
 
 
-def running_by(connection: Connection, prefix: str, *, anywhere: bool = False) -> dict[str, str]:
+def running_by(connection: Connection, prefix: str, until: str, *, anywhere: bool = False) -> dict[str, str]:
     """The captures that sessions of this database, or of the whole server, run now: those so named.
 
-    By id, each with since when and from where, as the server sees it.
+    By id, each with since when and from where, as the server sees it. A name goes on with `until`, and seconds since
+    1970, for as long as it pauses: then until when.
     """
     found = connection.execute(
-        """SELECT substr(application_name, length(%(run)s) + 1),
+        """SELECT split_part(substr(application_name, length(%(run)s) + 1), %(until)s, 1),
                   concat_ws(', ', to_char(min(backend_start) AT TIME ZONE 'UTC', '"since "YYYY-MM-DD HH24:MI:SS" UTC"'),
-                            'from ' || host(min(client_addr)))
+                            'from ' || host(min(client_addr)),
+                            to_char(to_timestamp(min(nullif(split_part(application_name, %(until)s, 2), ''))::int8)
+                                    AT TIME ZONE 'UTC', '"pauses until "YYYY-MM-DD HH24:MI:SS" UTC"'))
            FROM pg_stat_activity
            WHERE starts_with(application_name, %(run)s) AND (%(anywhere)s OR datname = current_database())
            GROUP BY 1 ORDER BY 1""",
-        {"run": prefix, "anywhere": anywhere},
+        {"run": prefix, "until": until, "anywhere": anywhere},
     )
     return dict(found.fetchall())
+
+
+def name_run(connection: Connection, name: str) -> None:
+    """Give this session another name, by which `running_by` finds it."""
+    connection.execute("SELECT set_config('application_name', %s, false)", [name])
 
 
 def lock_run(connection: Connection, number: int) -> bool:

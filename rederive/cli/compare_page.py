@@ -3,22 +3,15 @@
 from collections.abc import Sequence
 from html import escape
 
+from rederive.cli.page import document, table, value
 from sinks.comparing import Compared, Differing
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
-body{color:#1b1f24;background:#fff}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
-th,td{padding:.2rem .8rem .2rem 0;text-align:right;vertical-align:top}
-th:first-child,td:first-child,td.left{text-align:left}th{color:#57606a;font-weight:500}svg{vertical-align:middle}
-rect{fill:#0969da}.less rect{fill:#bc4c00}.wide{overflow-x:auto}
-@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th{color:#9198a1}rect{fill:#4493f8}
-.less rect{fill:#f0883e}}"""
 _BAR = 160
 
 
 def page(one: str, other: str, left_out: Sequence[str], found: Sequence[Compared]) -> str:
     """The whole document."""
-    title = escape(f"{one} against {'what is served' if other == 'served' else other}")
-    parts = [f"<h1>{title}</h1>"]
+    parts = []
     for compared in found:
         parts.append(
             f"<h2>{escape(compared.table)}</h2><p>{compared.both:,} rows on both sides, {compared.differing:,} of them "
@@ -29,23 +22,13 @@ def page(one: str, other: str, left_out: Sequence[str], found: Sequence[Compared
         parts += [_columns(compared), _days(compared), _examples(compared)]
     if left_out:
         parts.append(f"<p>Left out, not both have computed it: {escape(', '.join(left_out))}</p>")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width"><title>{title}</title><style>{_STYLE}</style></head>'
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th scope=col>{heading}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return document(f"{one} against {'what is served' if other == 'served' else other}", parts)
 
 
 def _bar(count: int, most: int, said: str) -> str:
     width = max(1, round(_BAR * count / most)) if most and count else 0
     named = f'role="img" aria-label="{escape(said)}"'
-    return f'<svg width="{_BAR}" height="12" {named}><rect width="{width}" height="12"/></svg>'
+    return f'<svg class="bar" width="{_BAR}" height="12" {named}><rect width="{width}" height="12"/></svg>'
 
 
 def _columns(compared: Compared) -> str:
@@ -60,7 +43,7 @@ def _columns(compared: Compared) -> str:
         cells = (escape(name), f"{one.rows:,}", bar, f"{one.appears:,}", f"{one.vanishes:,}", largest, share)
         rows.append((*cells, _spread(one)))
     headings = ("column", "rows", "", "from NULL", "to NULL", "largest", "largest share", "how far, by powers of ten")
-    return _table(headings, rows)
+    return table(headings, rows)
 
 
 def _spread(one: Differing) -> str:
@@ -87,17 +70,13 @@ def _days(compared: Compared) -> str:
         (escape(day or "unknown"), f"{rows:,}", f"{differ:,}", _bar(differ, most, f"{differ} rows"))
         for day, rows, differ in compared.days
     ]
-    return _table(("day", "rows", "differ", ""), rows)
+    return table(("day", "rows", "differ", ""), rows)
 
 
 def _examples(compared: Compared) -> str:
     rows = [
-        (escape(",".join(one.key)), escape(name or "only on one side"), *(_value(each) for each in values))
+        (escape(",".join(one.key)), escape(name or "only on one side"), *(value(each) for each in values))
         for one in compared.examples
         for name, values in (one.values or {"": (None, None)}).items()
     ]
-    return _table(("key", "column", "first", "second"), rows) if rows else ""
-
-
-def _value(value: str | None) -> str:
-    return "<i>NULL</i>" if value is None else escape(value)
+    return table(("key", "column", "first", "second"), rows) if rows else ""

@@ -342,7 +342,7 @@ def _run(settings: "Settings", capture_id: str, crew: Crew) -> "Report":
         found = ledger.find(connection, capture_id)
     try:
         with shown(stderr, 500) as listener:
-            return replayer.run(found, listener, crew.workers, crew.sinks)
+            return replayer.run(found, listener, crew.workers, crew.sinks, hours=crew.hours)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"go on with: rederive captures resume {capture_id}") from None
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter, validators
 
 from rederive.cli.replay import plan, replay
 from rederive.cli.report import Json as ReportJson
-from rederive.cli.report import report
+from rederive.cli.report import exporting, report
 from rederive.cli.running import (
     USUAL,
     BatchSize,
@@ -42,7 +42,7 @@ def add_commands(domain: Domain, below: str | None = None) -> None:
         plan.command(_plan(domain), name=domain.name)
     for name, part in domain.reports.items():
         if below in (None, "report") and name not in report:
-            report.command(_report(part), name=name)
+            report.command(exporting(name, _report(part)), name=name)
 
 
 @Parameter(name="*")

@@ -1,7 +1,10 @@
 """What commands print: data on stdout, as a table on request of a person and as JSON on request of a program."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -33,12 +36,37 @@ def _harmless(value: object) -> object:
     return plain(value) if isinstance(value, str) else value
 
 
+@dataclass(slots=True)
+class Kept:
+    """What a command would have printed: its JSON documents, its tables as (title, headings, rows)."""
+
+    documents: list[object] = field(default_factory=list)
+    tables: list[tuple[str, Sequence[str], list[Sequence[Any]]]] = field(default_factory=list)
+
+
+_kept: ContextVar[Kept | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keeping() -> Iterator[Kept]:
+    """Within the block JSON and tables are kept in place of being printed."""
+    kept = Kept()
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
+
+
 stdout = Terminal(highlight=False, soft_wrap=True)
 stderr = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
     """One JSON document on one line of stdout; datetimes as ISO 8601 text."""
+    if (kept := _kept.get()) is not None:
+        kept.documents.append(value)
+        return
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE, default=str))
     sys.stdout.buffer.flush()
 
@@ -72,6 +100,9 @@ def print_table(
 
     No cell is shortened, however narrow the terminal: a line longer than it wraps there.
     """
+    if (kept := _kept.get()) is not None:
+        kept.tables.append((title, headings, list(rows)))
+        return
     stdout.print(title, style="bold", markup=False)
     table = made_table(headings, rows, left=left)
     # A cell cut to the width of a terminal, or to 80 where there is none, is data lost.

@@ -199,12 +199,10 @@ def apply(
 def _apply(
     replayer: "Replayer", made: "Plan[Any]", dry_run: bool, reason: str, batch_size: int, crew: Crew, json: bool
 ) -> int:
-    from rederive.spares import Spares
-
     if dry_run:
         replayer.check_fits(made)
         if (code := shown(made, json=json)) is not None:
             return code
-    with Spares.ahead(made.domain) as spares:
+    with crew.ahead(made.domain) as spares:
         capture, head = replayer.mint(made, dry_run=dry_run, reason=reason, agents=crew.workers)
         return run(replayer, capture, batch_size, crew, json=json, head=head, spares=spares)

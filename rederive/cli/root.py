@@ -3,9 +3,10 @@
 `rederive --help` reads this table and imports none of them.
 """
 
+import inspect
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rederive import domains
 from schemas.domain import Command, Domain, load
@@ -33,6 +34,7 @@ COMMANDS = {
         "rederive.cli.compute:compute",
         "Compute derived rows from JSON Lines on stdin to JSON Lines on stdout; no services are needed.",
     ),
+    "config": Command("rederive.cli.doctor:config", "Settings: each with its value, and where that comes from."),
     "dashboard": Command(
         "rederive.cli.dashboard:dashboard",
         "Serve pages and the HTTP API, read only unless --actions is said, until stopped: SIGTERM or Ctrl+C "
@@ -44,6 +46,10 @@ COMMANDS = {
     ),
     "dlq": Command(
         "rederive.cli.dlq:dlq", "Dead letters: records of which nothing could be made, or that Postgres refused."
+    ),
+    "doctor": Command(
+        "rederive.cli.doctor:doctor",
+        "Look at services, topics, tables, permissions, disk, clock, credentials and libraries; say what mends them.",
     ),
     "explain": Command(
         "rederive.cli.explain:explain",
@@ -162,6 +168,15 @@ def _meant(words: Sequence[str] | None) -> Iterator[Domain]:
         yield from domains.usable()
 
 
+def _made(above: str, name: str, part: Any) -> Any:  # noqa: ANN401 - a function or an app
+    """A domain's command, a report with what all reports have."""
+    if above != "report" or not inspect.isfunction(part):
+        return part
+    from rederive.cli.report import exporting
+
+    return exporting(name, part)
+
+
 def _add(app: "cyclopts.App", domain: Domain, first: str | None) -> None:
     """Add the domain's commands that begin with a word, None all; `replay` and `plan` know generic ones."""
     for words, command in domain.commands.items():
@@ -170,7 +185,7 @@ def _add(app: "cyclopts.App", domain: Domain, first: str | None) -> None:
             continue
         node = app[above] if above else app
         if name not in node:
-            node.command(load(command.part), name=name)
+            node.command(_made(above, name, load(command.part)), name=name)
     if first is None or first in _SHARED:
         from rederive.cli.generic import add_commands
 

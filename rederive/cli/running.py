@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from producers.gap import Gap
     from producers.source import Request
+    from rederive.hours import Hours
     from rederive.replayer import Replayer
     from rederive.spares import Spares
     from schemas.capture import Capture
@@ -47,10 +48,17 @@ def _bounded(_: object, workers: int | None) -> None:
             raise ValueError(why)
 
 
+def _hours(_: object, window: str | None) -> None:
+    if window is not None:
+        from rederive.hours import Hours
+
+        Hours.read(window)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crew:
-    """How many processes a run starts; None is what the settings say."""
+    """How many processes a run starts, and when it sends; None is what the settings say, and at any time."""
 
     workers: Annotated[
         int | None,
@@ -61,6 +69,30 @@ class Crew:
     sinks: Annotated[
         int | None, Parameter(validator=SOME, help="Sinks, no more than partitions. Default: REDERIVE_SINKS.")
     ] = None
+    window: Annotated[
+        str | None,
+        Parameter(
+            validator=_hours,
+            help="Only send within these hours, such as 01:00-05:00, of the UTC day, or by a time zone named behind "
+            "them; outside them the run pauses.",
+        ),
+    ] = None
+
+    @property
+    def hours(self) -> "Hours | None":
+        """The window. UsageError when it is none."""
+        if self.window is None:
+            return None
+        from rederive.hours import Hours
+
+        return Hours.read(self.window)
+
+    def ahead(self, domain: str) -> "Spares":
+        """Workers that begin while the run is being planned; none for a run that will pause first."""
+        from rederive.spares import Spares
+
+        hours = self.hours
+        return Spares() if hours and hours.opens(datetime.now(UTC)) else Spares.ahead(domain)
 
 
 USUAL = Crew()
@@ -286,14 +318,22 @@ def print_plans(replayer: "Replayer", domain: "Domain", request: "Request", foun
 
 
 def print_plan(request: "Request", source: str) -> None:
-    """Print what a request means now as a plan, as JSON on stdout; what it will do on stderr."""
+    """Print what a request means now as a plan, as JSON on stdout; what it will do, and its checklist, on stderr."""
     import sys
 
+    from rederive.checklist import checklist
+    from rederive.cli.output import stderr
     from rederive.replayer import Replayer
     from rederive.settings import Settings
 
-    made = Replayer.of(Settings()).plan(request, source)
+    replayer = Replayer.of(Settings())
+    made = replayer.plan(request, source)
     say_plan(made)
+    with replayer.connected("checklist") as connection:
+        items = checklist(connection, made)
+    stderr.print("Checklist ([ ] is yours)", style="bold", markup=False)
+    for item in items:
+        stderr.print(f"[{'x' if item.done else ' '}] {item.name:<12}{item.text}", markup=False)
     sys.stdout.write(made.model_dump_json() + "\n")
 
 
@@ -315,7 +355,7 @@ def plan_and_run(
         return 1
 
     # A dry run may do no more than print its plan.
-    with Spares() if dry_run else Spares.ahead(request.domain) as spares:
+    with Spares() if dry_run else crew.ahead(request.domain) as spares:
         from rederive.replayer import Replayer
         from rederive.settings import Settings
 
@@ -344,18 +384,19 @@ def run(
     from rederive.run import TakenOverError
     from schemas.errors import RederiveError
 
+    again = f"rederive captures resume {capture.capture_id}" + (f" --window '{crew.window}'" if crew.window else "")
     try:
         if head is not None:
             say_plan(head)
         with shown(stderr, batch_size) as listener:
-            report = replayer.run(capture, listener, crew.workers, crew.sinks, spares)
+            report = replayer.run(capture, listener, crew.workers, crew.sinks, spares, crew.hours)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"go on with: rederive captures resume {capture.capture_id}") from None
+        raise KeyboardInterrupt(f"go on with: {again}") from None
     except TakenOverError:
         raise
     except RederiveError as error:
         own = capture.capture_id in error.mend
-        go_on = "" if own else f"; go on with: rederive captures resume {capture.capture_id}"
+        go_on = "" if own else f"; go on with: {again}"
         stderr.print(f"what is merged stays{go_on}")
         raise
     if json:

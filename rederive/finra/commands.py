@@ -22,6 +22,7 @@ from rederive.cli.running import (
 
 if TYPE_CHECKING:
     from producers.source import Request
+    from rederive.replayer import Replayer
     from schemas.plan import Plan
 
 From = Annotated[str | None, Parameter(name="--from", help="First day; the weeks are those that end in the range.")]
@@ -219,7 +220,7 @@ def replay_finra(
     given = asked or Asked()
     request = given.request()
     if dry_run:
-        return show_plan(_plan(request, given.source_name), json=json)
+        return show_plan(_replayer().plan(request, given.source_name), json=json)
     return plan_and_run(request, given.source_name, False, reason, 10_000, crew, json)
 
 
@@ -235,11 +236,29 @@ def plan_finra(*, asked: Asked | None = None, outdated: Outdated = False) -> Non
         print_plan(given.request(), given.source_name)
 
 
-def _plan(request: "Request", source: str) -> "Plan[Any]":
+def _replayer() -> "Replayer":
     from rederive.replayer import Replayer
     from rederive.settings import Settings
 
-    return Replayer.of(Settings()).plan(request, source)
+    return Replayer.of(Settings())
+
+
+def checklist(made: "Plan[Any]") -> list[tuple[str, str]]:
+    """What of a plan's checklist is FINRA's own: weeks, tiers, versions, and what it comes to."""
+    from producers.finra.estimate import estimate
+    from schemas.words import counted
+
+    found = estimate(made)
+    weeks = f"{found.weeks[0]} to {found.weeks[-1]}, {counted(len(found.weeks), 'week')}" if found.weeks else "none"
+    said = [
+        ("only", f"tiers {', '.join(found.tiers)}" if found.tiers else "no tier"),
+        ("weeks", weeks),
+        ("versions", ", ".join(f"{calc} {version}" for calc, version in found.versions.items()) or "none are computed"),
+        ("rows", f"{counted(found.rows, 'row')}, rows × calcs × versions: {found.results:,}"),
+        ("captures", f"{found.captures:,} of partitions, in one run"),
+        ("then due", f"up to {found.follow_ups:,} tier splits, rolling figures and snapshots"),
+    ]
+    return said + ([("can't be used", counted(found.refused, "file"))] if found.refused else [])
 
 
 def show_plan(made: "Plan[Any]", *, json: bool) -> int:

@@ -311,7 +311,9 @@ FINRA = Domain(
     provenance="processors.finra.explain:trace",
     routes="rederive.finra.routes:router",
     pages="rederive.finra.pages:pages",
+    checklist="rederive.finra.commands:checklist",
     demo="rederive.finra.demo:demo",
+    settings=("producers.finra.settings:FinraSettings",),
     commands={
         "replay finra": Command("rederive.finra.commands:replay_finra"),
         "plan finra": Command("rederive.finra.commands:plan_finra"),

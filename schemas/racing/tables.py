@@ -274,6 +274,7 @@ RACING = Domain(
     routes="rederive.racing.routes:router",
     pages="rederive.racing.pages:pages",
     demo="rederive.racing.demo:demo",
+    settings=("producers.racing.settings:RacingSettings", "producers.racing.settings:LiveSettings"),
     commands={
         "replay racing": Command("rederive.racing.commands:replay_racing"),
         "plan racing": Command("rederive.racing.commands:plan_racing"),
