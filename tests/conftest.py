@@ -17,6 +17,7 @@ from rederive.database import connect
 from rederive.migrate import migrate
 from rederive.settings import Endpoints, Settings
 from tests.services import asked, kept
+from tests.sizes import usual
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile(
@@ -50,7 +51,14 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with tests that use services come first: what takes long must not be what the last worker begins."""
+    """Files with tests that use services come first: what takes long must not be what the last worker begins.
+
+    Tests that are marked as long are for releases: LONG_TESTS=1 runs them, too.
+    """
+    if not usual(False, long=True):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="long: LONG_TESTS=1 runs it"))
     with_services = {item.path for item in items if item.get_closest_marker("services")}
     items.sort(key=lambda item: item.path not in with_services)
 

@@ -24,10 +24,12 @@ from rederive import captures
 from rederive.database import connect
 from rederive.finra.live import WatchedFolder
 from rederive.settings import Settings
+from rederive.spares import Spare
 from samples.finra.files import FinraFiles
 from schemas.errors import Away, Failed, UsageError
 from schemas.finra.tables import FINRA
 from schemas.finra.versions import PREFIX
+from tests import worker_forks
 from tests.finra.runs import OWN, asked, done, weeks
 from tests.program import environment
 from tests.wait import until
@@ -52,6 +54,9 @@ def inbox(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "FINRA_SETTLE_SECONDS": str(SETTLE),
     }.items():
         monkeypatch.setenv(name, value)
+    # Its runs begin in this process.
+    monkeypatch.setattr(Spare, "begun", Spare.begun)
+    worker_forks.for_spares(worker_forks.address())
     return folder
 
 
