@@ -49,6 +49,7 @@ def count(connection: psycopg.Connection, query: str) -> int:
     return int(row[0])
 
 
+@pytest.mark.long
 def test_days_and_weeks_arrive_by_themselves(settings: Settings, connection: psycopg.Connection, folder: Path) -> None:
     live = start(settings.model_copy(update={"workers": 1, "sinks": 1}), "live", "racing", "finra")
     captures = f"SELECT count(DISTINCT capture_id) FROM {PREFIX}raw"

@@ -90,7 +90,7 @@ def asleep(role: str) -> psutil.Process:
     return found[0]
 
 
-@pytest.mark.parametrize("role", ["agent", "sink", "producer"])
+@pytest.mark.parametrize("role", ["agent", pytest.param("sink", marks=pytest.mark.long), "producer"])
 def test_what_hangs_is_ended_and_begun_again(
     settings: Settings, connection: psycopg.Connection, migrated: str, role: str
 ) -> None:

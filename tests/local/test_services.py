@@ -197,7 +197,7 @@ def test_only_folders_of_others_are_opened_with_a_word(first: First) -> None:
     assert home.stat().st_mode & stat.S_IXOTH
 
 
-@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("locale", ["C", pytest.param("C.UTF-8", marks=pytest.mark.long)])
 def test_a_home_may_have_any_name(monkeypatch: pytest.MonkeyPatch, locale: str) -> None:
     monkeypatch.setenv("LC_ALL", locale)
     with made_place('Zoë, 100%d of "$HOME" & <co>\\#1') as odd:

@@ -165,7 +165,7 @@ def test_what_is_wrong_with_every_day_is_asked_for_once_or_a_few_times(
     assert row == (58,), "31 days of cards and results, four of them refused"
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_stopped_in_the_middle_asks_for_the_day_in_flight_again_at_most(
     settings: Settings, database: psycopg.Connection, api: StandIn, how: signal.Signals
 ) -> None:

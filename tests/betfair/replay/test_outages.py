@@ -80,6 +80,7 @@ def test_postgres_is_restarted_midway(own: Own) -> None:
         assert scalar(connection, f"SELECT max(count) FROM ({twice}) h") == 1
 
 
+@pytest.mark.long
 def test_the_broker_is_killed_before_a_run_opens_its_next_lane(own: Own, tmp_path: Path) -> None:
     week = date(2025, 1, 3)
     file = FinraFiles(symbols=5, rows=20).file(week, "OTC")
@@ -102,6 +103,7 @@ def test_the_broker_is_killed_before_a_run_opens_its_next_lane(own: Own, tmp_pat
         assert scalar(connection, "SELECT count(DISTINCT stage) FROM rederive.units WHERE state = 'applied'") > 1
 
 
+@pytest.mark.long
 def test_workers_end_by_themselves_when_everything_goes_at_once(own: Own) -> None:
     with psycopg.connect(own.url) as connection:
         connection.execute(
