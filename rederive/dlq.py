@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 
 from producers.dead_letters import Again, DeadLetters, Letter, Unsendable, send_again
 from producers.topics import topic_id
@@ -186,20 +186,28 @@ class Dlq:
         Failed when another process is at it.
         """
         done = Requeued()
-        for batch in _batches(self._found_alone(asked, dry_run=dry_run)):
-            self._requeue(batch, done, force=force, dry_run=dry_run)
+        with self._found_alone(asked, dry_run=dry_run) as found:
+            for batch in _batches(found):
+                self._requeue(batch, done, force=force, dry_run=dry_run)
         done.captures = sorted(set(done.captures))
         return done
 
-    def _found_alone(self, asked: Asked, *, dry_run: bool) -> list[Found]:
-        """The letters, which nobody else sends or drops from now on. Failed when another process is at it."""
+    @contextmanager
+    def _found_alone(self, asked: Asked, *, dry_run: bool) -> Iterator[list[Found]]:
+        """The letters, which nobody else sends or drops meanwhile. Failed when another process is at it."""
         # The look comes after the lock: what another process has done until then is seen.
         if not dry_run and not stored.lock(self.connection, self._domain.name):
             raise Failed(
                 f"dead letters of {self._domain.name} are being sent again or dropped by another process",
                 mend="wait until that is done, then say it again",
             )
-        return self.find(asked)
+        try:
+            yield self.find(asked)
+        finally:
+            if not dry_run:
+                # A connection that is lost has given it back, and must not hide why.
+                with suppress(OperationalError):
+                    stored.unlock(self.connection, self._domain.name)
 
     def _requeue(self, batch: Sequence[Found], done: Requeued, *, force: bool, dry_run: bool) -> None:
         ready: list[tuple[Again, stored.Sending]] = []
@@ -301,17 +309,17 @@ class Dlq:
 
         Failed when another process is at it.
         """
-        letters = [one.letter for one in self._found_alone(asked, dry_run=dry_run) if one.state in OPEN]
-        if dry_run:
-            return letters
-        stored.drop(
-            self.connection,
-            self._topic_id,
-            self._domain.name,
-            captures.who(),
-            why,
-            [stored.Dropping(one.place, one.failure.attempt, one.capture) for one in letters],
-        )
+        with self._found_alone(asked, dry_run=dry_run) as found:
+            letters = [one.letter for one in found if one.state in OPEN]
+            if not dry_run:
+                stored.drop(
+                    self.connection,
+                    self._topic_id,
+                    self._domain.name,
+                    captures.who(),
+                    why,
+                    [stored.Dropping(one.place, one.failure.attempt, one.capture) for one in letters],
+                )
         return letters
 
 

@@ -221,6 +221,11 @@ def listed(
     )
 
 
+def is_newest(connection: Connection, number: int) -> bool:
+    """Whether no capture has a higher number."""
+    return not value(connection, "SELECT EXISTS (SELECT FROM rederive.captures WHERE number > %s)", [number])
+
+
 def ids(connection: Connection) -> list[str]:
     """The ids of all captures, newest first."""
     return values(connection, "SELECT capture_id FROM rederive.captures ORDER BY number DESC")

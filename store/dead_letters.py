@@ -49,6 +49,11 @@ def lock(connection: Connection, domain: str) -> bool:
     )
 
 
+def unlock(connection: Connection, domain: str) -> None:
+    """Give it back: a session that ends gives it back a moment later than its process seems to be gone."""
+    connection.execute("SELECT pg_advisory_unlock(hashtext('rederive.dead_letters'), hashtext(%s))", [domain])
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """A letter that is about to be sent again, or has been, to `sent`. `reopened` is the capture that it counts in."""

@@ -19,7 +19,7 @@ from sinks.merge.merging import draw_arrivals, folding, statements, write_staged
 from sinks.merge.promised import promised
 from sinks.merge.ranges import next_end, open_end, pieces
 from sinks.policy import Promoted, Writer
-from store.rows import value
+from store import captures
 
 BATCH_KEYS = 5_000
 
@@ -123,7 +123,7 @@ def _batch(
     keys, shared = connection.execute(sql.count_staged).fetchone() or (0, False)
     if made:
         connection.execute(sql.keep_baseline)
-    newest = not value(connection, "SELECT EXISTS (SELECT FROM rederive.captures WHERE number > %s)", [capture.number])
+    newest = captures.is_newest(connection, capture.number)
     changed = write_staged(
         connection, table, capture, arrived, keys=keys, untouched=made == keys, shared=shared, newest=newest
     )

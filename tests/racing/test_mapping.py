@@ -334,6 +334,9 @@ def test_the_sources_give_columns_of_their_tables_only() -> None:
             assert set(block.columns) == known & set(block.columns) | {"observed"}
 
 
-def test_no_single_columns() -> None:
-    with pytest.raises(ValueError, match="all its columns"):
-        process(card_line(), ("prize",))
+def test_single_columns_come_with_their_keys_and_nothing_else() -> None:
+    (races,) = process(card_line(), ("prize",)).tables
+    assert races.table == "ra_races"
+    assert {"id", "prize"} <= set(races.columns)
+    table = RACING.table("ra_races")
+    assert not set(races.columns) & {column.name for column in table.values if column.name != "prize"}

@@ -107,7 +107,7 @@ def test_a_mended_mapping_is_repaired_without_the_api(
     assert stored(database) == served(api, [DAY])
 
     before = everything(database)
-    Version(monkeypatch, tmp_path / "silent")(SILENT)
+    Version(monkeypatch, tmp_path / "silent")(NEWER + SILENT)
     words = ("replay", "racing", *ONE_DAY, "--skip-masters", "--clear")
     refused = rederive(settings, *words, code=2).stderr
     assert re.search(r"at most [\d,]+ stored values of \d+ columns \(.* of ra_runners", refused)
