@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CARDS_A_PAGE, RESULTS_A_PAGE = 500, 50
 _READINGS = 3
+_ALWAYS_THERE = "/courses/regions"
 _LONGEST_WAIT = 16  # times the first
 _TEXT_LIMIT = 200
 
@@ -134,6 +135,7 @@ class RacingApi:
             auth=(user, password), timeout=settings.timeout, transport=transport, headers={"Accept": "application/json"}
         )
         self._base_url = settings.base_url
+        self._has_answered = False
 
     def __enter__(self) -> Self:
         return self
@@ -165,13 +167,25 @@ class RacingApi:
 
     def regions(self) -> bytes:
         """The regions, a bare list. Raises as `courses`."""
-        return self._needed("/courses/regions", [], lambda value: isinstance(value, list))
+        return self._needed(_ALWAYS_THERE, [], lambda value: isinstance(value, list))
 
     def horse(self, horse_id: str) -> bytes | None:
         """One horse's details; None when the API has none (404). Raises as `results`."""
         path = f"/horses/{quote(horse_id, safe='')}/pro"
         answer = self._ask(path, [], lambda value: isinstance(value, dict))
+        if answer is None:
+            self._check_address()
         return answer.body if answer else None
+
+    def _check_address(self) -> None:
+        """AccessRefused when the page that is always there isn't: then 404 says nothing of a day, nor of a horse."""
+        if self._has_answered or self._ask(_ALWAYS_THERE, [], lambda value: isinstance(value, list)):
+            return
+        raise AccessRefused(
+            f"The Racing API isn't at {self._base_url}",
+            why=f"status 404, for GET {_ALWAYS_THERE} too",
+            mend=f"see that {PREFIX}BASE_URL is right",
+        )
 
     def _needed(self, path: str, params: _Params, fits: _Fits) -> bytes:
         answer = self._ask(path, params, fits)
@@ -206,6 +220,7 @@ class RacingApi:
             if page is None:
                 if pages:
                     raise _ChangedError(f"page {len(pages) + 1} is gone")
+                self._check_address()
                 return None
             _check_next(page, pages, races, key)
             pages.append(page)
@@ -269,7 +284,11 @@ class RacingApi:
                 response = self._http.get(self._base_url + path, params=httpx2.QueryParams(urlencode(params)))
             except httpx2.RequestError as error:
                 raise _TransientError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
-            return None if response.status_code == 404 else _Answer(*self._read(call, response, fits), started)
+            if response.status_code == 404:
+                return None
+            answer = _Answer(*self._read(call, response, fits), started)
+            self._has_answered = True
+            return answer
         except (_TransientError, Failed):
             with self._counting:
                 self.errors += 1

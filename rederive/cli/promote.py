@@ -98,14 +98,20 @@ def share_of(text: str | None) -> float | None:
         return None
     if not re.fullmatch(r"\d+(\.\d+)?%", text, re.ASCII):
         raise UsageError(f"--max-changed {text!r} is no share", mend="write it as per cent: --max-changed 2%")
-    return float(text[:-1]) / 100
+    if (share := float(text[:-1]) / 100) > 1:
+        raise UsageError(f"--max-changed {text!r} refuses nothing", mend="say at most 100%")
+    return share
 
 
 def columns_named(text: str | None, known: "tuple[str, ...]") -> tuple[str, ...]:
     """The columns named. UsageError for one that the capture hasn't computed."""
     from schemas.errors import UsageError
 
-    names = tuple(filter(None, (text or "").split(",")))
+    if text is None:
+        return ()
+    names = tuple(filter(None, (name.strip() for name in text.split(","))))
+    if not names:
+        raise UsageError(f"--only-columns {text!r} names no column", mend="leave it out, or name columns")
     if strange := [name for name in names if name not in known]:
         raise UsageError(f"--only-columns {strange[0]!r} is unknown", mend=f"it has computed {', '.join(known)}")
     return names

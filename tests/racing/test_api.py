@@ -132,7 +132,21 @@ def test_no_data_is_none_and_no_error(standin: StandIn) -> None:
         assert api.racecards(CHRISTMAS, REGIONS) is None
         assert api.results(CHRISTMAS, REGIONS) is None
         assert api.horse("hrs_0") is None
-    assert (api.requests, api.errors, api.retries) == (3, 0, 0)
+    assert (api.requests, api.errors, api.retries) == (4, 0, 0), "the first of them asks whether this is the API"
+
+
+def test_an_address_where_no_api_is_says_nothing_of_a_day_nor_of_a_horse(standin: StandIn) -> None:
+    settings = RacingSettings(
+        username="alice", password=PASSWORD, base_url=standin.base_url.removesuffix("/v1"), timeout=10
+    )
+    for ask in (
+        lambda api: api.results(DAY, REGIONS),
+        lambda api: api.racecards(CHRISTMAS, REGIONS),
+        lambda api: api.horse("hrs_1"),
+    ):
+        with RacingApi(settings, Turns()) as api, pytest.raises(AccessRefused) as refused:
+            ask(api)
+        assert "RACING_API_BASE_URL" in refused.value.mend
 
 
 def test_what_is_not_of_a_day(standin: StandIn) -> None:
@@ -151,11 +165,11 @@ def test_a_horse_id_stays_within_its_path() -> None:
 
     def handler(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.url.raw_path)
-        return httpx2.Response(404)
+        return httpx2.Response(404) if b"horses" in asked[-1] else httpx2.Response(200, content=b"[]")
 
     with scripted(handler) as api:
         assert api.horse("hrs_1/../../results?limit=1") is None
-    assert asked == [b"/v1/horses/hrs_1%2F..%2F..%2Fresults%3Flimit%3D1/pro"]
+    assert asked[0] == b"/v1/horses/hrs_1%2F..%2F..%2Fresults%3Flimit%3D1/pro"
 
 
 def test_payloads_are_kept_byte_for_byte() -> None:

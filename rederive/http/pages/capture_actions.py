@@ -145,7 +145,7 @@ def _promotion(connection: Connection, shown: Shown, gates: Gates) -> Preview:
     if nothing := promotion.nothing_to_promote(connection, capture):
         return Preview((nothing,), refused=(nothing,))
     columns = promotion.clearable(connection, capture)
-    told = promotion.Gates(share_of(gates.max_changed or None), columns_named(gates.only_columns, columns))
+    told = promotion.Gates(share_of(gates.max_changed or None), columns_named(gates.only_columns or None, columns))
     expected = promotion.preview(connection, capture, columns if gates.clear else ())
     under_way = shown.state == CaptureState.PROMOTING
     rows = []

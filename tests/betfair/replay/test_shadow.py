@@ -106,6 +106,8 @@ def test_what_is_no_complete_shadow_is_not_promoted(settings: Settings, wrong: p
     assert "write it as per cent" in odd
     strange = rederive(settings, "captures", "promote", shadow, "--only-columns", "nonsense", code=2).stderr
     assert "--only-columns 'nonsense' is unknown" in strange
+    for gate, said in (("--only-columns=,", "names no column"), ("--max-changed=200%", "refuses nothing")):
+        assert said in rederive(settings, "captures", "promote", shadow, gate, "--yes", code=2).stderr
     stored = fingerprint(wrong)
     rederive(settings, "captures", "rollback", shadow, "--yes")
     assert "rolled-back" in rederive(settings, "captures", "promote", shadow, "--yes", code=1).stderr
