@@ -139,11 +139,12 @@ def test_an_address_where_no_api_is_says_nothing_of_a_day_nor_of_a_horse(standin
     settings = RacingSettings(
         username="alice", password=PASSWORD, base_url=standin.base_url.removesuffix("/v1"), timeout=10
     )
-    for ask in (
+    asked: list[Callable[[RacingApi], object]] = [
         lambda api: api.results(DAY, REGIONS),
         lambda api: api.racecards(CHRISTMAS, REGIONS),
         lambda api: api.horse("hrs_1"),
-    ):
+    ]
+    for ask in asked:
         with RacingApi(settings, Turns()) as api, pytest.raises(AccessRefused) as refused:
             ask(api)
         assert "RACING_API_BASE_URL" in refused.value.mend
