@@ -1,6 +1,7 @@
 """A domain's log as a source: records of a range, planned by reading them, read again by offset."""
 
 import shlex
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from schemas.words import counted, verb
 from store import captures
 
 _PAGE_UNITS = 1_000
+_LOOK_SECONDS = 60.0
 
 
 class LogSource(Source[Any]):
@@ -43,7 +45,7 @@ class LogSource(Source[Any]):
         self._within = load(domain.within) if domain.within else None
         self._unread = 0
         self._first_sent: dict[tuple[LaneName, int], datetime] = {}
-        self._anew: dict[str, str | None] = {}
+        self._anew: dict[str, tuple[float, str | None]] = {}
 
     def log(self, name: LaneName) -> Records:
         """The records of a lane's raw topic."""
@@ -315,11 +317,13 @@ class LogSource(Source[Any]):
         )
 
     def _why_anew(self, capture_id: str) -> str | None:
-        """Why the capture's records are no longer those that were planned; looked at once a capture."""
-        if capture_id not in self._anew:
+        """Why the capture's records are no longer those that were planned; looked at once a minute."""
+        looked, why = self._anew.get(capture_id, (float("-inf"), None))
+        if time.monotonic() - looked > _LOOK_SECONDS:
             found = captures.find(self.connection, capture_id)
-            self._anew[capture_id] = why_anew(self.services.kafka, found.request) if found else None
-        return self._anew[capture_id]
+            why = why_anew(self.services.kafka, found.request) if found else None
+            self._anew[capture_id] = (time.monotonic(), why)
+        return why
 
 
 def _days(request: Request, sent: datetime | None) -> list[str]:

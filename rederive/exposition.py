@@ -63,7 +63,11 @@ class _Server(ThreadingMixIn, WSGIServer):
         """Look now and then how the process does, whether somebody asks or not."""
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._looked = time.monotonic()
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                # Partitions change hands while they are looked at; what is served must not end with it.
+                log.debug("how the process does can't be seen now", exc_info=True)
 
     def server_bind(self) -> None:
         """Bind, and ask no name server who that is."""

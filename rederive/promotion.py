@@ -102,7 +102,10 @@ def promote(connection: Connection, capture_id: str, clear: Sequence[str] = ()) 
     with sessions.rollback_alone(connection, capture_id):
         if nothing_to_promote(connection, capture_id):
             return
-        capture = stored.begin_promotion(connection, capture_id, clear) or ledger.find(connection, capture_id)
+        with connection.transaction():
+            # What is taken back meanwhile is taken back before, or not at all.
+            stored.hold(connection, domain.name)
+            capture = stored.begin_promotion(connection, capture_id, clear) or ledger.find(connection, capture_id)
         with ExitStack() as held:
             crew = [held.enter_context(session_beside(connection)) for _ in range(CREW)]
             # In the order of the domain: rows refer to those of tables before theirs.

@@ -1,6 +1,6 @@
 """Rows as polars frames: as they are served, or as a capture has computed them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ def read(
     Of rows that hold their capture the newest captures' are served. UsageError for words that mean nothing, Failed as
     `captures.find`.
     """
-    source, parameters = _rows(connection, domain, table, capture)
+    source, pieces = _rows(connection, domain, table, capture)
     query = sql.SQL("SELECT {columns} FROM ({source}) r WHERE {range} ORDER BY {key}{limit}").format(
         columns=sql.SQL(", ").join(map(sql.Identifier, _names(domain, table, columns))),
         source=sql.SQL(source),
@@ -44,17 +44,28 @@ def read(
         key=sql.SQL(", ").join(sql.Identifier(column.name) for column in table.key),
         limit=sql.SQL(" LIMIT {}").format(limit) if limit is not None else sql.SQL(""),
     )
-    cursor = connection.execute(query, parameters, binary=True)
-    rows = cursor.fetchall()
-    return _frame(cursor.description or [], rows)
+    # Where no piece has a row the table says what its columns are.
+    described = connection.execute(
+        sql.SQL("SELECT {} FROM {} LIMIT 0").format(
+            sql.SQL(", ").join(map(sql.Identifier, _names(domain, table, columns))), sql.Identifier(table.name)
+        ),
+        binary=True,
+    ).description
+    rows: list[Any] = []
+    for piece in pieces:
+        rows += connection.execute(query, piece, binary=True).fetchall()
+        if limit is not None and len(rows) >= limit:
+            break
+    return _frame(described or [], rows[:limit])
 
 
 def _rows(
     connection: Connection, domain: Domain, table: Table, capture: str | None
-) -> tuple[str, Mapping[str, object]]:
+) -> tuple[str, Iterable[Mapping[str, object]]]:
+    """A query, and its parameters piece by piece in the order of keys."""
     if capture is None:
         shown = f"{table.name}_latest" if table.policy is Mode.INSERT and table.partition else table.name
-        return f"SELECT * FROM {shown}", {}
+        return f"SELECT * FROM {shown}", [{}]
     if table.shows is not None:
         shows = table.shows.table.name
         raise UsageError(f"{table.name} has no rows of its own", why=f"it shows those of {shows}", mend=f"read {shows}")
@@ -63,7 +74,7 @@ def _rows(
         raise UsageError(f"{capture} is of {run.domain}, not of {domain.name}")
     # Held against itself it is what it says by itself, in shadow, too.
     sides = policy_of(table).sides(connection, table, own, own)
-    return sides.one, sides.parameters
+    return sides.one, ({**sides.parameters, **piece} for piece in sides.pieces(connection))
 
 
 def _names(domain: Domain, table: Table, columns: Sequence[str] | None) -> list[str]:

@@ -166,7 +166,7 @@ class _Steps:
         self._source: Source[Any] | None = None
         self._pending: list[Delivered] = []
         self._after = -1
-        self._sent = 0
+        self._sent = self._given_up = 0
         self._done_before: int | None = None
         self._all_sent = self._awaited = False
         self._looked = 0.0
@@ -203,7 +203,7 @@ class _Steps:
 
     def _on_their_way(self) -> int:
         """Units that are sent, or being sent, and have no outcome."""
-        return max(0, self._sent - self.progress.units_done + (self._done_before or 0))
+        return max(0, self._sent + self._given_up - self.progress.units_done + (self._done_before or 0))
 
     def _open_lanes(self, connection: psycopg.Connection) -> None:
         if self._opens is not None:
@@ -266,7 +266,7 @@ class _Steps:
 
     def _left(self) -> int:
         """How many more units may be on their way."""
-        return self._window.units - self._sent + self.progress.units_done - (self._done_before or 0)
+        return self._window.units - self._sent - self._given_up + self.progress.units_done - (self._done_before or 0)
 
     def _send(self, connection: psycopg.Connection) -> int:
         assert self._source is not None
@@ -293,6 +293,8 @@ class _Steps:
             if isinstance(read, Refusal):
                 log.error("unit %d (%s): %s", unit.unit, unit.key_range, read.reason)
                 units.give_up(connection, self.capture.capture_id, unit.unit, read.reason)
+                # It counts as done from now on, and was never on its way.
+                self._given_up += 1
             else:
                 self.lanes.send(unit, read)
                 self._sent += 1

@@ -20,11 +20,16 @@ from store import captures, lineage
 
 
 def scope(connection: Connection, domain: Domain, capture_id: str, *, of_run: bool) -> Scope:
-    """What a rollback takes back. Failed when another run has units among it and is still running."""
+    """What a rollback takes back. Failed when another run has units among it and isn't done, or is being promoted."""
     run = capture_id if of_run else None
     found = lineage.written(connection, domain, **{"run" if of_run else "capture": capture_id})
     for other in sorted({one.run for one in found} - {capture_id}):
         capture = captures.find(connection, other)
+        if capture is not None and capture.state is CaptureState.PROMOTING:
+            raise Failed(
+                f"{other} writes or reads what {capture_id} holds, and is being promoted",
+                mend=f"`rederive captures promote {other}` or `rederive captures rollback {other}` first",
+            )
         if capture is not None and capture.state is CaptureState.RUNNING:
             raise Failed(
                 f"{other} writes or reads what {capture_id} holds, and is not complete",

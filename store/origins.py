@@ -111,7 +111,10 @@ def tops(connection: Connection, topic: str) -> dict[int, int]:
 
 
 def read_again(connection: Connection, domain: str, log: LaneName, partition: int) -> list[int]:
-    """The offsets of a partition of a domain's log that units of replays have read, and have an outcome."""
+    """The offsets of a partition of a domain's log that units of replays have read, and have an outcome.
+
+    Not of replays that nobody is served by: in shadow, or taken back.
+    """
     return values(
         connection,
         # Of a record of which only some payloads were asked for, the others are as they were.
@@ -120,6 +123,7 @@ def read_again(connection: Connection, domain: str, log: LaneName, partition: in
                coalesce((u.locator ->> 'offset')::int8, (u.locator ->> 'last')::int8 - 1))
            FROM rederive.captures c JOIN rederive.units u USING (capture_id)
            WHERE c.domain = %s AND NOT c.dry_run AND u.state IN ('applied', 'dead', 'removed')
+             AND c.mode <> 'shadow' AND c.state NOT IN ('rolling-back', 'rolled-back')
              AND u.locator ?| ARRAY['offset', 'first'] AND NOT u.locator ?| ARRAY['start', 'end']
              AND coalesce(u.locator ->> 'log', %s) = %s AND (u.locator ->> 'partition')::int4 = %s""",
         [domain, LaneName.LOG, log, partition],

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 V = TypeVar("V")
 
+_MOST = 64
+
 
 @dataclass(slots=True)
 class _Entry(Generic[V]):
@@ -33,7 +35,11 @@ class Cache(Generic[V]):
     def get(self, key: Hashable, find: Callable[[], V], version: object = None) -> V:
         """The value of a key; `find` finds it out. It counts as fresh as long as a version that isn't None stays."""
         with self._lock:
-            entry = self._entries.setdefault(key, _Entry())
+            entry = self._entries.pop(key, None) or _Entry()
+            # The last asked for stand last; nobody has asked for the first ones for long.
+            self._entries[key] = entry
+            while len(self._entries) > _MOST:
+                self._entries.pop(next(iter(self._entries)))
         if self._is_fresh(entry, version):
             return entry.value  # type: ignore[return-value]
         if time.monotonic() - entry.found < self._stale:

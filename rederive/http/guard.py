@@ -13,10 +13,10 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 _POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
-_SAID = {
+SAID = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -65,7 +65,8 @@ class Guard:
             return _refused(405, f"nothing is changed here: {method} is not allowed", "use GET", self._methods)
         if method == "POST":
             size = headers.get("content-length", "")
-            if not size.isdecimal() or int(size) > _LARGEST_FORM:
+            # Where both are said the chunks count, whatever the length says.
+            if not size.isdecimal() or int(size) > _LARGEST_FORM or "transfer-encoding" in headers:
                 return _refused(
                     413, "that is no form of this server's", f"send at most {_LARGEST_FORM} bytes, and say so"
                 )
@@ -100,7 +101,7 @@ def _with_headers(send: Send, *, bodiless: bool, kept: str = "no-store") -> Send
     async def headed(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _SAID.items():
+            for name, value in SAID.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", kept)
         elif bodiless and message["type"] == "http.response.body":

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from rederive.http import guard
 from schemas.errors import Away, Failed, RederiveError, UsageError
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,9 @@ def _of_framework(request: Request, error: Exception) -> Response:
 
 def _of_bug(request: Request, error: Exception) -> Response:
     log.error("%s %s: unexpected error", request.method, request.url.path, exc_info=error)
-    return _said(request, 500, "unexpected error", "", "report it with the traceback in the server's log")
+    # It is answered outside of the guard.
+    headers = {**guard.SAID, "Cache-Control": "no-store"}
+    return _said(request, 500, "unexpected error", "", "report it with the traceback in the server's log", headers)
 
 
 def _said(

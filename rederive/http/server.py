@@ -69,7 +69,7 @@ class _Impatient(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._watch(waits=self.conn.their_state is h11.IDLE)
+        self._watch(waits=self.conn.their_state in (h11.IDLE, h11.SEND_BODY))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch(waits=False)

@@ -30,7 +30,11 @@ def sides(connection: Connection, table: Table, one: Compares, other: Compares |
             parameters,
             by_pieces,
         )
-    said = f"(SELECT DISTINCT {sql.keys} FROM {sql.history} h WHERE capture_id = %(capture)s AND {within})"
+    # What a shadow says nothing of is not promoted.
+    own = f"h.capture_id = %(capture)s AND {within}"
+    if one.shadow:
+        own += f" AND h.arrival IS NULL AND {sql.arriving(clears=False)}"
+    said = f"(SELECT DISTINCT {sql.keys} FROM {sql.history} h WHERE {own})"
     names = ", ".join(f"s.{name}" for name in (*sql.key, *sql.columns))
     served = f"""SELECT NULL::date AS r_day, {names} FROM {said} q, {sql.lookup(sql.serving, "s", "q")}"""
     if not one.shadow:

@@ -11,8 +11,8 @@ import pytest
 
 from rederive import captures, promotion
 from rederive.comparison import Comparison
-from schemas.errors import UsageError
-from schemas.finra.tables import FINRA, ROLLING, VENUE_VOLUME
+from schemas.errors import Failed, UsageError
+from schemas.finra.tables import FINRA, RAW, ROLLING, VENUE_VOLUME
 from schemas.table import Mode
 from sinks.policies import prepare
 from tests.finra.runs import asked, plan, weeks, write
@@ -84,6 +84,10 @@ def test_a_promotion_that_dies_is_said_again(connection: psycopg.Connection, fol
             next(one_by_one)
     assert kept(connection)
     assert captures.find(connection, walk.run).state == "promoting"
+    served = connection.execute(f"SELECT capture_id FROM {RAW.name} LIMIT 1".encode()).fetchone()
+    assert served is not None
+    with pytest.raises(Failed, match="is being promoted"):
+        list(captures.rollback(connection, served[0]))
 
     promoted(connection, walk.run)
 

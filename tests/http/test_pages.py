@@ -246,6 +246,7 @@ def test_a_word_of_a_form_never_becomes_an_option() -> None:
     assert words == ["--from=--clear", "--market", "1.1", "--market=--clear", "--all-rows", "--reason=-x; rm -rf /"]
     assert {one.name for one in every} >= {"--from", "--to", "--columns", "--mode", "--dry-run", "--clear"}
     assert command_options.words(every, {"clear": "yes"}) == ["--clear", "--yes"]
+    assert command_options.words(every, {"clear": "yes"}, asks=False) == ["--clear"], "a plan asks nothing"
 
 
 def test_a_run_is_begun_with_just_the_words_that_the_page_shows(

@@ -172,6 +172,14 @@ def test_captures_of_a_merged_table(connection: psycopg.Connection) -> None:
     assert sides(Compares("c2", ("c2",), False)).columns["a"].absolute == (1.0, ("3",))
 
 
+def test_a_shadow_that_says_nothing_of_a_row_takes_none_away(connection: psycopg.Connection) -> None:
+    write(connection, 1, {1: (1.0, 5.0, None), 2: (2.0, None, None)})
+    write(connection, 2, {1: (None, None, None), 2: (3.0, None, None)}, Mode.SHADOW)
+    found = Merge().sides(connection, ONE_SOURCE, Compares("c2", ("c2",), True), None)
+    coming = compare(connection, ONE_SOURCE, found, ONE_SOURCE.values, 10)
+    assert (coming.both, coming.differing, coming.only_one, coming.only_other) == (1, 1, 0, 0)
+
+
 def test_what_a_capture_changed_is_what_a_rollback_would_change_back(connection: psycopg.Connection) -> None:
     connection.execute("INSERT INTO made_one (k, seen, a) VALUES (2, '2026-02-06', 8), (9, '2026-02-06', 9)")
     write(connection, 1, {1: (1.0, 5.0, None), 2: (2.0, None, None)})

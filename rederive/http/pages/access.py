@@ -66,13 +66,16 @@ class Access:
             return ""
         return hmac.new(self._key, request.cookies[COOKIE].encode(), hashlib.sha256).hexdigest()
 
-    def check(self, request: Request, csrf: str) -> None:
-        """Refused unless a form comes from a page of this server's, in a session of its own."""
+    def check_session(self, request: Request) -> None:
+        """Refused unless a request comes from a page of this server's, with a session."""
         if not self.offered:
             raise Refused("nothing can be changed here", mend="start it with `rederive dashboard --actions`")
         check_origin(request)
         if not self.may_act(request):
             raise Refused("log in first", why="the request names no session", mend="/login takes the token")
+
+    def check_form(self, request: Request, csrf: str) -> None:
+        """Refused unless a form was made for the session that a request comes with."""
         if not hmac.compare_digest(csrf.encode(), self.csrf(request).encode()):
             raise Refused("the form is not one of this session's", mend="open the page again, and send it from there")
 
@@ -95,9 +98,12 @@ def access_of(request: Request) -> Access:
 
 async def acting(request: Request) -> None:
     """Let through only forms of those who may act: what every path that changes something depends on."""
+    access = access_of(request)
+    # Before anything of its body is read.
+    access.check_session(request)
     form = await request.form(max_files=0, max_fields=200)
     csrf = form.get("csrf", "")
-    access_of(request).check(request, csrf if isinstance(csrf, str) else "")
+    access.check_form(request, csrf if isinstance(csrf, str) else "")
 
 
 def logged_in(request: Request) -> None:

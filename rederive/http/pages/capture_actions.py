@@ -82,7 +82,9 @@ def preview(
     else:
         shown = show_capture(capture, reads)
         named = shown.capture_id
-        with reads.connection("what that would do") as connection:
+        # What looks at all that a capture has computed plans in its own way, and takes long.
+        large = action in ("promote", "rollback")
+        with (reads.temporary if large else reads.connection)("what that would do") as connection:
             found = _preview(connection, shown, action, gates)
     return page(
         request,

@@ -71,7 +71,10 @@ def options(command: str, domain: str) -> tuple[Option, ...]:
         return tuple(found)
 
 
-def words(some: Sequence[Option], said: Mapping[str, str]) -> list[str]:
-    """A form's fields as words of the command line, in the order of the options; what is cleared needs no question."""
+def words(some: Sequence[Option], said: Mapping[str, str], *, asks: bool = True) -> list[str]:
+    """A form's fields as words of the command line, in the order of the options.
+
+    A command that `asks` before it clears what is stored is told not to: the page has asked.
+    """
     found = [word for one in some for word in one.words(said.get(one.field, ""))]
-    return [*found, "--yes"] if "--clear" in found else found
+    return [*found, "--yes"] if asks and "--clear" in found else found

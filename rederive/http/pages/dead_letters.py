@@ -1,5 +1,6 @@
 """Dead letters: those of each domain, one with its payload, and sending again or dropping."""
 
+import logging
 from typing import Annotated
 
 from fastapi import Request
@@ -12,7 +13,9 @@ from rederive.http.pages.access import MayAct, MayPreview
 from rederive.http.pages.jobs import began, jobs_of
 from rederive.http.pages.rendering import HTML, page
 from rederive.http.routing import Key, Query, Reading, Router, Text
-from schemas.errors import UsageError
+from schemas.errors import Away, Failed, UsageError
+
+log = logging.getLogger(__name__)
 
 router = Router(prefix="/dead-letters", include_in_schema=False, default_response_class=HTML)
 
@@ -27,7 +30,14 @@ def every_domain(request: Request, reads: Reading) -> HTML:
     counts = []
     for name in domains.names():
         held = letters.get(name, 0)
-        counts.append((name, held, list_letters(request, name, reads, limit=1).total if held else 0))
+        try:
+            counts.append((name, held, list_letters(request, name, reads, limit=1).total if held else 0))
+        except Away:
+            raise
+        except Failed as error:
+            # Of a domain that can't be loaded only their number is known.
+            log.warning("%s", error)
+            counts.append((name, held, held))
     return page(request, "letters.html", counts=counts)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,16 +54,17 @@ class Job:
 
     @property
     def text(self) -> str:
-        """The end of what it has printed."""
-        with self.output.open("rb") as file:
+        """The end of what it has printed; empty once somebody has cleared it away."""
+        with suppress(FileNotFoundError), self.output.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _SHOWN_BYTES))
             return file.read().decode("utf-8", "replace")
+        return ""
 
     @property
     def capture(self) -> str:
         """The capture that it has said it makes, or else the one that it was told; empty when there is none."""
-        with self.output.open("rb") as file:
+        with suppress(FileNotFoundError), self.output.open("rb") as file:
             if found := _CAPTURE.search(file.read(_SHOWN_BYTES)):
                 return (found[1] or found[2]).decode()
         return self.words[2] if self.words[0] == "captures" and len(self.words) > 2 else ""
@@ -91,8 +93,9 @@ class Jobs:
                 processes = self._started(words, into, out)
             job = Job(number, tuple(words), tuple(into), about, output, processes, began)
             self._jobs[number] = job
-            while len(self._jobs) > _KEPT:
-                self._jobs.pop(next(iter(self._jobs)))
+            ended = [number for number, one in self._jobs.items() if one.code is not None]
+            for old in ended[: max(0, len(self._jobs) - _KEPT)]:
+                self._jobs.pop(old)
         threading.Thread(target=self._wait, args=(job,), daemon=True).start()
         return job
 

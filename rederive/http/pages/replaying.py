@@ -53,7 +53,7 @@ def ask(request: Request, domain: Key) -> HTML:
     said = {one.field: " ".join(request.query_params.getlist(one.field)) for one in every}
     planned = None
     if "preview" in request.query_params:
-        planned = _planned(request.app.state.settings, domain, words(_options("plan", domain), said))
+        planned = _planned(request.app.state.settings, domain, words(_options("plan", domain), said, asks=False))
     return page(
         request,
         "replay_domain.html",

@@ -57,11 +57,13 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     return f"{said(max(0.0, ((now or datetime.now(UTC)) - moment).total_seconds()))} ago"
 
 
-def iso(moment: datetime | date | None) -> str:
-    """A time as machines read it."""
+def iso(moment: datetime | date | float | None) -> str:
+    """A time as machines read it, and a number as it is."""
     if isinstance(moment, datetime):
         return moment.astimezone(UTC).isoformat()
-    return moment.isoformat() if moment else ""
+    if isinstance(moment, date):
+        return moment.isoformat()
+    return "" if moment is None else str(moment)
 
 
 def command(words: Sequence[str]) -> str:
@@ -80,11 +82,14 @@ def scaled(values: Sequence[float], width: int = 120, height: int = 24) -> str:
 
 def span_end(start: date, by: str) -> date:
     """The last day of a day, week or month that begins then."""
-    if by == "day":
-        return start
-    if by == "week":
-        return start + timedelta(days=6)
-    return (start.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    try:
+        if by == "day":
+            return start
+        if by == "week":
+            return start + timedelta(days=6)
+        return (start.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    except OverflowError:
+        return date.max
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -128,6 +128,8 @@ def test_a_record_of_the_log_that_nobody_has_noted_is_a_hole(
     (done,) = fill(settings, "--only", "hole")
     assert (done["updated"], done["units"]) == (2, 2)
     assert gaps(settings, "--only", "hole", code=0) == []
+    rederive(settings, "captures", "rollback", str(done["capture_id"]), "--yes")
+    assert gaps(settings, "--only", "hole") == [("hole", DAY, 1), ("hole", NEXT, 1)], "nobody is served by it"
     # What the table lacks and what the log holds of it are two plans; one fits after the other.
     connection.execute("DELETE FROM rederive.captures WHERE capture_id = %s", [done["capture_id"]])
     assert len(fill(settings)) == 2
