@@ -1,14 +1,15 @@
 """Live, as a client sees it: from the moment its COMMIT has returned to the moment the derived row is visible.
 
-    python -m bench.live [--rate 200] [--seconds 60] [--connections 1] [--replay 0] [--growth]
+    python -m bench.live [--rate 200] [--seconds 60] [--connections 1] [--replay 0 | --repair] [--growth]
     python -m bench.live --transaction 1000000
 
 Ingesters write a snapshot a transaction at the rate, and somebody looks for the derived rows. Before, the same is
 written without live: what ingestion pays is the ratio of the two. With `--replay N` a replay of N rows runs beside it
 on the same machine: snapshots are written until it has ended, however long that takes, and only what is committed
-meanwhile counts. With `--growth` the memory of each process is printed every minute, latencies for every five, and what
-memory has grown by after the first five. Latencies by stage are those that live itself keeps. With `--transaction N` it
-is one transaction of N snapshots, which is verified in the end.
+meanwhile counts. With `--repair` what live has derived by then, `--seconds` long, is derived again from its log in
+shadow and promoted: what is committed meanwhile counts. With `--growth` the memory of each process is printed every
+minute, latencies for every five, and what memory has grown by after the first five. Latencies by stage are those that
+live itself keeps. With `--transaction N` it is one transaction of N snapshots, which is verified in the end.
 """
 
 import argparse
@@ -162,12 +163,13 @@ def measure(settings: Settings, url: str, asked: argparse.Namespace) -> None:
         bare(url)
     with at_work(settings, url, rows, said=asked.growth) as watch:
         began = time.perf_counter()
-        replay = _Replay(settings) if asked.replay else None
+        if asked.repair:
+            ingesters.watched(asked.rate, lambda passed: passed <= asked.seconds)
+            began = time.perf_counter()
+        replay = _Repair(settings) if asked.repair else _Replay(settings) if asked.replay else None
         beside = ingesters.watched(asked.rate, replay.goes_on if replay else lambda passed: passed <= asked.seconds)
         if replay:
-            print(
-                f"the replay beside it: {replay.updated():,} of {asked.replay:,} rows in {replay.ended - began:.1f} s"
-            )
+            print(f"{replay.name} beside it: {replay.updated():,} rows in {replay.ended - began:.1f} s")
             beside = beside.until(replay.ended)
         print(f"{len(beside.seen):,} snapshots at {asked.rate:.0f}/s, {beside.late:,} more than a second late")
         show("commit to visible", beside.latencies())
@@ -236,6 +238,8 @@ def verified(settings: Settings) -> bool:
 class _Replay:
     """A replay of all that is NULL, beside what else is done; begun with this."""
 
+    name = "the replay"
+
     def __init__(self, settings: Settings) -> None:
         self.ended = float("inf")
         with_one = ThreadPoolExecutor(1)
@@ -244,9 +248,12 @@ class _Replay:
 
     def _run(self, settings: Settings) -> dict[str, int]:
         try:
-            return run(settings, "replay", "betfair")[1]
+            return self._work(settings)
         finally:
             self.ended = time.perf_counter()
+
+    def _work(self, settings: Settings) -> dict[str, int]:
+        return run(settings, "replay", "betfair")[1]
 
     def goes_on(self, _: float) -> bool:
         """Whether it has yet to end."""
@@ -257,6 +264,21 @@ class _Replay:
         return self._done.result()["updated"]
 
 
+class _Repair(_Replay):
+    """All that is on the log derived again in shadow, and promoted."""
+
+    name = "a repair"
+
+    def _work(self, settings: Settings) -> dict[str, int]:
+        done = run(settings, "replay-topic", "betfair", "--mode", "shadow")[1]
+        subprocess.run(
+            [sys.executable, "-m", "rederive", "captures", "promote", "latest:betfair", "--yes"],
+            env={**os.environ, **settings.environment()},
+            check=True,
+        )
+        return done
+
+
 def main() -> None:
     """Print figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -264,6 +286,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="default %(default)s")
     parser.add_argument("--connections", type=int, default=1, help="ingesters that share the rate, default %(default)s")
     parser.add_argument("--replay", type=int, default=0, metavar="ROWS")
+    parser.add_argument("--repair", action="store_true")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--transaction", type=int, default=0, metavar="ROWS")
     given = parser.parse_args()

@@ -120,7 +120,7 @@ def tables_of(meant: Sequence[Domain]) -> list[str]:
 
 
 def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> None:
-    """Failed with the tables that the migrations have made and that are no longer there."""
+    """Failed with the tables, or columns of domains' tables, that migrations have made and that are no longer there."""
     names = tables_of(domains.shipped())
     query = sqlalchemy.text("SELECT t FROM unnest(CAST(:names AS text[])) t WHERE to_regclass(t) IS NULL")
     gone = [row[0] for row in connection.execute(query, {"names": names})]
@@ -130,6 +130,30 @@ def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> 
             f"the database is at {revision}, but lacks {', '.join(gone[:3])}{more}",
             why="dropped, renamed or moved to another schema since a migration made it",
             mend="put it back: rename or move it, or restore it from a backup; or begin with an empty database",
+        )
+    meant = [
+        (table.name, column.name, column.type)
+        for domain in domains.shipped()
+        for table in domain.tables
+        for column in (*table.key, *table.attributes, *table.values)
+    ]
+    query = sqlalchemy.text(
+        """SELECT t, c, y
+           FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[]), CAST(:types AS text[])) m(t, c, y)
+           WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                             WHERE a.attrelid = to_regclass(t) AND a.attname = c AND NOT a.attisdropped)"""
+    )
+    tables, columns, types = zip(*meant, strict=True)
+    given = {"tables": list(tables), "columns": list(columns), "types": list(types)}
+    if lacking := connection.execute(query, given).fetchall():
+        named = ", ".join(f"{table}.{column}" for table, column, _ in lacking[:3])
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        table, column, type_ = lacking[0]
+        raise Failed(
+            f"the database is at {revision}, but lacks {named}{more}",
+            why="dropped or renamed since a migration made it",
+            mend=f"rename it back, or ALTER TABLE {table} ADD COLUMN {column} {type_}, and so on; then replay, or roll "
+            "a capture back, to fill it",
         )
 
 

@@ -138,3 +138,14 @@ def test_a_table_that_is_gone_is_named(database_url: str) -> None:
     assert "rederive.market_derived_metrics_baseline" in caught.value.what
     assert "ra_horse_pedigree" in caught.value.what
     assert "restore" in caught.value.mend
+
+
+def test_a_column_that_is_gone_is_named_with_what_puts_it_back(database_url: str) -> None:
+    migrate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE market_derived_metrics DROP COLUMN home_risk CASCADE")
+        with pytest.raises(Failed, match=r"lacks market_derived_metrics\.home_risk") as failed:
+            migrate(database_url)
+        assert "ALTER TABLE market_derived_metrics ADD COLUMN home_risk float8" in failed.value.mend
+        connection.execute("ALTER TABLE market_derived_metrics ADD COLUMN home_risk float8")
+    migrate(database_url)
