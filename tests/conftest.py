@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit("terminated", returncode=143)
 
     signal.signal(signal.SIGTERM, terminated)
+    # Begun in the background, or by nohup, they would be deaf, and all that they start: as from a terminal it is.
+    for number, usual_handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual_handler)
     if hasattr(config, "workerinput"):
         config.stash[_FOLDER] = Path(config.workerinput[_IN_WORKERS])
     else:

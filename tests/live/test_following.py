@@ -111,9 +111,8 @@ def test_snapshots_wait_for_their_market(settings: Settings, connection: psycopg
         )
         until(lambda: derived(connection) == 1, SECONDS, "the snapshot is not taken up")
         until(lambda: skips(connection) == [(0, 1)], SECONDS, "the skip is not struck out")
-        # As when its terminal is closed, unless the tests themselves don't hear of that (nohup).
-        heard = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-        live.send_signal(signal.SIGHUP if heard else signal.SIGTERM)
+        # As when its terminal is closed.
+        live.send_signal(signal.SIGHUP)
         assert live.wait(timeout=SECONDS) == 0
         assert connection.execute("SELECT count(*) FROM rederive.problems").fetchone() == (0,)
     finally:
