@@ -9,15 +9,14 @@ server; `--statements` says what each statement took.
 """
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import psycopg
 
+from bench.fresh import postgres
 from bench.running import running
 from bench.statements import (
     BATCH_ROWS,
@@ -29,11 +28,9 @@ from bench.statements import (
     capture,
     fill_tables,
 )
-from rederive import captures, local, promotion
+from rederive import captures, promotion
 from rederive.comparison import Comparison
 from rederive.database import connect, connection_string
-from rederive.migrate import migrate
-from rederive.settings import Settings
 from schemas.betfair.tables import BETFAIR, METRICS_TABLE
 from schemas.table import Mode
 from sinks.merge.companions import Companions
@@ -54,16 +51,10 @@ def main() -> None:
     parser.add_argument("--statements", action="store_true", help="say what each statement took, too")
     given = parser.parse_args()
     rows = max(given.rows, BATCH_ROWS) // BATCH_ROWS * BATCH_ROWS
-    with tempfile.TemporaryDirectory(prefix="rederive-bench-") as folder:
-        settings = Settings(home=Path(folder), kafka_bootstrap=None, database_url=None)
-        url = local.start_postgres(settings)
-        try:
-            migrate(url)
-            with connect(url, application="bench") as connection:
-                make(connection, url, rows, min(given.back, rows))
-            measure(url, rows, min(given.back, rows), statements=given.statements)
-        finally:
-            local.stop(settings)
+    with postgres() as (_, url):
+        with connect(url, application="bench") as connection:
+            make(connection, url, rows, min(given.back, rows))
+        measure(url, rows, min(given.back, rows), statements=given.statements)
 
 
 def make(connection: psycopg.Connection, url: str, rows: int, back: int) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import orjson
 import psutil
 
-from bench import chart, domains, limits
+from bench import chart, domains, fresh, limits
 from bench.page import put
 from bench.rows import bare, digest, fill
 from bench.watch import ROOT, Measured, measure
@@ -214,7 +214,7 @@ def main() -> int:
         f"{rows:,} full-depth snapshots, rounds: {rounds}, workers: {given.workers}; {machine()}",
         "",
     ]
-    with domains.services() as settings:
+    with fresh.services() as settings:
         assert settings.database_url is not None
         fill(settings.database_url.get_secret_value(), rows)
         take_turns(settings, entered, rounds)
@@ -225,7 +225,7 @@ def main() -> int:
             lines += ["", *limits.table(alone)]
             found["limits"] = {part: round(rate) for part, rate in alone.items()}
     if not given.only:
-        with domains.services() as settings:
+        with fresh.services() as settings:
             measured = domains.measure(settings, defaults["days"], defaults["weeks"], given.workers)
         for name, one in measured.items():
             domain, _, contender = name.partition(" by ")

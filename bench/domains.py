@@ -6,33 +6,15 @@ Whole commands, each on fresh services, as in `bench.racing` and `bench.weeks`, 
 """
 
 import argparse
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 
 from bench import racing, weeks
+from bench.fresh import services
 from bench.watch import Measured
-from rederive import local
-from rederive.migrate import migrate
 from rederive.settings import Settings
 from samples.finra.files import FinraFiles
 
 FIRST_DAY = date(2022, 7, 1)
-
-
-@contextmanager
-def services() -> Iterator[Settings]:
-    """Fresh embedded services with all tables, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="rederive-bench-") as folder:
-        settings = Settings(home=Path(folder), kafka_bootstrap=None, database_url=None)
-        try:
-            endpoints = local.start(settings)
-            migrate(endpoints.database_url)
-            yield settings.at(endpoints)
-        finally:
-            local.stop(settings)
 
 
 def measure(settings: Settings, days: int, week_count: int, workers: int) -> dict[str, tuple[int, Measured]]:

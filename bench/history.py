@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from bench.domains import services
+from bench.fresh import services
 from bench.rows import bare, digest, fill
 from bench.watch import Measured, measure
 from rederive.settings import Settings

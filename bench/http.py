@@ -13,10 +13,8 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -24,8 +22,7 @@ import httpx2
 import orjson
 import psycopg
 
-from rederive import local
-from rederive.migrate import migrate
+from bench.fresh import postgres
 from rederive.settings import Settings
 from schemas.betfair.tables import METRICS
 
@@ -42,15 +39,9 @@ def main() -> None:
     for name, default in (("rows", 1_000_000), ("snapshots", 200), ("captures", 200), ("rounds", 50)):
         parser.add_argument(f"--{name}", type=int, default=default, help="default %(default)s")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="rederive-bench-") as folder:
-        settings = Settings(home=Path(folder) / "home", kafka_bootstrap=None, database_url=None)
-        url = local.start_postgres(settings)
-        try:
-            migrate(url)
-            fill(url, given.rows, given.snapshots, given.captures)
-            figures = _measured(settings, url, given.rows, given.rounds)
-        finally:
-            local.stop(settings)
+    with postgres() as (settings, url):
+        fill(url, given.rows, given.snapshots, given.captures)
+        figures = _measured(settings, url, given.rows, given.rounds)
     figures["met"] = {name: figures[name]["p50"] <= goal for name, goal in GOALS.items()}
     print(orjson.dumps({"rows": given.rows, **figures}).decode())
     sys.exit(not all(figures["met"].values()))

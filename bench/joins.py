@@ -27,7 +27,7 @@ import psycopg
 from confluent_kafka import Producer
 from psycopg import Connection
 
-from bench.domains import services
+from bench.fresh import services
 from bench.ingesters import Ingesters
 from bench.live import live, log_of, rows_of, show, verified, wait_until_live
 from processors.betfair.general import derive

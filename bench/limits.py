@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.contenders.work import PAGE_ROWS, compute, fill, ids, pages
-from bench.domains import services
+from bench.fresh import services
 from bench.rows import bare
 from bench.rows import fill as fill_tables
 from rederive.settings import Settings

@@ -29,7 +29,7 @@ import psutil
 import psycopg
 from psycopg.types.json import Jsonb
 
-from bench.domains import services
+from bench.fresh import services
 from bench.ingesters import COLUMNS, INSERT, Ingesters, Rows
 from bench.rows import bare
 from bench.watch import part_of, run

@@ -7,13 +7,11 @@ Postgres. Every phase but the first two finds the rows of the one before. A card
 """
 
 import argparse
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 from unittest import mock
 
 import orjson
@@ -21,11 +19,9 @@ import psutil
 import psycopg
 import pyarrow.compute as pc
 
+from bench.fresh import postgres
 from bench.running import running
 from processors.racing.process import process
-from rederive import local
-from rederive.migrate import migrate
-from rederive.settings import Settings
 from samples.racing.days import racing_day
 from schemas.derived import decode_outcome, encode_outcome
 from schemas.outcome import TableRows
@@ -84,8 +80,8 @@ class Costs:
             f"{phase:28} {rows:8,} runner rows, wall {self.wall / rows * 1e6:6.1f} µs a row, "
             f"sink {sink / rows * 1e6:5.1f}, server {server / rows * 1e6:6.1f}"
         )
-        for name, (python, postgres) in sorted(self.spent.items(), key=lambda item: -sum(item[1])):
-            print(f"    {name:24} sink {python / rows * 1e6:5.1f}, server {postgres / rows * 1e6:6.1f}")
+        for name, (python, server_seconds) in sorted(self.spent.items(), key=lambda item: -sum(item[1])):
+            print(f"    {name:24} sink {python / rows * 1e6:5.1f}, server {server_seconds / rows * 1e6:6.1f}")
 
 
 def run(connection: psycopg.Connection, phase: str, capture: str, units: Sequence[Unit], batch_rows: int) -> None:
@@ -149,27 +145,20 @@ def main() -> None:
     before = list(outcomes(RESULTS_ONLY, given.days))
     both = list(outcomes(BOTH, given.days))
     later = list(outcomes(BOTH + timedelta(days=given.days), given.days))
-    with tempfile.TemporaryDirectory(prefix="rederive-bench-") as folder:
-        settings = Settings(home=Path(folder), kafka_bootstrap=None, database_url=None)
-        url = local.start_postgres(settings)
-        try:
-            migrate(url)
-            with psycopg.connect(url, autocommit=True) as connection:
-                prepare(connection, RACING)
+    with postgres() as (_, url), psycopg.connect(url, autocommit=True) as connection:
+        prepare(connection, RACING)
 
-                def phase(name: str, number: int, units: Sequence[Unit], version: int = 1) -> None:
-                    run(connection, name, capture(connection, number, version), units, given.batch_rows)
-                    connection.execute("VACUUM ANALYZE")
+        def phase(name: str, number: int, units: Sequence[Unit], version: int = 1) -> None:
+            run(connection, name, capture(connection, number, version), units, given.batch_rows)
+            connection.execute("VACUUM ANALYZE")
 
-                phase("results, first", 1, before)
-                phase("cards and results, first", 2, both)
-                phase("results, again", 3, before)
-                phase("cards and results, again", 4, both)
-                phase("again, formula mended", 5, list(mended(both)), version=2)
-                phase("cards of days to come", 6, [unit for unit in later if unit[0] == "racecards"])
-                phase("then their results", 7, [unit for unit in later if unit[0] == "results"])
-        finally:
-            local.stop(settings)
+        phase("results, first", 1, before)
+        phase("cards and results, first", 2, both)
+        phase("results, again", 3, before)
+        phase("cards and results, again", 4, both)
+        phase("again, formula mended", 5, list(mended(both)), version=2)
+        phase("cards of days to come", 6, [unit for unit in later if unit[0] == "racecards"])
+        phase("then their results", 7, [unit for unit in later if unit[0] == "results"])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from bench.domains import services
+from bench.fresh import services
 from bench.rows import fill
 from bench.services import Services, snapshot_bytes, table_bytes, topic_bytes, wal_bytes
 from bench.watch import Measured, run

@@ -10,7 +10,6 @@ part of both times.
 """
 
 import argparse
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
@@ -27,13 +25,11 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.fresh import postgres
 from bench.running import running
 from bench.sink import units
 from processors.betfair.process import process
-from rederive import local
 from rederive.database import connect, connection_string
-from rederive.migrate import migrate
-from rederive.settings import Settings
 from samples.betfair.load import derive_bare_rows, load
 from samples.betfair.synthetic import Synthetic
 from schemas.betfair.tables import BETFAIR, METRICS_TABLE
@@ -327,16 +323,9 @@ def main() -> None:
     given = parser.parse_args()
     measured, small = 2 * given.batches * BATCH_ROWS, 2 * given.small
     rows = max(given.rows, measured) // BATCH_ROWS * BATCH_ROWS
-    with tempfile.TemporaryDirectory(prefix="rederive-bench-") as folder:
-        settings = Settings(home=Path(folder), kafka_bootstrap=None, database_url=None)
-        url = local.start_postgres(settings)
-        try:
-            migrate(url)
-            with connect(url, application="bench") as connection:
-                fill_tables(connection, rows, (small + 10) * SMALL_ROWS)
-                _phases(connection, _sink_connection(url), rows, measured, small)
-        finally:
-            local.stop(settings)
+    with postgres() as (_, url), connect(url, application="bench") as connection:
+        fill_tables(connection, rows, (small + 10) * SMALL_ROWS)
+        _phases(connection, _sink_connection(url), rows, measured, small)
 
 
 def _sink_connection(url: str) -> psycopg.Connection:

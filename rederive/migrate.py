@@ -15,9 +15,10 @@ from rederive import domains
 from rederive.database import CONNECT_SECONDS, connect, explained
 from schemas.domain import Domain
 from schemas.errors import Failed
-from schemas.table import Mode
+from schemas.table import Column, Mode
 from schemas.words import counted, verb
 from sinks.policies import make
+from store.rows import values
 
 NEWEST = "head"
 """The last revision, by alembic's name."""
@@ -53,7 +54,7 @@ def migrate(database_url: str, revision: str = NEWEST) -> tuple[str | None, str 
                 command.upgrade(config, revision)
                 after = _revision(connection)
                 if revision == NEWEST:
-                    _check_complete(connection, after)
+                    _check_complete(raw, after)
                     failed = _make_others(raw)
         except sqlalchemy.exc.DBAPIError as error:
             raise error.orig if isinstance(error.orig, psycopg.Error) else error from None
@@ -119,42 +120,51 @@ def tables_of(meant: Sequence[Domain]) -> list[str]:
     return names
 
 
-def _check_complete(connection: sqlalchemy.Connection, revision: str | None) -> None:
+def tables_gone(connection: psycopg.Connection, meant: Sequence[Domain]) -> list[str]:
+    """Which of `tables_of` aren't there."""
+    return values(connection, "SELECT t FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NULL", [tables_of(meant)])
+
+
+def columns_of(meant: Sequence[Domain]) -> list[tuple[str, Column]]:
+    """The columns of domains' own tables, by the tables' names."""
+    tables = (table for domain in meant for table in domain.tables)
+    return [(table.name, column) for table in tables for column in (*table.key, *table.columns)]
+
+
+def columns_gone(connection: psycopg.Connection, meant: Sequence[Domain]) -> list[tuple[str, Column]]:
+    """Which of `columns_of` aren't in their tables; of tables that aren't there none is."""
+    wanted = columns_of(meant)
+    numbers = values(
+        connection,
+        """SELECT n FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS w(t, c, n)
+           WHERE to_regclass(t) IS NOT NULL AND NOT EXISTS (
+               SELECT FROM pg_attribute WHERE attrelid = to_regclass(t) AND attname = c AND NOT attisdropped)""",
+        [[table for table, _ in wanted], [column.name for _, column in wanted]],
+    )
+    return [wanted[number - 1] for number in numbers]
+
+
+def _check_complete(connection: psycopg.Connection, revision: str | None) -> None:
     """Failed with the tables, or columns of domains' tables, that migrations have made and that are no longer there."""
-    names = tables_of(domains.shipped())
-    query = sqlalchemy.text("SELECT t FROM unnest(CAST(:names AS text[])) t WHERE to_regclass(t) IS NULL")
-    gone = [row[0] for row in connection.execute(query, {"names": names})]
-    if gone:
-        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+    shipped = domains.shipped()
+    if gone := tables_gone(connection, shipped):
         raise Failed(
-            f"the database is at {revision}, but lacks {', '.join(gone[:3])}{more}",
+            f"the database is at {revision}, but lacks {_first(gone)}",
             why="dropped, renamed or moved to another schema since a migration made it",
             mend="put it back: rename or move it, or restore it from a backup; or begin with an empty database",
         )
-    meant = [
-        (table.name, column.name, column.type)
-        for domain in domains.shipped()
-        for table in domain.tables
-        for column in (*table.key, *table.attributes, *table.values)
-    ]
-    query = sqlalchemy.text(
-        """SELECT t, c, y
-           FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[]), CAST(:types AS text[])) m(t, c, y)
-           WHERE NOT EXISTS (SELECT FROM pg_attribute a
-                             WHERE a.attrelid = to_regclass(t) AND a.attname = c AND NOT a.attisdropped)"""
-    )
-    tables, columns, types = zip(*meant, strict=True)
-    given = {"tables": list(tables), "columns": list(columns), "types": list(types)}
-    if lacking := connection.execute(query, given).fetchall():
-        named = ", ".join(f"{table}.{column}" for table, column, _ in lacking[:3])
-        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-        table, column, type_ = lacking[0]
+    if lacking := columns_gone(connection, shipped):
+        (table, column), *_ = lacking
         raise Failed(
-            f"the database is at {revision}, but lacks {named}{more}",
+            f"the database is at {revision}, but lacks {_first([f'{name}.{one.name}' for name, one in lacking])}",
             why="dropped or renamed since a migration made it",
-            mend=f"rename it back, or ALTER TABLE {table} ADD COLUMN {column} {type_}, and so on; then replay, or roll "
-            "a capture back, to fill it",
+            mend=f"rename it back, or ALTER TABLE {table} ADD COLUMN {column.name} {column.type}, and so on; then "
+            "replay to fill it",
         )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _revision(connection: sqlalchemy.Connection) -> str | None:

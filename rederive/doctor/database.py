@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from rederive.database import connect, place
 from rederive.doctor.findings import Check, Finding, Verdict
-from rederive.migrate import tables_of
+from rederive.migrate import columns_gone, columns_of, tables_gone, tables_of
 from schemas.domain import Domain
 from schemas.migrations import revisions
 
@@ -79,30 +79,12 @@ def _listed(names: Sequence[str]) -> str:
 
 def _tables(connection: Connection, meant: Sequence[Domain]) -> Iterator[Finding]:
     names = tables_of(meant)
-    gone = [
-        name
-        for (name,) in connection.execute("SELECT t FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NULL", [names])
-    ]
-    if gone:
+    if gone := tables_gone(connection, meant):
         yield Finding("tables", f"{len(gone)} of {len(names)} are missing", Verdict.WRONG, _listed(gone), _MIGRATE)
     else:
         yield Finding("tables", f"all {len(names)} are there")
-    wanted = [
-        (table.name, column.name)
-        for domain in meant
-        for table in domain.tables
-        for column in (*table.key, *table.columns)
-    ]
-    lacking = [
-        f"{table}.{column}"
-        for table, column in connection.execute(
-            """SELECT t, c FROM unnest(%s::text[], %s::text[]) AS w(t, c)
-               WHERE to_regclass(t) IS NOT NULL AND NOT EXISTS (
-                   SELECT FROM pg_attribute WHERE attrelid = to_regclass(t) AND attname = c AND NOT attisdropped)""",
-            [[table for table, _ in wanted], [column for _, column in wanted]],
-        )
-    ]
-    if lacking:
+    wanted = columns_of(meant)
+    if lacking := [f"{table}.{column.name}" for table, column in columns_gone(connection, meant)]:
         yield Finding(
             "columns", f"{len(lacking)} of {len(wanted)} are missing", Verdict.WRONG, _listed(lacking), _MIGRATE
         )
