@@ -73,7 +73,7 @@ def unreachable(kafka: Mapping[str, str], error: KafkaError) -> Failed:
     )
 
 
-def _answer(kafka: Mapping[str, str], future: "Future[T]") -> T:
+def answer(kafka: Mapping[str, str], future: "Future[T]") -> T:
     """What an admin call gives. Away when no broker answers, KafkaException when one refuses."""
     try:
         return future.result(_SECONDS)
@@ -93,7 +93,7 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int, log_ret
     answer, Failed when it refuses.
     """
     admin = AdminClient({**kafka, "socket.timeout.ms": 10_000})
-    present = _topics(kafka, admin)
+    present = topics_there(kafka, admin)
     wanted = lane.retention_ms(log_retention)
     counts = [len(present[name].partitions) for name in (lane.raw, lane.derived) if name in present]
     most = max([partitions, *counts])
@@ -121,10 +121,11 @@ def ensure_topics(kafka: Mapping[str, str], lane: Lane, partitions: int, log_ret
 
 def check_reachable(kafka: Mapping[str, str]) -> None:
     """Away when the broker doesn't answer, Failed when it refuses."""
-    _topics(kafka, AdminClient(dict(kafka)))
+    topics_there(kafka, AdminClient(dict(kafka)))
 
 
-def _topics(kafka: Mapping[str, str], admin: AdminClient) -> Mapping[str, TopicMetadata]:
+def topics_there(kafka: Mapping[str, str], admin: AdminClient) -> Mapping[str, TopicMetadata]:
+    """All topics by name. Away or Failed as `unreachable`."""
     try:
         return admin.list_topics(timeout=_SECONDS).topics
     except KafkaException as error:
@@ -141,7 +142,7 @@ def _settled(kafka: Mapping[str, str], admin: AdminClient, name: str, partitions
         for attempt in stamina.retry_context(on=_NotSettledError, attempts=None, timeout=_SETTLE_SECONDS, wait_max=0.5):
             with attempt:
                 try:
-                    found = _answer(kafka, admin.describe_topics(TopicCollection([name]))[name])
+                    found = answer(kafka, admin.describe_topics(TopicCollection([name]))[name])
                 except KafkaException as error:
                     if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                         raise _NotSettledError from error
@@ -171,7 +172,7 @@ def _done(
 ) -> None:
     for name, future in futures.items():
         try:
-            _answer(kafka, future)
+            answer(kafka, future)
         except KafkaException as error:
             if error.args[0].code() != harmless:
                 raise Failed(
@@ -189,7 +190,7 @@ def _mend_sizes(kafka: Mapping[str, str], admin: AdminClient, names: list[str]) 
     wrong = []
     for resource, future in admin.describe_configs(resources).items():
         try:
-            size = int(_answer(kafka, future)["max.message.bytes"].value)
+            size = int(answer(kafka, future)["max.message.bytes"].value)
         except KafkaException as error:
             # Who may not look must trust; a record that is refused says so then.
             log.warning("the record size of topic %s can't be read: %s", resource.name, error.args[0].str())
@@ -215,7 +216,7 @@ def topic_id(kafka: Mapping[str, str], topic: str) -> str | None:
     """Kafka's id of the topic, None when there is no such topic. Away when the broker doesn't answer."""
     admin = AdminClient(dict(kafka))
     try:
-        return str(_answer(kafka, admin.describe_topics(TopicCollection([topic]))[topic]).topic_id)
+        return str(answer(kafka, admin.describe_topics(TopicCollection([topic]))[topic]).topic_id)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
@@ -317,7 +318,7 @@ def members_of_all(
     admin = admin or AdminClient(dict(kafka))
     try:
         asked = admin.describe_consumer_groups(list(groups), request_timeout=_SECONDS)
-        return {group: [_member(one) for one in _answer(kafka, answer).members] for group, answer in asked.items()}
+        return {group: [_member(one) for one in answer(kafka, future).members] for group, future in asked.items()}
     except KafkaException as error:
         raise unreachable(kafka, error.args[0]) from error
 
@@ -357,7 +358,7 @@ def forget(kafka: Mapping[str, str], group: str) -> None:
     # Its calls end with the client.
     admin = AdminClient(dict(kafka))
     try:
-        _answer(kafka, admin.delete_consumer_groups([group])[group])
+        answer(kafka, admin.delete_consumer_groups([group])[group])
     except KafkaException as error:
         if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
             raise Failed(f"the group {group} can't be deleted", why=error.args[0].str()) from error

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from rederive.cli.plans import print_outdated, print_plan
 from rederive.cli.running import (
     SOME,
     USUAL,
@@ -20,8 +21,6 @@ from rederive.cli.running import (
     Yes,
     check_clear,
     plan_and_run,
-    print_outdated,
-    print_plan,
     span,
 )
 

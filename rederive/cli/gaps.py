@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from rederive.cli.running import DomainName, From, Json, print_plans, span
+from rederive.cli.plans import print_plans
+from rederive.cli.running import DomainName, From, Json, span
 
 if TYPE_CHECKING:
     from producers.gap import Gap

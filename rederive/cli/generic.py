@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
 
+from rederive.cli.plans import print_outdated, print_plan
 from rederive.cli.replay import plan, replay
 from rederive.cli.report import Json as ReportJson
 from rederive.cli.report import exporting, report
@@ -23,8 +24,6 @@ from rederive.cli.running import (
     Yes,
     check_clear,
     plan_and_run,
-    print_outdated,
-    print_plan,
     span,
 )
 from schemas.domain import Domain, load

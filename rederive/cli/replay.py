@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import cyclopts
 from cyclopts import Parameter
 
+from rederive.cli.plans import print_plan, shown
 from rederive.cli.running import (
     SOME,
     USUAL,
@@ -22,9 +23,7 @@ from rederive.cli.running import (
     check_clear,
     may_clear,
     plan_and_run,
-    print_plan,
     run,
-    shown,
     span,
 )
 

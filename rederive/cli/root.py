@@ -34,7 +34,7 @@ COMMANDS = {
         "rederive.cli.compute:compute",
         "Compute derived rows from JSON Lines on stdin to JSON Lines on stdout; no services are needed.",
     ),
-    "config": Command("rederive.cli.doctor:config", "Settings: each with its value, and where that comes from."),
+    "config": Command("rederive.cli.config:config", "Settings: each with its value, and where that comes from."),
     "dashboard": Command(
         "rederive.cli.dashboard:dashboard",
         "Serve pages and the HTTP API, read only unless --actions is said, until stopped: SIGTERM or Ctrl+C "

@@ -53,6 +53,8 @@ class _Reader:
         self.data, self.at = data, 0
 
     def take(self, size: int) -> bytes:
+        if self.at + size > len(self.data):
+            raise ValueError("its answer is cut")
         self.at += size
         return self.data[self.at - size : self.at]
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from producers.records import Records
-from producers.topics import unreachable
+from producers.topics import answer, topics_there, unreachable
 from rederive.doctor.broker_version import release
 from rederive.doctor.findings import Check, Finding, Verdict
 from rederive.pulse import LanePulse
@@ -29,21 +30,16 @@ def reach(settings: Settings, bootstrap: str | None) -> Iterator[Finding]:
     if bootstrap is None:
         yield Finding("kafka", "not there", Verdict.WRONG, "none is named and no embedded one runs", _START)
         return
+    kafka = _kafka(settings, bootstrap)
     # Its calls end with the client.
-    admin = _admin(settings, bootstrap)
-    cluster = admin.describe_cluster(request_timeout=_SECONDS)
+    admin = AdminClient({**kafka})
     try:
-        nodes = cluster.result(2 * _SECONDS).nodes
-    except TimeoutError as error:
-        raise unreachable({"bootstrap.servers": bootstrap}, KafkaError(KafkaError._TIMED_OUT)) from error
-    except Exception as error:
-        said = error.args[0] if error.args else None
-        if isinstance(said, KafkaError):
-            raise unreachable({"bootstrap.servers": bootstrap}, said) from error
-        raise
+        nodes = answer(kafka, admin.describe_cluster(request_timeout=_SECONDS)).nodes
+    except KafkaException as error:
+        raise unreachable(kafka, error.args[0]) from error
     try:
         version = release(settings, bootstrap) or "a release that it doesn't say"
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError) as error:
         version = f"a release that can't be asked for ({error})"
     yield Finding("kafka", f"{bootstrap}: {counted(len(nodes), 'broker')}, features of {version}")
 
@@ -53,21 +49,9 @@ def checks(
 ) -> Iterator[Check]:
     """Of each domain's topics; of its logs whether they reach back to `since`."""
     for domain in meant:
-
-        def topics(domain: Domain = domain) -> Iterator[Finding]:
-            yield from _topics(settings, bootstrap or "", domain)
-
-        yield Check(f"topics {domain.name}", topics, away)
+        yield Check(f"topics {domain.name}", partial(_topics, settings, bootstrap or "", domain), away)
         if since is not None:
-
-            def reaches(domain: Domain = domain) -> Iterator[Finding]:
-                yield from _reaches(settings, bootstrap or "", domain, since)
-
-            yield Check(f"range {domain.name}", reaches, away)
-
-
-def _admin(settings: Settings, bootstrap: str) -> AdminClient:
-    return AdminClient({**_kafka(settings, bootstrap)})
+            yield Check(f"range {domain.name}", partial(_reaches, settings, bootstrap or "", domain, since), away)
 
 
 def _kafka(settings: Settings, bootstrap: str) -> dict[str, str]:
@@ -81,12 +65,9 @@ def _lanes(settings: Settings, domain: Domain) -> list[Lane]:
 
 def _topics(settings: Settings, bootstrap: str, domain: Domain) -> Iterator[Finding]:
     check = f"topics {domain.name}"
-    admin = _admin(settings, bootstrap)
-    there = {
-        name: len(topic.partitions)
-        for name, topic in admin.list_topics(timeout=_SECONDS).topics.items()
-        if topic.error is None
-    }
+    kafka = _kafka(settings, bootstrap)
+    admin = AdminClient({**kafka})
+    there = {name: len(topic.partitions) for name, topic in topics_there(kafka, admin).items() if topic.error is None}
     wanted: dict[str, int] = {}
     for lane in _lanes(settings, domain):
         kept = lane.retention_ms(domain.log_retention)
@@ -103,7 +84,7 @@ def _topics(settings: Settings, bootstrap: str, domain: Domain) -> Iterator[Find
     wrong = False
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
     for resource, future in admin.describe_configs(resources, request_timeout=_SECONDS).items():
-        configs = future.result(2 * _SECONDS)
+        configs = answer(kafka, future)
         size, kept_ms = int(configs["max.message.bytes"].value), int(configs["retention.ms"].value)
         if size < MAX_RECORD_BYTES:
             wrong = True
@@ -132,7 +113,7 @@ def _days(milliseconds: int) -> str:
 def _reaches(settings: Settings, bootstrap: str, domain: Domain, since: datetime) -> Iterator[Finding]:
     """Whether the domain's logs hold what was sent since then: what retention has dropped can't be read again."""
     kafka = _kafka(settings, bootstrap)
-    there = _admin(settings, bootstrap).list_topics(timeout=_SECONDS).topics
+    there = topics_there(kafka, AdminClient({**kafka}))
     for name in domain.kept:
         lane = Lane(domain.name, name, settings.topic_prefix)
         check = f"range {lane.raw}"

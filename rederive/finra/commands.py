@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from rederive.cli.running import (
-    USUAL,
-    Crew,
-    Json,
-    Outdated,
-    Reason,
-    plan_and_run,
-    print_outdated,
-    print_plan,
-    say_plan,
-    span,
-)
+from rederive.cli.plans import print_outdated, print_plan, say_plan
+from rederive.cli.running import USUAL, Crew, Json, Outdated, Reason, plan_and_run, span
 
 if TYPE_CHECKING:
     from producers.source import Request

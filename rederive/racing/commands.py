@@ -7,22 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rederive.cli.running import (
-    USUAL,
-    Clear,
-    Crew,
-    Json,
-    Outdated,
-    Reason,
-    Yes,
-    asks_to_clear,
-    check_clear,
-    print_outdated,
-    print_plan,
-    run,
-    say_plan,
-    span,
-)
+from rederive.cli.plans import print_outdated, print_plan, say_plan
+from rederive.cli.running import USUAL, Clear, Crew, Json, Outdated, Reason, Yes, asks_to_clear, check_clear, run, span
 
 if TYPE_CHECKING:
     from producers.source import Request
