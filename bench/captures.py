@@ -1,6 +1,6 @@
 """What it takes to compare, promote and take back captures of many merged rows: seconds, processor, memory.
 
-    python -m bench.captures [--rows 1000000] [--back 100000] [--statements]
+    python -m bench.captures [--rows 100000] [--back 20000] [--statements]
 
 Betfair's rows in an embedded Postgres, without Kafka: one capture is served, another one, of a newer version, is kept
 in shadow. Its rows differ in `home_risk`, a tenth of them in `total_volume`, and one in a hundred lacks

@@ -56,7 +56,8 @@ _LANE = Lane("betfair", LaneName.LOG)
 class Joiner(threading.Thread):
     """One member after another that joins, stays for a while and leaves; `seen` counts how they left.
 
-    `words` gives the command of a member by its name. Each name has a REDERIVE_HOME of its own.
+    `wrong` names those that were asked to leave and didn't, or not in order. `words` gives the command of a member by
+    its name. Each name has a REDERIVE_HOME of its own.
     """
 
     settings: Settings
@@ -65,7 +66,7 @@ class Joiner(threading.Thread):
     chosen: random.Random
     over: threading.Event
     seen: Counter[str] = field(default_factory=Counter)
-    _works: threading.Event = field(default_factory=threading.Event)
+    wrong: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__(name=self.what, daemon=True)
@@ -96,21 +97,28 @@ class Joiner(threading.Thread):
         )
         assert process.stderr is not None
         # What it says then goes nowhere.
-        threading.Thread(target=self._heard, args=(process.stderr,), daemon=True).start()
-        self._works.clear()
-        works = self._works.wait(_BEGIN_SECONDS)
+        begun = threading.Event()
+        threading.Thread(target=_heard, args=(process.stderr, begun), daemon=True).start()
+        works = begun.wait(_BEGIN_SECONDS)
         self.over.wait(self.chosen.uniform(*_STAY_SECONDS) + (_MACHINE_SECONDS if self.what == "live" else 0.0))
         how = "killed" if self.chosen.random() < _KILLED else "left"
         process.send_signal(signal.SIGKILL if how == "killed" else signal.SIGTERM)
-        code = process.wait(_STOP_SECONDS)
+        try:
+            code = process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            code = None
         if how == "left" and code != 0:
-            how = f"left with {code}"
+            how = f"left with {code}" if code is not None else "did not leave"
+            self.wrong.append(f"{name} {how}")
         return how if works else f"{how} before it was let in"
 
-    def _heard(self, said: IO[bytes]) -> None:
-        for line in said:
-            if any(words in line for words in _BEGUN):
-                self._works.set()
+
+def _heard(said: IO[bytes], begun: threading.Event) -> None:
+    for line in said:
+        if any(words in line for words in _BEGUN):
+            begun.set()
 
 
 class Sending(threading.Thread):
@@ -230,7 +238,8 @@ def measure(settings: Settings, url: str, asked: argparse.Namespace) -> list[str
             deadline = time.monotonic() + _SETTLE_SECONDS
             while (lost := lost_records(settings, connection)) and time.monotonic() < deadline:
                 time.sleep(_LOOK_SECONDS)
-            return [f"no outcome: {record}" for record in lost] + wrong_rows(connection)
+            badly = [named for one in joining for named in one.wrong]
+            return [f"no outcome: {record}" for record in lost] + wrong_rows(connection) + badly
 
 
 def main() -> None:

@@ -94,7 +94,7 @@ class NoticesOfLive:
         if self._notifier.wanted and isinstance(error, RederiveError) and self._is_news(error):
             title = f"live of {', '.join(self._names)} has ended"
             self._notifier.tell(notice("failure", title, str(error), f"rederive logs {self._names[0]}-live"))
-        self._notifier.__exit__()
+        self._notifier.close()
 
     def _is_news(self, error: RederiveError) -> bool:
         """Whether live didn't end just so in the last hour."""

@@ -134,13 +134,11 @@ def tolerance_of(words: Sequence[str]) -> Tolerance | None:
 def _named(domain: Domain, words: Sequence[str]) -> set[str]:
     """The value columns that scopes and names mean. UsageError for an unknown one."""
     known = {column.name for table in domain.tables for column in table.own_values}
-    chosen: set[str] = set()
     for word in words:
         if word not in domain.scopes and word not in known:
             near = difflib.get_close_matches(word, [*domain.scopes, *known], 3) or sorted(domain.scopes)
             raise UsageError(f"{domain.name} has no column {word!r}", mend=f"say {', '.join(near)}")
-        chosen.update(domain.scopes.get(word, (word,)))
-    return chosen
+    return domain.meant(words) & known
 
 
 def side(connection: Connection, named: str) -> tuple[Capture, Compares]:

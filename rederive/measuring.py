@@ -93,7 +93,7 @@ class Measured(Measures):
     def watching(self, domain: str, lanes: Iterable[str]) -> "Measured":
         """The same figures, for what is told of the workers of a domain."""
         bound = copy(self)
-        bound._domain = domain
+        bound._domain, bound._series = domain, {}
         for lane in lanes:
             self._failed.labels(domain, lane, "agent")
             for role in ("agent", "sink", "producer"):

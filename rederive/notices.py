@@ -44,7 +44,7 @@ class NoticesOfRun:
                 f"{error.what}\nwhy: {error.why or 'not known'}\ndo: {error.mend or go_on}\nwhat is merged stays{said}"
             )
             self._tell("failure", "has failed", text, f"rederive logs {self._name}")
-        self._notifier.__exit__()
+        self._notifier.close()
 
     @property
     def _name(self) -> str:

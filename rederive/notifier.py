@@ -47,6 +47,10 @@ class Notifier:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Have the last words told, as long as that takes little."""
         deadline = time.monotonic() + _CLOSE_SECONDS
         for address in self._addresses or ():
             address.close(max(0.0, deadline - time.monotonic()))

@@ -266,7 +266,7 @@ class _Steps:
 
     def _left(self) -> int:
         """How many more units may be on their way."""
-        return self._window.units - self._sent - self._given_up + self.progress.units_done - (self._done_before or 0)
+        return self._window.units - self._on_their_way()
 
     def _send(self, connection: psycopg.Connection) -> int:
         assert self._source is not None

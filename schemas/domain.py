@@ -5,7 +5,7 @@ formulas and nothing else. Domains are found by entry points (docs/domain.md).
 """
 
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points, packages_distributions
@@ -195,6 +195,11 @@ class Domain:
     def in_scope(self, columns: Sequence[str]) -> tuple[str, ...]:
         """The value columns of a scope: those named, or where none is all of its tables'."""
         return tuple(columns) or tuple(dict.fromkeys(column.name for table in self.tables for column in table.values))
+
+    def meant(self, words: Iterable[str]) -> set[str]:
+        """The value columns that scopes and names mean: a scope that names none is all of them."""
+        scopes = {name: self.in_scope(columns) for name, columns in self.scopes.items()}
+        return {column for word in words for column in scopes.get(word, (word,))}
 
     def formulas(self, table: Table) -> Mapping[int, tuple[str, ...]]:
         """A table's value columns by the derivation version that last changed them; groups are taken whole.

@@ -75,6 +75,25 @@ def test_a_place_is_read() -> None:
 
 
 @pytest.mark.services
+def test_a_pack_that_formulas_die_of_is_dead_as_a_whole_and_done_again_after_the_fix(
+    settings: Settings, connection: psycopg.Connection, version: Version
+) -> None:
+    snapshots(connection, 6)
+    fill(settings, [(line(key), [], None) for key in range(1, 7)])
+    version.poisoned("betfair", b'"snapshot_id":2,')
+    found = replay(settings, "replay-topic", "betfair", code=1)
+    assert (found["units"], found["dead_units"], *counts(found)) == (2, 1, 3, 0, 1)
+    assert len(rows(connection)) == 3, "the other partition's pack goes on"
+    (letter,) = letters(settings)
+    assert (letter["state"], letter["error"]) == ("dead", "ArithmeticError")
+
+    version()
+    done = last_object(rederive(settings, "captures", "retry", str(found["capture_id"]), "--json").stdout)
+    assert (done["dead_units"], *counts(done)) == (0, 6, 0, 0)
+    assert sorted(rows(connection)) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.services
 def test_a_poison_record_is_kept_whole_quarantined_and_applied_after_the_fix(
     settings: Settings, connection: psycopg.Connection, version: Version
 ) -> None:

@@ -91,7 +91,8 @@ class FinraLog(LogSource):
             file = _file(message.value() or b"")
             batch = file.batch(lambda: first_update(file.content))
         except ValueError as error:
-            return _Kept(unit, order, None, problem=str(error), is_stage=place.log is LaneName.REPLAY)
+            is_stage = place.log is LaneName.REPLAY and isinstance(error, _NoFileError)
+            return _Kept(unit, order, None, problem=str(error), is_stage=is_stage)
         return _Kept(unit, order, batch, content_hash(file.content), _rows(file.content), file.reject_zero_volume)
 
     def stale(self, plan: Plan[Any]) -> str | None:
@@ -124,10 +125,14 @@ def within(value: bytes, start: datetime | None, end: datetime | None) -> bytes 
     return value if (start is None or ends >= start) and (end is None or ends < end) else None
 
 
+class _NoFileError(ValueError):
+    """A record of the queue may hold what is stored: stages are computed of it."""
+
+
 def _file(value: bytes) -> FileUnit:
     unit, _ = decode(value)
     if not isinstance(unit, FileUnit):
-        raise ValueError(f"it holds stored rows of kind {unit.kind}, no file")
+        raise _NoFileError(f"it holds stored rows of kind {unit.kind}, no file")
     return unit
 
 

@@ -36,9 +36,7 @@ class Asked:
     option: Annotated[
         tuple[str, ...], Parameter(name="--option", help="NAME=VALUE: the domain's own words.", negative="")
     ] = ()
-    outdated: Annotated[
-        bool, Parameter(negative="", help="Rows, too, that an older derivation version has computed.")
-    ] = False
+    outdated: Annotated[bool, Parameter(negative="", help="Rows, too, that older formulas have computed.")] = False
     only: Annotated[
         tuple[str, ...], Parameter(name="--only", help="Only gaps of these kinds, such as missing.", negative="")
     ] = ()

@@ -105,11 +105,14 @@ def _columns(domain: Domain, words: str) -> tuple[str, ...]:
     from schemas.errors import UsageError
 
     known = [column.name for table in domain.tables for column in table.values]
-    chosen: set[str] = set()
-    for word in filter(None, words.split(",")):
+    said = [word for word in words.split(",") if word]
+    for word in said:
         if word not in domain.scopes and word not in known:
             raise UsageError(f"--columns {word!r} is unknown", mend=f"say {', '.join([*domain.scopes, *known])}")
-        chosen.update(domain.scopes.get(word, (word,)))
+    if all(not domain.scopes.get(word, word) for word in said):
+        # All of them is said by none.
+        return ()
+    chosen = domain.meant(said)
     return tuple(dict.fromkeys(name for name in known if name in chosen))
 
 

@@ -51,8 +51,9 @@ def weeks(request: Request, reads: Reading, before: Day | None = None) -> HTML:
 @pages.get("/weeks/{week}")
 def week(request: Request, week: Key, reads: Reading, tier: Text | None = None, after: Text | None = None) -> HTML:
     """A week: captures, stages, shares of venues, symbols with their trend, checks."""
-    found = one_week(week, reads, tier=tier or None)
-    tiers = sorted({one.tier for one in one_week(week, reads).captures})
+    whole = one_week(week, reads)
+    found = one_week(week, reads, tier=tier) if tier else whole
+    tiers = sorted({one.tier for one in whole.captures})
     chosen = tier or (tiers[0] if tiers else None)
     lines, following = [], None
     if chosen:

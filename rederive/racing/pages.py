@@ -18,9 +18,10 @@ def days(request: Request, reads: Reading, before: Day | None = None) -> HTML:
 @pages.get("/days/{day}")
 def day(request: Request, day: Day, reads: Reading, region: Text | None = None) -> HTML:
     """The card of a day, with results where they are known."""
-    found = one_day(day, reads, region=region or None)
-    regions = sorted({race["region"] for race in one_day(day, reads)["races"] if race["region"]})
-    return page(request, "racing/day.html", day=day, races=found["races"], region=region, regions=regions)
+    every = one_day(day, reads)["races"]
+    races = [race for race in every if not region or race["region"] == region]
+    regions = sorted({race["region"] for race in every if race["region"]})
+    return page(request, "racing/day.html", day=day, races=races, region=region, regions=regions)
 
 
 @pages.get("/horses/{horse}")

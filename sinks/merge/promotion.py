@@ -17,7 +17,7 @@ from sinks import planner
 from sinks.merge.companions import Companions
 from sinks.merge.merging import draw_arrivals, folding, statements, write_staged
 from sinks.merge.promised import promised
-from sinks.merge.ranges import next_end, open_end, pieces
+from sinks.merge.ranges import next_end, pieces, ranges
 from sinks.policy import Promoted, Writer
 from store import captures
 
@@ -40,18 +40,10 @@ def promote(
     if crew:
         yield from _together(connection, table, capture, crew)
     else:
-        for after, upto in _ranges(connection, table, capture.capture_id):
+        for after, upto in ranges(connection, table, [capture.capture_id], BATCH_KEYS):
             yield from _merge(connection, table, capture, after, upto)
     # What says nothing is left: a promotion that clears nothing doesn't stage it.
     connection.execute(statements(table).drop_silent, {"capture": capture.capture_id})
-
-
-def _ranges(connection: Connection, table: Table, run: str) -> Iterator[tuple[Key, Key]]:
-    after = none = open_end(table)
-    while (upto := next_end(connection, table, [run], after, BATCH_KEYS)) is not None:
-        yield after, upto
-        after = upto
-    yield after, none
 
 
 def _together(connection: Connection, table: Table, capture: Writer, crew: Sequence[Connection]) -> Iterator[Promoted]:
@@ -69,7 +61,7 @@ def _together(connection: Connection, table: Table, capture: Writer, crew: Seque
     waiting: deque[Future[list[Promoted]]] = deque()
     with ThreadPoolExecutor(len(crew), "promotion") as pool:
         try:
-            for after, upto in _ranges(connection, table, capture.capture_id):
+            for after, upto in ranges(connection, table, [capture.capture_id], BATCH_KEYS):
                 waiting.append(pool.submit(work, after, upto))
                 if len(waiting) > len(crew):
                     yield from waiting.popleft().result()

@@ -11,13 +11,22 @@ PIECE = 20_000
 """Entries of a capture in a piece that is only read."""
 
 
-def pieces(connection: Connection, table: Table, runs: Sequence[str]) -> Iterator[Mapping[str, object]]:
-    """The ranges of keys in their order, as parameters of `within`, of so many entries of a run at most."""
+def pieces(
+    connection: Connection, table: Table, runs: Sequence[str], entries: int = PIECE
+) -> Iterator[Mapping[str, object]]:
+    """As `ranges`, as parameters of `within`."""
+    return (Companions.range(after, upto) for after, upto in ranges(connection, table, runs, entries))
+
+
+def ranges(
+    connection: Connection, table: Table, runs: Sequence[str], entries: int
+) -> Iterator[tuple[Sequence[str | None], Sequence[str | None]]]:
+    """The ranges of keys in their order, of so many entries of a run at most: behind a key, up to another one."""
     after = none = open_end(table)
-    while (upto := next_end(connection, table, runs, after, PIECE)) is not None:
-        yield Companions.range(after, upto)
+    while (upto := next_end(connection, table, runs, after, entries)) is not None:
+        yield after, upto
         after = upto
-    yield Companions.range(after, none)
+    yield after, none
 
 
 def open_end(table: Table) -> Sequence[str | None]:

@@ -1,6 +1,6 @@
 """Take captures out of history and fold the keys that they touched."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from psycopg import Connection
 
@@ -9,7 +9,7 @@ from schemas.table import Table
 from sinks import planner
 from sinks.merge.companions import Companions
 from sinks.merge.merging import draw_arrival, folding, lock, name_remaining, note_outside, refold, statements
-from sinks.merge.ranges import next_end, open_end, pieces
+from sinks.merge.ranges import pieces
 from sinks.policy import Taken
 from store.rows import Parameters
 
@@ -45,10 +45,8 @@ def roll_back(connection: Connection, table: Table, capture_id: str) -> Iterator
     sql = statements(table)
     keys = _prepare(connection, sql)
     own = f"h.capture_id = %(capture)s AND {sql.within('h')}"
-    upto: Sequence[str | None] | None = open_end(table)
-    while upto is not None:
-        after, upto = upto, next_end(connection, table, [capture_id], upto, BATCH_KEYS)
-        parameters = {"capture": capture_id, **sql.range(after, upto or open_end(table))}
+    for within in pieces(connection, table, [capture_id], BATCH_KEYS):
+        parameters = {"capture": capture_id, **within}
         with connection.transaction():
             gone = connection.execute(
                 f"DELETE FROM {sql.history} h WHERE {own} AND h.arrival IS NULL", parameters

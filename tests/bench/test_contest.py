@@ -78,7 +78,6 @@ def test_figures_take_the_place_of_those_before_and_leave_the_rest_of_the_page(t
         write_page(page, [], "")
 
 
-@pytest.mark.long
 @pytest.mark.services
 def test_all_contenders_leave_the_same_rows(migrated: str, settings: Settings) -> None:
     fill(migrated, ROWS)

@@ -256,7 +256,6 @@ def test_a_run_that_was_stopped_is_resumed_and_what_is_taken_back_stays_away(
     assert len(runs(connection)) == 3, "what a person has taken back isn't taken again"
 
 
-@pytest.mark.long
 @pytest.mark.services
 def test_somebody_elses_run_and_files_given_up(
     inbox: Path, connection: psycopg.Connection, database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

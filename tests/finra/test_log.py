@@ -138,6 +138,14 @@ def test_the_program_takes_a_folder_and_then_its_own_log(
 
     made = rederive(settings, "plan", "finra", "--from", str(FIRST), "--to", str(FIRST + timedelta(weeks=1)),
                     "--calc", "venue_share", "--calc-version", "v2")  # fmt: skip
+    for said in (
+        "[x] weeks",
+        "2025-01-03 to 2025-01-10, 2 weeks",
+        "[x] versions",
+        "venue_share v2",
+        "rows × calcs × versions: ",
+    ):
+        assert said in made.stderr
     (tmp_path / "plan.json").write_text(made.stdout)
     applied = last_object(rederive(settings, "apply", str(tmp_path / "plan.json"), "--json").stdout)
     assert (applied["units"], applied["errors"]) == (4, 0)

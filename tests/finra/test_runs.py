@@ -110,7 +110,6 @@ def test_a_restated_week_renews_what_follows_and_is_rolled_back(
     assert "there is no capture" in missing
 
 
-@pytest.mark.long
 def test_killed_in_a_long_backfill(settings: Settings, connection: psycopg.Connection, tmp_path: Path) -> None:
     # four months, or a year
     last = usual(date(2024, 4, 30), long=date(2024, 12, 31))

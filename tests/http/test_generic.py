@@ -35,7 +35,9 @@ def test_a_run_as_it_is_seen(
         made.snapshot(connection, key, "1.1", made.START + timedelta(minutes=key))
     fill(settings, [(line(key), [], None) for key in (1, 2, 3)] + [(line(4, raw={}), [], None)])
     Version(monkeypatch, tmp_path / "other").poisoned("betfair", b'"snapshot_id":2,')
-    capture = str(replay(settings, "replay-topic", "betfair", "--apart", code=1)["capture_id"])
+    # One of each has nobody who joins later: what is done is committed when it leaves.
+    alone = settings.model_copy(update={"workers": 1, "sinks": 1})
+    capture = str(replay(alone, "replay-topic", "betfair", "--apart", code=1)["capture_id"])
 
     page = get(http, "/api/captures")
     assert ([one["capture_id"] for one in page["captures"]], page["next"]) == ([capture], None)

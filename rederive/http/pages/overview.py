@@ -1,5 +1,6 @@
 """The first page: services, what is wrong, captures, lag, latencies, workers."""
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,26 +27,28 @@ _CAPTURES = 8
 class Trends:
     """Rows/s of the lanes as they were at the last looks."""
 
-    lanes: dict[str, deque[float]] = field(default_factory=dict)
-    total: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _lanes: dict[str, deque[float]] = field(default_factory=dict)
+    _total: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _at: datetime | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, status: Status) -> None:
-        """Take in how it is now."""
-        if status.at == self._at:
-            return
-        self._at = status.at
-        self.total.append(sum(one.rate for one in status.lanes))
-        for one in status.lanes:
-            self.lanes.setdefault(one.lane.raw, deque(maxlen=_KEPT)).append(one.rate)
+    def noted(self, status: Status) -> tuple[list[float], dict[str, list[float]]]:
+        """Take in how it is now; the rates of all lanes together, and of each by its topic, the newest last."""
+        with self._lock:
+            if status.at != self._at:
+                self._at = status.at
+                self._total.append(sum(one.rate for one in status.lanes))
+                for one in status.lanes:
+                    self._lanes.setdefault(one.lane.raw, deque(maxlen=_KEPT)).append(one.rate)
+            return list(self._total), {name: list(rates) for name, rates in self._lanes.items()}
 
 
 @router.get("/")
 def overview(request: Request, reads: Reading) -> HTML:
     """How everything is."""
     status: Status = request.app.state.watching.status()
-    trends: Trends = request.app.state.trends
-    trends.note(status)
+    kept: Trends = request.app.state.trends
+    trend, trends = kept.noted(status)
     try:
         captures, ready = list_captures(reads, limit=_CAPTURES).captures, True
     except Failed:
@@ -61,8 +64,8 @@ def overview(request: Request, reads: Reading) -> HTML:
         rates=rates_of(request).of(captures),
         domains=domains.names(),
         total_rate=sum(one.rate for one in status.lanes),
-        trend=list(trends.total),
-        trends={name: list(values) for name, values in trends.lanes.items()},
+        trend=trend,
+        trends=trends,
         waiting=sum(seen.lag for seen in groups),
         oldest=max((seconds(one.oldest, status.at) for one in status.lanes), default=0.0),
         letters=sum(status.letters.values()),

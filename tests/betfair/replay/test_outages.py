@@ -103,7 +103,6 @@ def test_the_broker_is_killed_before_a_run_opens_its_next_lane(own: Own, tmp_pat
         assert scalar(connection, "SELECT count(DISTINCT stage) FROM rederive.units WHERE state = 'applied'") > 1
 
 
-@pytest.mark.long
 def test_workers_end_by_themselves_when_everything_goes_at_once(own: Own) -> None:
     with psycopg.connect(own.url) as connection:
         connection.execute(
